@@ -1,0 +1,49 @@
+"""Child registries of mmengine's roots, scope ``mmbackbones``.
+
+mmengine imports this module by itself when a config says ``type='mmbackbones.X'``, and then the
+``locations`` below, so no ``custom_imports`` are needed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmengine import registry as root
+from mmengine.registry import Registry
+
+from .errors import InputError, nearest
+
+SCOPE = "mmbackbones"
+
+
+class ModelRegistry(Registry):
+    """A registry that answers an unknown name with the nearest known ones."""
+
+    def get(self, key: str) -> Any:
+        """The registered type for ``key``; ``timm:<name>`` and ``torchvision:<name>`` work too.
+
+        Raises:
+            InputError: nobody has ``key``; the message lists the nearest names.
+        """
+        self.import_from_location()
+        if ":" in key:
+            from .backbone import backbone_type
+
+            return backbone_type(key)
+        found = super().get(key)
+        if found is None:
+            known = nearest(key, self.module_dict)
+            raise InputError(
+                f"'{SCOPE}.{key}' is not a registered type. Nearest: {', '.join(known) or 'none'}. "
+                f"`mmbackbones list` shows all backbones."
+            )
+        return found
+
+
+MODELS = ModelRegistry(
+    "model",
+    parent=root.MODELS,
+    scope=SCOPE,
+    locations=["mmbackbones.backbone", "mmbackbones.necks"],
+)
+HOOKS = Registry("hook", parent=root.HOOKS, scope=SCOPE, locations=["mmbackbones.engine.hooks"])
