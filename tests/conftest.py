@@ -1,0 +1,45 @@
+"""What all tests share: seeds, one thread per worker, and the folder of real data."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[1]
+
+
+def pytest_configure() -> None:
+    """One thread per worker, so that parallel tests do not fight for the cores."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start
+        torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with real data sets and reference tables, which lies beside the checkout.
+
+    ``MMBACKBONES_SHARED`` names another place.
+    """
+    path = Path(os.environ.get("MMBACKBONES_SHARED", ROOT.parent / "shared"))
+    if not path.is_dir():
+        pytest.skip(f"no folder {path}: set MMBACKBONES_SHARED to run the tests on real data")
+    return path
