@@ -13,6 +13,10 @@ class InputError(ValueError):
     """
 
 
+class UnknownArgumentError(InputError, TypeError):
+    """An argument that nobody takes. A ``TypeError`` too, as Python's own would be."""
+
+
 def nearest(name: str, allowed: Iterable[str], count: int = 5) -> list[str]:
     """The names in ``allowed`` that look most like ``name``, best first; substrings count too."""
     pool = sorted(set(allowed))

@@ -11,6 +11,7 @@ from typing import Any
 from mmengine import registry as root
 from mmengine.registry import Registry
 
+from .engine.checkpoints import allow_mmengine_classes
 from .errors import InputError, nearest
 
 SCOPE = "mmbackbones"
@@ -47,3 +48,7 @@ MODELS = ModelRegistry(
     locations=["mmbackbones.backbone", "mmbackbones.necks"],
 )
 HOOKS = Registry("hook", parent=root.HOOKS, scope=SCOPE, locations=["mmbackbones.engine.hooks"])
+
+# torch >= 2.6 refuses mmengine's own checkpoints until the classes in them are allowed. Whoever
+# meets one of our types comes by here before any checkpoint is read.
+allow_mmengine_classes()

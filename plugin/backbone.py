@@ -1,0 +1,262 @@
+"""The one backbone class, and a registered type for each name of the catalog."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mmengine.model import BaseModule, initialize
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from .catalog import catalog_names, get_spec
+from .checkpointing import add_checkpoints
+from .dilation import check_dilatable, dilate
+from .errors import InputError, UnknownArgumentError, nearest
+from .norms import check_norm_cfg, convert_norms
+from .registry import MODELS
+from .sources import Tapped, open_net
+from .spec import PYRAMID, Spec
+from .stages import check_frozen_stages, frozen_names, prune, still_paths
+from .trace import Trace, trace
+from .weights import LoadReport, load_into, log_report, read, resolve
+
+
+@MODELS.register_module()
+class Backbone(BaseModule):
+    """Any network of the catalog, of timm or of torchvision, with one contract.
+
+    ``forward`` takes ``(N, in_channels, H, W)`` and returns a tuple of NCHW maps, fine to coarse, each
+    of ``ceil(H / stride) x ceil(W / stride)`` cells. Parameters have the upstream's own names.
+
+    Args:
+        name: A catalog name, ``timm:<name>`` or ``torchvision:<name>``.
+        out_strides: Strides of the maps in pixels; by default those of (4, 8, 16, 32).
+        out_indices: The same in OpenMMLab's spelling: 0, 1, 2, 3 always mean C2, C3, C4, C5.
+        frozen_stages: -1 nothing, 0 the stem, k the stem and the first k stages; stage k ends at the
+            map C(k+1). Frozen means no gradient, statistics constant, drop-out off, whatever ``train``.
+        norm_eval: Whether all batch norms keep their statistics constant while training.
+        norm_cfg: ``dict(type='BN' | 'SyncBN' | 'GN' | 'FrozenBN', ...)`` replaces every batch norm.
+        with_cp: Gradient checkpointing: less memory, one more forward pass of each block.
+        output_stride: 8, 16 or 32: later strides become dilations. ``out_strides`` still counts the
+            undilated strides; the attribute says the real ones.
+        in_channels: Channels of the image. Pretrained first convolutions are adapted.
+        pretrained: ``True``, a tag of the catalog, an address or a file; loaded at once.
+        net_kwargs: More arguments of the upstream's constructor, e.g. ``dict(drop_path_rate=0.1)``.
+        init_cfg: ``dict(type='Pretrained', checkpoint=...)`` is loaded by ``init_weights()``; the
+            checkpoint is ``timm://``, ``torchvision://``, ``http(s)://`` or a file.
+
+    Attributes:
+        out_channels: Channels of each map.
+        out_strides: Stride of each map in pixels.
+        spec: The catalog's row.
+        load_report: What the last load of pretrained weights did; None before one.
+
+    Raises:
+        InputError: a value that the message names, with what is allowed.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        out_strides: Sequence[int] | None = None,
+        out_indices: Sequence[int] | None = None,
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        norm_cfg: dict[str, Any] | None = None,
+        with_cp: bool = False,
+        output_stride: int | None = None,
+        in_channels: int = 3,
+        pretrained: bool | str | None = None,
+        net_kwargs: dict[str, Any] | None = None,
+        init_cfg: dict[str, Any] | list[dict[str, Any]] | None = None,
+        **unknown: Any,
+    ) -> None:
+        if unknown:
+            raise _unknown_arguments(unknown)
+        super().__init__(init_cfg)
+        self.spec = get_spec(name)
+        check_frozen_stages(frozen_stages)
+        if norm_cfg is not None:
+            check_norm_cfg(norm_cfg)
+        if isinstance(in_channels, bool) or not isinstance(in_channels, int) or in_channels < 1:
+            raise InputError(f"in_channels={in_channels!r} must be a whole number of at least 1.")
+        strides = choose_strides(self.spec, out_strides, out_indices)
+        tapped = open_net(self.spec.source, self.spec.upstream, in_channels, dict(net_kwargs or {}))
+        every = trace(tapped, in_channels, name=name)
+        asked = trace(tapped, in_channels, name=name, strides=strides)
+        if output_stride is not None:
+            check_dilatable(self.spec, output_stride)
+            dilate(tapped.net, every, output_stride)
+
+        self.frozen_stages, self.norm_eval = frozen_stages, norm_eval
+        self.in_channels = in_channels
+        self.out_channels = tuple(asked.channels[stride] for stride in strides)
+        self.out_strides = tuple(min(stride, output_stride or stride) for stride in strides)
+        self.load_report: LoadReport | None = None
+        self._known = frozenset(tapped.net.state_dict())
+        self._taps = tuple(asked.taps[stride] for stride in strides)
+        self._pad_to = 1 if every.exact else max(every.taps)
+        self._still = _prepare(tapped.net, every, asked, frozen_stages, norm_cfg, with_cp)
+        self._adopt(tapped)
+        if pretrained:
+            self._load(resolve(self.spec, pretrained))
+        self.train()
+
+    def _adopt(self, tapped: Tapped) -> None:
+        """Take the network's children, parameters and buffers as our own.
+
+        The containers are shared, not copied: what happens to this module (``to``, ``deepcopy``,
+        sharding) happens to the network, and names carry no prefix.
+        """
+        self._tapped = tapped
+        self._modules = tapped.net._modules
+        self._parameters = tapped.net._parameters
+        self._buffers = tapped.net._buffers
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Maps of ``x`` (N, in_channels, H, W), fine to coarse, each (N, C, ceil(H / s), ceil(W / s))."""
+        if x.ndim != 4 or x.shape[1] != self.in_channels:
+            raise InputError(
+                f"{self.spec.name} got an input of shape {tuple(x.shape)}, "
+                f"expects (N, {self.in_channels}, H, W). "
+                f"Set in_channels={x.shape[1] if x.ndim == 4 else 3} for other images."
+            )
+        high, wide = x.shape[-2:]
+        if self._pad_to > 1:
+            x = F.pad(x, (0, -wide % self._pad_to, 0, -high % self._pad_to))
+        maps = self._tapped.run(x, self._taps)
+        if self._pad_to > 1:
+            maps = [
+                fmap[..., : -(-high // stride), : -(-wide // stride)]
+                for fmap, stride in zip(maps, self.out_strides, strict=True)
+            ]
+        return tuple(maps)
+
+    def train(self, mode: bool = True) -> Backbone:
+        """As ``nn.Module.train``; what is frozen stays in eval mode. Returns self."""
+        super().train(mode)
+        self._tapped.net.training = mode and "" not in self._still
+        if mode:
+            for path in self._still:
+                for module in [self.get_submodule(path)] if path else self.children():
+                    module.eval()
+            if self.norm_eval:
+                for module in self.modules():
+                    if isinstance(module, _BatchNorm):
+                        module.eval()
+        return self
+
+    def init_weights(self) -> None:
+        """Load what ``init_cfg`` names; without one the upstream's own initialisation stays."""
+        if self._is_init or not self.init_cfg:
+            return
+        configs = [self.init_cfg] if isinstance(self.init_cfg, dict) else list(self.init_cfg)
+        for config in configs:
+            if config.get("type") == "Pretrained":
+                self._load(config["checkpoint"], config.get("prefix", ""))
+            else:
+                initialize(self, config)
+        self._is_init = True
+
+    def _load(self, checkpoint: str, prefix: str = "") -> None:
+        state = read(checkpoint)
+        if prefix:
+            start = prefix.rstrip(".") + "."
+            state = {name[len(start) :]: value for name, value in state.items() if name.startswith(start)}
+        classifier = self._tapped.classifier
+        self.load_report = load_into(self, state, known=self._known, classifier=classifier, what=checkpoint)
+        log_report(self.load_report, f"{self.spec.name} from {checkpoint}")
+
+
+def _prepare(
+    net: nn.Module,
+    every: Trace,
+    asked: Trace,
+    frozen_stages: int,
+    norm_cfg: dict[str, Any] | None,
+    with_cp: bool,
+) -> tuple[str, ...]:
+    """Cut, convert and freeze ``net`` in place; returns the paths of modules that stay in eval mode."""
+    frozen = frozen_names(net, every, frozen_stages)
+    still = still_paths(net, every, frozen)
+    needed = asked.needed
+    prune(net, asked)
+    if norm_cfg is not None:
+        convert_norms(net, norm_cfg)
+    for name, param in net.named_parameters():
+        if name in frozen or name not in needed:
+            param.requires_grad_(False)
+    if with_cp:
+        add_checkpoints(net, asked)
+    left = {path for path, _ in net.named_modules()}
+    return tuple(path for path in still if path in left)
+
+
+def _unknown_arguments(unknown: dict[str, Any]) -> UnknownArgumentError:
+    known = [name for name in inspect.signature(Backbone).parameters if name != "unknown"]
+    near = {name: nearest(name, known, count=1) for name in unknown}
+    hints = "".join(f" Did you mean '{found[0]}'?" for found in near.values() if found)
+    return UnknownArgumentError(
+        f"Backbone has no argument {', '.join(map(repr, unknown))}.{hints} Allowed: {', '.join(known)}. "
+        f"What the upstream's constructor takes goes into net_kwargs."
+    )
+
+
+def choose_strides(
+    spec: Spec, out_strides: Sequence[int] | None, out_indices: Sequence[int] | None
+) -> tuple[int, ...]:
+    """The asked strides, ascending; by default all of 4, 8, 16, 32 that the net has.
+
+    Raises:
+        InputError: both spellings at once, a stride that the net lacks, or a wrong order.
+    """
+    if out_strides is not None and out_indices is not None:
+        raise InputError(
+            f"out_strides={tuple(out_strides)} and out_indices={tuple(out_indices)} say the same twice. "
+            f"Give one: out_indices=(0, 1, 2, 3) means out_strides=(4, 8, 16, 32)."
+        )
+    if out_indices is not None:
+        wrong = [index for index in out_indices if index not in range(len(PYRAMID))]
+        if wrong:
+            raise InputError(
+                f"out_indices={tuple(out_indices)}: allowed are 0, 1, 2, 3, which mean C2 to C5."
+            )
+        out_strides = [PYRAMID[index] for index in out_indices]
+    if out_strides is None:
+        out_strides = [stride for stride in PYRAMID if stride in spec.channels]
+    lacking = [stride for stride in out_strides if stride not in spec.channels]
+    if lacking:
+        raise InputError(
+            f"'{spec.name}' has no map at stride {', '.join(map(str, lacking))}. It has {spec.strides}."
+        )
+    if not out_strides or list(out_strides) != sorted(set(out_strides)):
+        raise InputError(f"strides {tuple(out_strides)} must ascend, each once, e.g. (4, 8, 16, 32).")
+    return tuple(out_strides)
+
+
+def build(name: str, **kwargs: Any) -> Backbone:
+    """Build a backbone; arguments as :class:`Backbone` has them, ``pretrained=True`` loads weights.
+
+    >>> net = build("mobilenetv3_large_100", out_indices=(1, 2, 3))
+    >>> net.out_channels
+    (40, 112, 960)
+    """
+    return Backbone(name, **kwargs)
+
+
+def backbone_type(name: str) -> Callable[..., Backbone]:
+    """What the registry holds under ``name``: :class:`Backbone` with that name filled in."""
+
+    def make(**kwargs: Any) -> Backbone:
+        return Backbone(name, **kwargs)
+
+    make.__name__ = make.__qualname__ = name
+    return make
+
+
+for _name in catalog_names():
+    MODELS.register_module(name=_name, module=backbone_type(_name))

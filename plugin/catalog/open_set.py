@@ -1,0 +1,71 @@
+"""Specs of networks outside the catalog, read off the network itself."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from ..errors import InputError
+from ..spec import IMAGENET_MEAN, IMAGENET_STD, Spec
+
+
+@cache
+def spec_of(source: str, upstream: str) -> Spec:
+    """Trace ``upstream`` of ``source`` and describe it; mean, std and weights come from the source.
+
+    Raises:
+        InputError: the source has no such network, or its maps have no power-of-two strides.
+    """
+    from torch import nn
+
+    from ..dilation import can_dilate
+    from ..sources import open_net
+    from ..trace import trace
+
+    tapped = open_net(source, upstream, 3, {})
+    name = f"{source}:{upstream}"
+    found = trace(tapped, 3, name=name)
+    facts = _timm_facts(upstream) if source == "timm" else _torchvision_facts(upstream)
+    needed = frozenset().union(*found.reach.values())
+    params = dict(tapped.net.named_parameters())
+    gates = ("squeezeexcit", "semodule", "effectivese")
+    return Spec(
+        name=name,
+        source=source,
+        upstream=upstream,
+        family=type(tapped.net).__name__.lower(),
+        channels=found.channels,
+        has_se=any(type(m).__name__.lower().startswith(gates) for m in tapped.net.modules()),
+        dilatable=any(isinstance(m, nn.Conv2d) for m in tapped.net.modules()) and can_dilate(tapped, found),
+        params=sum(params[key].numel() for key in needed),
+        **facts,
+    )
+
+
+def _timm_facts(upstream: str) -> dict[str, Any]:
+    import timm
+
+    base, _, tag = upstream.partition(".")
+    tags = timm.list_pretrained(f"{base}.*")
+    default = timm.get_pretrained_cfg(upstream)
+    if tag and upstream not in tags:
+        raise InputError(f"timm has no weights '{upstream}'. Tags of '{base}': {', '.join(tags) or 'none'}.")
+    first = f"{base}.{tag or default.tag}"
+    ordered = sorted(tags, key=lambda weights: weights != first)
+    return {
+        "mean": tuple(default.mean),
+        "std": tuple(default.std),
+        "weights": tuple(f"timm://{weights}" for weights in ordered),
+    }
+
+
+def _torchvision_facts(upstream: str) -> dict[str, Any]:
+    from torchvision import models
+
+    entries = list(models.get_model_weights(upstream))
+    transforms = entries[0].transforms() if entries else None
+    return {
+        "mean": tuple(getattr(transforms, "mean", IMAGENET_MEAN)),
+        "std": tuple(getattr(transforms, "std", IMAGENET_STD)),
+        "weights": tuple(f"torchvision://{upstream}.{entry.name}" for entry in entries),
+    }

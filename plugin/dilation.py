@@ -1,0 +1,140 @@
+"""Output stride for any convolutional network, by the algorithme a trous (arXiv 1412.7062, sec. 3.1).
+
+A layer that would reduce the map below the asked stride keeps stride 1, and every later layer reads
+its input at the distance that was saved. The dilated map sampled at every d-th cell then equals the
+ordinary map exactly; what reads the whole map at once (the mean in an SE gate, group norm) sees a
+denser map, so there the equality holds with that operation held fixed.
+
+Which layer needs what follows from one number, the reduction of its input in the undilated net.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from .errors import InputError
+from .sources import Tapped
+from .spec import Spec
+from .trace import Trace, meta_twin
+
+OUTPUT_STRIDES = (8, 16, 32)
+
+
+class _PadAfter:
+    """A pre-hook that pads right and bottom, for kernels that do not reach back to the same size."""
+
+    def __init__(self, extra: tuple[int, int], value: float) -> None:
+        self.extra, self.value = extra, value
+
+    def __call__(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        high, wide = self.extra
+        return (F.pad(inputs[0], (0, wide, 0, high), value=self.value), *inputs[1:])
+
+
+class AtrousAvgPool2d(nn.Module):
+    """Average pooling at stride 1 whose samples lie ``dilation`` cells apart.
+
+    Cells beyond the border count as torch's ``AvgPool2d`` counts them: with ``count_include_pad``
+    the padding enters as zeros, what lies beyond the padding (``ceil_mode``) never counts.
+    """
+
+    def __init__(self, pool: nn.AvgPool2d, dilation: int) -> None:
+        super().__init__()
+        self.kernel, self.padding = _pair(pool.kernel_size), _pair(pool.padding)
+        self.dilation, self.include_pad = dilation, pool.count_include_pad
+        self.divisor = pool.divisor_override
+
+    def forward(self, x: Tensor) -> Tensor:
+        high, wide = (k - 1 for k in self.kernel)
+        top, left = (p * self.dilation for p in self.padding)
+        pad = (left, wide * self.dilation - left, top, high * self.dilation - top)
+        window = x.new_ones(x.shape[1], 1, *self.kernel)
+        total = F.conv2d(F.pad(x, pad), window, dilation=self.dilation, groups=x.shape[1])
+        if self.divisor:
+            return total / self.divisor
+        ones = x.new_ones(1, 1, *x.shape[-2:])
+        if self.include_pad:
+            ones = F.pad(ones, (left, left, top, top), value=1.0)
+            pad = (0, pad[1] - left, 0, pad[3] - top)
+        count = F.conv2d(F.pad(ones, pad), window[:1], dilation=self.dilation)
+        return total / count
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else (value[0], value[1])
+
+
+def dilate(net: nn.Module, trace: Trace, output_stride: int) -> None:
+    """Change strides beyond ``output_stride`` into dilations, in place. Weights stay as they are.
+
+    Args:
+        net: The network, freshly built.
+        trace: Its record with all maps.
+        output_stride: 8, 16 or 32.
+
+    Raises:
+        InputError: a layer behind that stride is of a kind that cannot be dilated.
+    """
+    for path, reduction in trace.reductions.items():
+        module = net.get_submodule(path)
+        stride = max(_pair(getattr(module, "stride", None) or 1))
+        factor = max(1, reduction // output_stride)
+        keep = max(1, min(stride, output_stride // max(1, reduction)))
+        if factor == 1 and keep == stride:
+            continue
+        if type(module).forward is nn.Conv2d.forward and not isinstance(module.padding, str):
+            _dilate_window(module, factor, keep, value=0.0)
+        elif type(module) is nn.MaxPool2d:
+            _dilate_window(module, factor, keep, value=-torch.inf)
+        elif type(module) is nn.AvgPool2d:
+            parent, _, child = path.rpartition(".")
+            setattr(net.get_submodule(parent), child, AtrousAvgPool2d(module, factor))
+        elif stride > 1:
+            raise InputError(
+                f"output_stride={output_stride} is not possible: '{path}' ({type(module).__name__}) "
+                f"reduces the map and cannot be dilated. Use a stride-32 head, or a ResNet."
+            )
+
+
+def check_dilatable(spec: Spec, output_stride: int) -> None:
+    """Raises InputError where ``output_stride`` is no allowed value or has no meaning."""
+    if output_stride not in OUTPUT_STRIDES:
+        raise InputError(f"output_stride={output_stride} is not one of {OUTPUT_STRIDES}.")
+    if not spec.dilatable:
+        raise InputError(
+            f"'{spec.name}' cannot be dilated: it reduces its maps by other means than convolutions and "
+            f"pools (merged patches, a fixed patch size). Leave output_stride out, or choose a "
+            f"convolutional net: `mmbackbones list --dilatable`."
+        )
+
+
+def can_dilate(tapped: Tapped, trace: Trace) -> bool:
+    """Whether a twin of the RGB network, dilated to output stride 8, gives maps of the right sizes."""
+    twin = meta_twin(tapped)
+    side = 256
+    image = torch.empty(1, 3, side, side, device="meta")
+    try:
+        dilate(twin.net, trace, 8)
+        maps = twin.run(image, list(trace.taps.values()))
+    except (InputError, RuntimeError, AssertionError):
+        return False
+    return all(
+        fmap.shape[-1] == side // min(8, stride) for fmap, stride in zip(maps, trace.taps, strict=True)
+    )
+
+
+def _dilate_window(module: Any, factor: int, keep: int, value: float) -> None:
+    """Give a convolution or max pool the stride ``keep`` and ``factor`` times its dilation."""
+    kernel, padding, dilation = (_pair(v) for v in (module.kernel_size, module.padding, module.dilation))
+    module.stride = (keep, keep)
+    module.dilation = tuple(d * factor for d in dilation)
+    module.padding = tuple(p * factor for p in padding)
+    if keep == 1:
+        spans = [(k - 1) * d for k, d in zip(kernel, module.dilation, strict=True)]
+        extra = tuple(span - 2 * p for span, p in zip(spans, module.padding, strict=True))
+        if max(extra) > 0:
+            module.register_forward_pre_hook(_PadAfter((max(0, extra[0]), max(0, extra[1])), value))

@@ -1,0 +1,149 @@
+"""Change of normalisation (``norm_cfg``) without a change of parameter names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from .errors import InputError
+
+KINDS = ("BN", "SyncBN", "GN", "FrozenBN")
+_OPTIONS = {
+    "BN": {"eps", "momentum"},
+    "SyncBN": {"eps", "momentum"},
+    "GN": {"eps", "num_groups"},
+    "FrozenBN": {"eps"},
+}
+
+
+class FrozenBatchNorm2d(nn.Module):
+    """Batch norm with constant statistics and affine, all buffers; keys as in ``nn.BatchNorm2d``."""
+
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+        self.register_buffer("weight", torch.ones(channels))
+        self.register_buffer("bias", torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
+        )
+
+
+class LocalSyncBatchNorm(nn.SyncBatchNorm):
+    """``SyncBatchNorm`` that is plain batch norm where there is nobody to synchronise with.
+
+    torch's own refuses CPU tensors as soon as a process group exists, even one of one process.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+        if self.training and distributed and torch.distributed.get_world_size(self.process_group) > 1:
+            return super().forward(x)
+        return nn.BatchNorm2d.forward(self, x)  # type: ignore[arg-type]
+
+    def _check_input_dim(self, x: Tensor) -> None:
+        if x.ndim < 2:
+            raise ValueError(f"SyncBN expects (N, C, ...), got {x.ndim} dimensions")
+
+
+class _WithAct(nn.Module):
+    """Mixed into a norm that replaces timm's batch norm with drop-out and activation inside."""
+
+    drop: nn.Module
+    act: nn.Module
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(self.drop(super().forward(x)))
+
+
+class _FrozenAct(_WithAct, FrozenBatchNorm2d): ...
+
+
+class _SyncAct(_WithAct, LocalSyncBatchNorm): ...
+
+
+class _GroupAct(_WithAct, nn.GroupNorm): ...
+
+
+_WITH_ACT: dict[type[nn.Module], type[nn.Module]] = {
+    FrozenBatchNorm2d: _FrozenAct,
+    LocalSyncBatchNorm: _SyncAct,
+    nn.GroupNorm: _GroupAct,
+}
+
+
+def check_norm_cfg(norm_cfg: dict[str, Any]) -> None:
+    """Raises InputError for a type or an option that ``norm_cfg`` does not know."""
+    kind = norm_cfg.get("type")
+    if kind not in KINDS:
+        raise InputError(f"norm_cfg type {kind!r} is unknown. Allowed: {', '.join(KINDS)}.")
+    unknown = set(norm_cfg) - {"type", "requires_grad"} - _OPTIONS[kind]
+    if unknown:
+        allowed = sorted(_OPTIONS[kind] | {"type", "requires_grad"})
+        raise InputError(f"norm_cfg of {kind} has no {sorted(unknown)}. Allowed: {', '.join(allowed)}.")
+
+
+def convert_norms(net: nn.Module, norm_cfg: dict[str, Any]) -> None:
+    """Replace every batch norm of ``net`` in place as ``norm_cfg`` says; weights are kept.
+
+    ``requires_grad=False`` in ``norm_cfg`` stops the affine parameters from training, as in mmcv.
+
+    Raises:
+        InputError: the network has no batch norm, or its channels cannot be cut into groups.
+    """
+    check_norm_cfg(norm_cfg)
+    options = {k: v for k, v in norm_cfg.items() if k not in ("type", "requires_grad")}
+    found = [(path, m) for path, m in net.named_modules() if isinstance(m, _BatchNorm)]
+    if not found:
+        raise InputError(
+            f"{type(net).__name__} has no batch norm that norm_cfg={norm_cfg} could replace. "
+            f"Leave norm_cfg out."
+        )
+    for path, old in found:
+        new = old if norm_cfg["type"] == "BN" else _replacement(old, norm_cfg["type"], options)
+        for option in options if new is old else ():
+            setattr(old, option, options[option])
+        for param in new.parameters(recurse=False):
+            param.requires_grad_(bool(norm_cfg.get("requires_grad", True)))
+        parent, _, child = path.rpartition(".")
+        setattr(net.get_submodule(parent), child, new)
+
+
+def _replacement(old: _BatchNorm, kind: str, options: dict[str, Any]) -> nn.Module:
+    """A norm of ``kind`` with the weights, activation and mode of ``old``."""
+    channels = old.num_features
+    arguments: dict[str, Any] = {"eps": old.eps, **options}
+    base: type[nn.Module]
+    if kind == "GN":
+        groups = arguments.pop("num_groups", 32)
+        if channels % groups:
+            raise InputError(
+                f"GN cannot cut {channels} channels into num_groups={groups}. "
+                f"Choose a divisor of {channels} that fits all layers, e.g. num_groups=8."
+            )
+        base, positional = nn.GroupNorm, (groups, channels)
+    else:
+        base = FrozenBatchNorm2d if kind == "FrozenBN" else LocalSyncBatchNorm
+        positional = (channels,)
+        if kind == "SyncBN":
+            arguments.setdefault("momentum", old.momentum)
+    with_act = hasattr(old, "act") and hasattr(old, "drop")
+    new = (_WITH_ACT[base] if with_act else base)(*positional, **arguments)
+    if with_act:
+        new.drop, new.act = old.drop, old.act
+    own = new.state_dict()
+    new.load_state_dict({key: value for key, value in old.state_dict().items() if key in own}, strict=False)
+    return new.train(old.training)

@@ -1,0 +1,54 @@
+"""Networks of timm: the full model, read through its ``forward_intermediates``.
+
+``features_only=True`` would rename modules (``features_0``); the full model keeps timm's names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from ..errors import InputError, nearest
+
+#: What a timm module needs so that its nets take any input size, or stay small. Keyed by the
+#: name of timm's module, as ``timm.models.model_entrypoint(...).__module__`` ends.
+_DYNAMIC: dict[str, Any] = {"dynamic_img_size": True}
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "deit": _DYNAMIC,
+    "swin_transformer": _DYNAMIC,
+    "swin_transformer_v2": _DYNAMIC,
+    "swin_transformer_v2_cr": _DYNAMIC,
+    "vision_transformer": _DYNAMIC,
+    "vision_transformer_hybrid": _DYNAMIC,
+    "vgg": {"mlp_ratio": 1 / 4096},  # fc6 and fc7 are cut anyway: do not fill 480 MB first
+}
+
+
+class TimmNet:
+    """See :class:`mmbackbones.sources.Tapped`."""
+
+    def __init__(self, name: str, in_channels: int, net_kwargs: dict[str, Any]) -> None:
+        import timm
+
+        base = name.split(".")[0]
+        if not timm.is_model(base):
+            near = nearest(base, timm.list_models())
+            raise InputError(f"timm has no model '{name}'. Nearest: {', '.join(near) or 'none'}.")
+        module = timm.models.model_entrypoint(base).__module__.rsplit(".", 1)[-1]
+        arguments = {**ARGUMENTS.get(module, {}), **net_kwargs}
+        try:
+            self.net = timm.create_model(base, in_chans=in_channels, num_classes=0, **arguments)
+        except TypeError as error:
+            raise InputError(f"timm's '{base}' refuses net_kwargs={net_kwargs}: {error}") from error
+        if not hasattr(self.net, "forward_intermediates"):
+            raise InputError(f"timm's '{base}' has no forward_intermediates, so its maps cannot be read.")
+        self.taps = len(self.net.feature_info)
+        names = self.net.default_cfg.get("classifier") or ()
+        self.classifier = (names,) if isinstance(names, str) else tuple(names)
+
+    def run(self, x: Tensor, taps: Sequence[int]) -> list[Tensor]:
+        return self.net.forward_intermediates(
+            x, indices=list(taps), stop_early=True, output_fmt="NCHW", intermediates_only=True
+        )

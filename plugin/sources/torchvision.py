@@ -1,0 +1,130 @@
+"""Classification networks of torchvision: chains of modules, run step by step with taps between."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..errors import InputError, nearest
+
+
+@dataclass(frozen=True)
+class Chain:
+    """How a torchvision class runs: names of children in order, ``*`` for each child of a container.
+
+    The list ends with the last step that a detector taps, as ``params.csv``-like tables of the
+    families do: not with a 1x1 convolution that only feeds the classifier.
+    """
+
+    steps: str
+    channels_last: bool = False
+    arguments: tuple[tuple[str, Any], ...] = ()
+    drop: int = 0  # steps at the end of the last container that only feed the classifier
+
+
+_NO_AUX = (("aux_logits", False), ("init_weights", True))
+#: torchvision class -> its chain.
+CHAINS: dict[str, Chain] = {
+    "AlexNet": Chain("features.*"),
+    "ConvNeXt": Chain("features.*"),
+    "DenseNet": Chain("features.*"),
+    "EfficientNet": Chain("features.*", drop=1),
+    "GoogLeNet": Chain(
+        "conv1 maxpool1 conv2 conv3 maxpool2 inception3a inception3b maxpool3 inception4a inception4b "
+        "inception4c inception4d inception4e maxpool4 inception5a inception5b",
+        arguments=_NO_AUX,
+    ),
+    "Inception3": Chain(
+        "Conv2d_1a_3x3 Conv2d_2a_3x3 Conv2d_2b_3x3 maxpool1 Conv2d_3b_1x1 Conv2d_4a_3x3 maxpool2 Mixed_5b "
+        "Mixed_5c Mixed_5d Mixed_6a Mixed_6b Mixed_6c Mixed_6d Mixed_6e Mixed_7a Mixed_7b Mixed_7c",
+        arguments=_NO_AUX,
+    ),
+    "MNASNet": Chain("layers.*", drop=3),
+    "MobileNetV2": Chain("features.*", drop=1),
+    "MobileNetV3": Chain("features.*"),
+    "RegNet": Chain("stem trunk_output.*"),
+    "ResNet": Chain("conv1 bn1 relu maxpool layer1 layer2 layer3 layer4"),
+    "ShuffleNetV2": Chain("conv1 maxpool stage2 stage3 stage4"),
+    "SqueezeNet": Chain("features.*"),
+    "SwinTransformer": Chain("features.*", channels_last=True),
+    "VGG": Chain("features.*"),
+}
+
+
+class TorchvisionNet:
+    """See :class:`mmbackbones.sources.Tapped`."""
+
+    classifier = ("fc", "classifier", "head", "AuxLogits", "aux1", "aux2")
+
+    def __init__(self, name: str, in_channels: int, net_kwargs: dict[str, Any]) -> None:
+        from torchvision import models
+
+        known = models.list_models(module=models)
+        if name not in known:
+            near = nearest(name, known)
+            raise InputError(f"torchvision has no model '{name}'. Nearest: {', '.join(near) or 'none'}.")
+        chain, arguments = self._chain_of(name, net_kwargs)
+        try:
+            self.net = models.get_model(name, weights=None, **arguments)
+        except TypeError as error:
+            raise InputError(f"torchvision's '{name}' refuses net_kwargs={net_kwargs}: {error}") from error
+        self.channels_last = chain.channels_last
+        self.steps = _steps(self.net, chain)
+        self.taps = len(self.steps)
+        for prefix in self.classifier:
+            if hasattr(self.net, prefix):
+                setattr(self.net, prefix, nn.Identity())
+        if in_channels != 3:
+            _replace_first_conv(self.net, in_channels)
+
+    @staticmethod
+    def _chain_of(name: str, net_kwargs: dict[str, Any]) -> tuple[Chain, dict[str, Any]]:
+        from torchvision import models
+
+        kind = models.get_model_builder(name).__annotations__.get("return", "")
+        kind = kind if isinstance(kind, str) else kind.__name__
+        if kind not in CHAINS:
+            raise InputError(
+                f"torchvision's '{name}' ({kind}) is not a chain of modules with maps at several strides. "
+                f"Classes that work: {', '.join(CHAINS)}. timm has transformers: try 'timm:{name}'."
+            )
+        return CHAINS[kind], {**dict(CHAINS[kind].arguments), **net_kwargs}
+
+    def run(self, x: Tensor, taps: Sequence[int]) -> list[Tensor]:
+        maps = []
+        for index, path in enumerate(self.steps[: taps[-1] + 1]):
+            x = self.net.get_submodule(path)(x)
+            if index in taps:
+                maps.append(x.permute(0, 3, 1, 2).contiguous() if self.channels_last else x)
+        return maps
+
+
+def _steps(net: nn.Module, chain: Chain) -> tuple[str, ...]:
+    """The chain's module paths with ``*`` written out."""
+    paths: list[str] = []
+    for step in chain.steps.split():
+        if step.endswith(".*"):
+            container = step[:-2]
+            paths += [f"{container}.{child}" for child, _ in net.get_submodule(container).named_children()]
+        else:
+            paths.append(step)
+    return tuple(paths[: len(paths) - chain.drop])
+
+
+def _replace_first_conv(net: nn.Module, in_channels: int) -> None:
+    """Put a convolution for ``in_channels`` in place of the first one, all else equal."""
+    path, conv = next((n, m) for n, m in net.named_modules() if isinstance(m, nn.Conv2d))
+    new = nn.Conv2d(
+        in_channels,
+        conv.out_channels,
+        conv.kernel_size,  # type: ignore[arg-type]
+        conv.stride,  # type: ignore[arg-type]
+        conv.padding,  # type: ignore[arg-type]
+        conv.dilation,  # type: ignore[arg-type]
+        bias=conv.bias is not None,
+    )
+    parent, _, child = path.rpartition(".")
+    setattr(net.get_submodule(parent), child, new)

@@ -1,0 +1,138 @@
+"""Which stage each parameter belongs to, and freezing by stage, for any network.
+
+Stage k ends at the map C(k+1), stride ``2 ** (k + 1)``: a parameter belongs to the first of the maps
+C2..C5 whose value depends on it. The stem, stage 0, is what comes first in stage 1: the first unit
+with weights (a convolution, a patch embedding) with the normalisation right behind it, and the
+parameters that hang on no layer (position embedding, class token).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from .errors import InputError
+from .trace import Trace
+
+STAGES = 4
+
+
+def is_norm(module: nn.Module) -> bool:
+    """Whether ``module`` normalises: batch, layer, group, instance or RMS norm, of any library."""
+    kinds = (_NormBase, nn.LayerNorm, nn.GroupNorm)
+    return isinstance(module, kinds) or "norm" in type(module).__name__.lower()
+
+
+def stage_of_params(net: nn.Module, trace: Trace) -> dict[str, int]:
+    """Stage (0 the stem, 1..4) of each parameter that any map of ``trace`` depends on."""
+    stages: dict[str, int] = {}
+    for stride, names in trace.reach.items():
+        stage = min(STAGES, max(1, stride.bit_length() - 2))  # stride 1, 2, 4 -> 1; 8 -> 2; 16 -> 3
+        stages.update(dict.fromkeys(names, stage))
+    stem = _stem(net, trace, stages)
+    return {name: 0 if name in stem else stage for name, stage in stages.items()}
+
+
+def _stem(net: nn.Module, trace: Trace, stages: dict[str, int]) -> set[str]:
+    """Names of the parameters of the first unit, its norms, and of no unit at all."""
+    called = {name: index for index, name in enumerate(trace.order)}
+    units = list(_units(net, "", stages))
+
+    def first_call(unit: tuple[str, nn.Module]) -> int:
+        path, module = unit
+        inside = [f"{path}.{name}" if name else path for name, _ in module.named_modules()]
+        return min((called[name] for name in inside if name in called), default=len(called))
+
+    units.sort(key=first_call)
+    held = {f"{path}.{name}" for path, unit in units for name, _ in unit.named_parameters()}
+    bare = {name for name, stage in stages.items() if stage == 1 and name not in held}
+    first = [name for path, module in _head_of(units) for name in _names(path, module)]
+    return (bare | set(first)) & stages.keys()
+
+
+def _head_of(units: list[tuple[str, nn.Module]]) -> Iterator[tuple[str, nn.Module]]:
+    """The first unit and the pure normalisation units right behind it."""
+    for index, (path, unit) in enumerate(units):
+        owners = [m for m in unit.modules() if next(m.parameters(recurse=False), None) is not None]
+        if index and not all(is_norm(owner) for owner in owners):
+            return
+        yield path, unit
+
+
+def _names(path: str, module: nn.Module) -> list[str]:
+    return [f"{path}.{name}" for name, _ in module.named_parameters()]
+
+
+def _units(module: nn.Module, path: str, stages: dict[str, int]) -> Iterator[tuple[str, nn.Module]]:
+    """The largest submodules that lie in stage 1 alone; a module across stages is opened."""
+    for name, child in module.named_children():
+        where = f"{path}.{name}" if path else name
+        inside = {stages[param] for param in _names(where, child) if param in stages}
+        if inside == {1}:
+            yield where, child
+        elif 1 in inside:
+            yield from _units(child, where, stages)
+
+
+def check_frozen_stages(frozen_stages: int) -> None:
+    """Raises InputError unless ``frozen_stages`` is -1, 0, 1, ... 4."""
+    if isinstance(frozen_stages, bool) or frozen_stages not in range(-1, STAGES + 1):
+        raise InputError(
+            f"frozen_stages={frozen_stages!r} is out of range. Allowed: -1 (nothing), 0 (the stem), "
+            f"1 to {STAGES} (the stem and that many stages)."
+        )
+
+
+def frozen_names(net: nn.Module, trace: Trace, frozen_stages: int) -> set[str]:
+    """Names of the parameters of the stem and the first ``frozen_stages`` stages."""
+    if frozen_stages < 0:
+        return set()
+    return {name for name, stage in stage_of_params(net, trace).items() if stage <= frozen_stages}
+
+
+def still_paths(net: nn.Module, trace: Trace, frozen: Iterable[str]) -> list[str]:
+    """Paths of the modules that stay in eval mode when the parameters ``frozen`` do not train.
+
+    These are all modules whose parameters are frozen without exception, and among the modules
+    without parameters (drop-out, stochastic depth) those called while the last weights were frozen
+    ones.
+    """
+    frozen = set(frozen)
+    if not frozen:
+        return []
+    modules = dict(net.named_modules())
+    still = []
+    for path, module in modules.items():
+        names = [f"{path}.{name}" if path else name for name, _ in module.named_parameters()]
+        if names and frozen.issuperset(names):
+            still.append(path)
+    last_frozen = False
+    for path in trace.order:
+        own = [f"{path}.{name}" for name, _ in modules[path].named_parameters()]
+        if own:
+            last_frozen = frozen.issuperset(own)
+        elif last_frozen:
+            still.append(path)
+    return still
+
+
+def prune(net: nn.Module, asked: Trace) -> None:
+    """Take out of ``net`` what the asked maps do not depend on.
+
+    A module that is not called becomes ``nn.Identity`` (indices of containers stay). What is computed
+    but reaches no asked map, as some branches of HRNet, cannot be taken out: its parameters remain.
+    """
+    _prune_children(net, "", asked.needed, set(asked.order))
+
+
+def _prune_children(module: nn.Module, path: str, needed: frozenset[str], called: set[str]) -> None:
+    for name, child in list(module.named_children()):
+        where = f"{path}.{name}" if path else name
+        inside = {f"{where}.{sub}" if sub else where for sub, _ in child.named_modules()}
+        params = _names(where, child)
+        if params and needed.isdisjoint(params) and called.isdisjoint(inside):
+            setattr(module, name, nn.Identity())
+        else:
+            _prune_children(child, where, needed, called)

@@ -1,0 +1,206 @@
+"""What a network does, read off one forward pass of a twin on the meta device.
+
+No memory is allocated and nothing is computed: the twin shares the network's structure and has
+meta tensors in place of its parameters. Freezing, pruning, padding, dilation and checkpointing all
+read this one record, so that no table of module names per model is needed.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from .errors import InputError
+from .sources import Tapped
+
+#: Height and width that no stride divides: only exact nets give ceil(size / stride) here.
+ODD_SIZE = (99, 101)
+#: Tried in this order when a network refuses the odd size. 224 is for fixed-size networks.
+EVEN_SIZES = ((128, 128), (256, 256), (224, 224))
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One forward pass.
+
+    Attributes:
+        size: Height and width of the input, pixels.
+        taps: Tap index of each stride, the last tap of that stride, fine to coarse.
+        channels: Channels of each stride's map.
+        exact: Whether every map has ``ceil(size / stride)`` cells at a size nothing divides.
+        reach: For each stride the parameters that its map depends on and no finer map does.
+        order: Modules without children in order of their first call.
+        reductions: For each of them the input's reduction against the image, a power of two.
+        plain: Modules with children that are called once, with one tensor, and return one.
+    """
+
+    size: tuple[int, int]
+    taps: dict[int, int]
+    channels: dict[int, int]
+    exact: bool
+    reach: dict[int, frozenset[str]]
+    order: tuple[str, ...]
+    reductions: dict[str, int]
+    plain: frozenset[str]
+
+    @property
+    def needed(self) -> frozenset[str]:
+        """All parameters that any of the maps depends on."""
+        return frozenset().union(*self.reach.values())
+
+
+def meta_twin(tapped: Tapped) -> Tapped:
+    """A deep copy with meta tensors for parameters and buffers, in eval mode, nothing frozen."""
+    memo: dict[int, object] = {}
+    for param in tapped.net.parameters():
+        memo[id(param)] = nn.Parameter(torch.empty_like(param, device="meta"))
+    for buffer in tapped.net.buffers():
+        memo[id(buffer)] = torch.empty_like(buffer, device="meta")
+    twin = copy.deepcopy(tapped, memo)
+    twin.net.eval()
+    return twin
+
+
+def trace(
+    tapped: Tapped, in_channels: int, *, name: str = "network", strides: Sequence[int] | None = None
+) -> Trace:
+    """Run a twin of ``tapped`` and record what happens.
+
+    Args:
+        tapped: The network; it is not changed.
+        in_channels: Channels of the image.
+        name: How messages call it.
+        strides: The strides whose maps are asked for; ``None`` means all that the net has.
+
+    Raises:
+        InputError: the network ran at no tried size, or its maps have no power-of-two strides.
+    """
+    twin = meta_twin(tapped)
+    failure: Exception | None = None
+    for size in (ODD_SIZE, *EVEN_SIZES):
+        try:
+            found = _run(twin, in_channels, size, strides)
+        except Exception as error:  # networks refuse a size in many ways: AssertionError, RuntimeError ...
+            failure = error
+            continue
+        if found is not None:
+            return found
+    reason = f"it does not run at them ({failure})" if failure else "unpadded layers leave odd sizes"
+    raise InputError(
+        f"'{name}' has no maps at strides that are powers of two: tried {(ODD_SIZE, *EVEN_SIZES)}, {reason}. "
+        f"`mmbackbones list` shows the backbones that do."
+    ) from failure
+
+
+def _run(
+    twin: Tapped, in_channels: int, size: tuple[int, int], strides: Sequence[int] | None
+) -> Trace | None:
+    """The record at ``size``; ``None`` when the maps are not those of powers of two."""
+    image = torch.empty(1, in_channels, *size, device="meta")
+    every = twin.run(image, range(twin.taps))
+    taps = _taps_by_stride(every, size)
+    if not taps:
+        return None
+    if strides is not None:
+        taps = {stride: tap for stride, tap in taps.items() if stride in strides}
+    order: list[str] = []
+    reductions: dict[str, int] = {}
+    calls: dict[str, list[bool]] = {}
+    hooks = _watch_leaves(twin.net, size, order, reductions) + _watch_blocks(twin.net, calls)
+    try:
+        maps = dict(zip(taps, twin.run(image, list(taps.values())), strict=True))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return Trace(
+        size=size,
+        taps=taps,
+        channels={stride: fmap.shape[1] for stride, fmap in maps.items()},
+        exact=size == ODD_SIZE,
+        reach=_reach(twin.net, maps),
+        order=tuple(order),
+        reductions=reductions,
+        plain=frozenset(name for name, plain in calls.items() if plain == [True]),
+    )
+
+
+def _taps_by_stride(maps: Iterable[Tensor], size: tuple[int, int]) -> dict[int, int]:
+    """The last tap of each power-of-two stride whose map has exactly ceil(size / stride) cells."""
+    taps: dict[int, int] = {}
+    for index, fmap in enumerate(maps):
+        stride = _reduction(size, fmap)
+        cells = tuple(math.ceil(side / stride) for side in size)
+        if tuple(fmap.shape[-2:]) != cells:
+            return {}
+        taps[stride] = index
+    return dict(sorted(taps.items()))
+
+
+def _reduction(size: tuple[int, int], fmap: Tensor) -> int:
+    """The power of two nearest to image size / map size, from the height of an NCHW map."""
+    return 2 ** max(0, round(math.log2(size[0] / max(1, fmap.shape[-2]))))
+
+
+def _watch_leaves(
+    net: nn.Module, size: tuple[int, int], order: list[str], reductions: dict[str, int]
+) -> list[torch.utils.hooks.RemovableHandle]:
+    """Hooks that note each childless module at its first call."""
+
+    def noter(name: str) -> object:
+        def note(_: nn.Module, inputs: tuple[object, ...]) -> None:
+            if name not in reductions:
+                order.append(name)
+                first = inputs[0] if inputs else None
+                flat = not isinstance(first, Tensor) or first.ndim != 4
+                reductions[name] = 0 if flat else _reduction(size, first)  # type: ignore[arg-type]
+
+        return note
+
+    return [
+        module.register_forward_pre_hook(noter(name))  # type: ignore[arg-type]
+        for name, module in net.named_modules()
+        if not list(module.children())
+    ]
+
+
+def _watch_blocks(net: nn.Module, calls: dict[str, list[bool]]) -> list[torch.utils.hooks.RemovableHandle]:
+    """Hooks that note for each call of a module with children whether one tensor gives one tensor."""
+
+    def noter(name: str) -> object:
+        def note(_: nn.Module, inputs: tuple[object, ...], kwargs: dict[str, object], out: object) -> None:
+            tensors = [isinstance(value, Tensor) for value in (*inputs, *kwargs.values())]
+            calls.setdefault(name, []).append(tensors == [True] and not kwargs and isinstance(out, Tensor))
+
+        return note
+
+    return [
+        module.register_forward_hook(noter(name), with_kwargs=True)  # type: ignore[arg-type]
+        for name, module in net.named_modules()
+        if name and list(module.children())
+    ]
+
+
+def _reach(net: nn.Module, maps: dict[int, Tensor]) -> dict[int, frozenset[str]]:
+    """Walk the autograd graph from each map, fine to coarse, to the parameters behind it."""
+    names = {id(param): name for name, param in net.named_parameters()}
+    seen: set[object] = set()
+    reach = {}
+    for stride, fmap in maps.items():
+        found = set()
+        todo = [fmap.grad_fn]
+        while todo:
+            node = todo.pop()
+            if node is None or node in seen:
+                continue
+            seen.add(node)
+            variable = getattr(node, "variable", None)
+            if variable is not None and id(variable) in names:
+                found.add(names[id(variable)])
+            todo += [parent for parent, _ in node.next_functions]
+        reach[stride] = frozenset(found)
+    return reach
