@@ -10,17 +10,17 @@ from torch import nn
 from torch.nn.modules import activation
 
 from ..errors import InputError, nearest
+from ..norms import FrozenBatchNorm2d, LocalSyncBatchNorm, check_norm_cfg
 
 Config = Mapping[str, Any]
 
 # norm_cfg's type -> (the layer's name in the state dict, the layer's class)
 _NORMS: dict[str, tuple[str, type[nn.Module]]] = {
     "BN": ("bn", nn.BatchNorm2d),
-    "BN2d": ("bn", nn.BatchNorm2d),
-    "SyncBN": ("bn", nn.SyncBatchNorm),
+    "SyncBN": ("bn", LocalSyncBatchNorm),
+    "FrozenBN": ("bn", FrozenBatchNorm2d),
     "GN": ("gn", nn.GroupNorm),
 }
-_ACTIVATIONS = {name: getattr(nn, name) for name in activation.__all__}
 
 
 def conv_block(
@@ -37,13 +37,13 @@ def conv_block(
         in_channels: channels that arrive.
         out_channels: channels that leave.
         kernel_size: window of the convolution, odd; padded by half of it.
-        stride: stride of the convolution.
-        norm_cfg: None (the convolution then has a bias), or a dict with ``type`` BN, SyncBN or GN
-            and the layer's arguments; ``requires_grad=False`` freezes its affine parameters.
+        stride: stride ``s`` of the convolution.
+        norm_cfg: None (the convolution then has a bias), or a dict with ``type`` BN, SyncBN, FrozenBN
+            or GN and the layer's arguments; ``requires_grad=False`` freezes its affine parameters.
         act_cfg: None, or a dict with ``type``, an activation of ``torch.nn``, and its arguments.
 
     Raises:
-        InputError: ``type`` is missing or unknown.
+        InputError: a type or an option of norm_cfg, or the type of act_cfg, that nobody knows.
     """
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     layers["conv"] = nn.Conv2d(
@@ -53,20 +53,21 @@ def conv_block(
         name, norm = _norm(dict(norm_cfg), out_channels)
         layers[name] = norm
     if act_cfg is not None:
-        args = dict(act_cfg)
-        layers["activate"] = _pick("act_cfg", args.pop("type", None), _ACTIVATIONS)(**args)
+        layers["activate"] = _activation(dict(act_cfg))
     return nn.Sequential(layers)
 
 
 def _norm(args: dict[str, Any], channels: int) -> tuple[str, nn.Module]:
-    name, kind = _pick("norm_cfg", args.pop("type", None), _NORMS)
-    requires_grad = args.pop("requires_grad", True)
-    args["num_channels" if kind is nn.GroupNorm else "num_features"] = channels
-    return name, kind(**args).requires_grad_(requires_grad)
+    check_norm_cfg(args)
+    name, kind = _NORMS[args.pop("type")]
+    trainable = args.pop("requires_grad", True)
+    sizes = (args.pop("num_groups", 32), channels) if kind is nn.GroupNorm else (channels,)
+    return name, kind(*sizes, **args).requires_grad_(trainable)
 
 
-def _pick(argument: str, kind: Any, table: Mapping[str, Any]) -> Any:
-    if kind not in table:
-        names = nearest(str(kind), table) or sorted(table)
-        raise InputError(f"{argument} has type={kind!r}: write one of {', '.join(names)}.")
-    return table[kind]
+def _activation(args: dict[str, Any]) -> nn.Module:
+    kind = args.pop("type", None)
+    if kind not in activation.__all__:
+        near = nearest(str(kind), activation.__all__) or activation.__all__
+        raise InputError(f"act_cfg has type={kind!r}. Allowed are torch.nn's activations: {', '.join(near)}.")
+    return getattr(nn, kind)(**args)

@@ -34,8 +34,7 @@ class FPN(BaseModule):
             backbone's last map (``'on_input'``, or True), the last lateral or the last output.
         relu_before_extra_convs: put a ReLU between the extra convolutions.
         no_norm_on_lateral: leave the 1x1 convolutions without normalisation.
-        norm_cfg: None, or a dict with ``type`` BN, SyncBN or GN and the layer's arguments;
-            ``requires_grad=False`` freezes its affine parameters.
+        norm_cfg: None, or a dict with ``type`` BN, SyncBN, FrozenBN or GN and the layer's arguments.
         act_cfg: None, or a dict with ``type``, an activation of ``torch.nn``, and its arguments.
         upsample_cfg: arguments of ``torch.nn.functional.interpolate``. With ``scale_factor`` maps
             grow by it, else to the size of the finer map.

@@ -75,6 +75,15 @@ def test_every_parameter_gets_a_gradient() -> None:
         assert not lost, (case, lost)
 
 
+def test_frozen_bn_keeps_its_statistics() -> None:
+    neck = FPN(CHANNELS, 16, 4, norm_cfg=dict(type="FrozenBN")).train()
+    before = copy.deepcopy(neck.state_dict())
+    assert "fpn_convs.0.bn.running_var" in before
+    neck(maps())
+    assert all(torch.equal(value, before[key]) for key, value in neck.state_dict().items())
+    assert all("bn" not in name for name, _ in neck.named_parameters())
+
+
 @pytest.mark.parametrize("levels", [1, 2, 3, 6])
 def test_any_number_of_levels(levels: int) -> None:
     channels = [4 * (i + 1) for i in range(levels)]
@@ -132,9 +141,10 @@ def test_maps_that_do_not_fit(arrived: list[int], advice: str) -> None:
             dict(num_outs=5, add_extra_convs="on_outputs"),
             "'on_outputs': write False, True or one of .*'on_output'",
         ),
-        (dict(num_outs=5, norm_cfg=dict(type="SynchBN")), "norm_cfg has type='SynchBN': write one of SyncBN"),
-        (dict(num_outs=5, norm_cfg=dict(num_groups=2)), "norm_cfg has type=None: write one of BN"),
-        (dict(num_outs=5, act_cfg=dict(type="Relu")), "act_cfg has type='Relu': write one of ReLU"),
+        (dict(num_outs=5, norm_cfg=dict(type="SynchBN")), "'SynchBN' is unknown. Allowed: BN, SyncBN, GN"),
+        (dict(num_outs=5, norm_cfg=dict(num_groups=2)), "type None is unknown"),
+        (dict(num_outs=5, norm_cfg=dict(type="BN", num_groups=2)), "BN has no .'num_groups'"),
+        (dict(num_outs=5, act_cfg=dict(type="Relu")), "'Relu'. Allowed .*, ReLU,"),
     ],
 )
 def test_bad_arguments(args: dict, message: str) -> None:

@@ -1,0 +1,111 @@
+"""Backbone and neck as one piece of a config, channels filled in from the catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .errors import InputError, nearest
+from .spec import PYRAMID
+
+
+class Replacing(dict):
+    """A dict that takes the place of the base config's dict, where mmengine would merge the two.
+
+    mmengine asks the newer dict ``pop("_delete_", False)`` when it merges. The answer here is yes
+    without such a key, so the same dict also builds a module or stands in a config without a base.
+    """
+
+    def pop(self, key: str, *default: Any) -> Any:
+        return True if key == "_delete_" else super().pop(key, *default)
+
+
+def pair(
+    name: str,
+    neck: str | None = "FPN",
+    *,
+    strides: Sequence[int] = PYRAMID,
+    out_channels: int = 256,
+    num_outs: int = 5,
+    neck_cfg: Mapping[str, Any] | None = None,
+    **backbone_args: Any,
+) -> dict[str, Any]:
+    """The ``model`` entries for a backbone with a neck that fits it; builds nothing.
+
+    Over a base config they replace its backbone and neck, and set mean and std of its
+    data_preprocessor::
+
+        _base_ = ["mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py"]
+        from mmbackbones import pair
+
+        model = pair("convnext_tiny", frozen_stages=1)
+
+    (``_base_`` stands before the import, else mmengine takes the file for a lazy config.)
+
+    Args:
+        name: a catalog name, ``timm:<name>`` or ``torchvision:<name>``.
+        neck: a neck of this package; one of another scope with its scope, as ``"mmdet.PAFPN"``; or
+            None for the backbone alone.
+        strides: of the maps that the neck takes, in pixels, fine to coarse.
+        out_channels: channels of each map that leaves the neck.
+        num_outs: how many maps leave the neck.
+        neck_cfg: further arguments of the neck.
+        **backbone_args: further arguments of the backbone, e.g. ``frozen_stages=1``.
+
+    Returns:
+        A dict with ``backbone``, ``neck`` (not if it is None) and ``data_preprocessor``, which holds
+        ``mean`` and ``std`` of the backbone's weights in 0..255, RGB, and ``bgr_to_rgb=True`` (not if
+        ``in_channels`` of the backbone differs from theirs).
+
+    Raises:
+        InputError: unknown backbone or neck, or a stride that the backbone lacks.
+    """
+    from .catalog import get_spec
+
+    spec = get_spec(name)
+    for other in ("out_strides", "out_indices"):
+        if other in backbone_args:
+            raise InputError(
+                f"{other}={backbone_args[other]!r}: in pair() write strides, as strides={PYRAMID}."
+            )
+    lacking = [s for s in strides if s not in spec.channels]
+    if lacking or not strides:
+        raise InputError(f"strides={tuple(strides)}: '{name}' has maps at strides {spec.strides} only.")
+    strides = tuple(sorted(strides))
+    pieces: dict[str, Any] = {}
+    if backbone_args.get("in_channels", 3) == len(spec.mean):
+        pieces["data_preprocessor"] = {
+            "mean": [round(255 * value, 3) for value in spec.mean],
+            "std": [round(255 * value, 3) for value in spec.std],
+            "bgr_to_rgb": True,
+        }
+    general = {"type": "mmbackbones.Backbone", "name": spec.name}
+    pieces["backbone"] = Replacing(
+        **(general if ":" in spec.name else {"type": f"mmbackbones.{spec.name}"}),
+        **({} if strides == PYRAMID else {"out_strides": strides}),
+        **backbone_args,
+    )
+    if neck is not None:
+        pieces["neck"] = Replacing(
+            type=_neck_type(neck),
+            in_channels=[spec.channels[s] for s in strides],
+            out_channels=out_channels,
+            num_outs=num_outs,
+            **(neck_cfg or {}),
+        )
+    return pieces
+
+
+def _neck_type(neck: str) -> str:
+    from . import necks
+
+    scope, _, own = neck.rpartition(".")
+    if scope not in ("", "mmbackbones"):
+        return neck  # another registry's; it checks the name when it builds the neck
+    if own in necks.__all__:
+        return f"mmbackbones.{own}"
+    near = nearest(own, necks.__all__) or sorted(necks.__all__)
+    raise InputError(
+        f"Unknown neck '{neck}'. Nearest: {', '.join(near)}. A neck of another registry needs its scope, "
+        f"as 'mmdet.{own}'; neck=None gives the backbone alone."
+    )

@@ -1,0 +1,141 @@
+"""pair(): backbone and neck that fit, as plain values in a config."""
+
+from __future__ import annotations
+
+import copy
+import runpy
+from pathlib import Path
+
+import pytest
+import torch
+from mmbackbones import get_spec, pair
+from mmbackbones.errors import InputError
+from mmbackbones.registry import MODELS
+from mmengine.config import Config
+
+BASE = """
+model = dict(
+    type='FasterRCNN',
+    data_preprocessor=dict(type='DetDataPreprocessor', mean=[1.0, 2.0, 3.0], pad_size_divisor=32),
+    backbone=dict(type='ResNet', depth=50, norm_eval=True),
+    neck=dict(type='FPN', in_channels=[256, 512, 1024, 2048], out_channels=256, num_outs=5,
+              start_level=1),
+    rpn_head=dict(type='RPNHead', in_channels=256))
+"""
+
+
+def test_default() -> None:
+    pieces = pair("resnet50")
+    assert pieces == {
+        "backbone": {"type": "mmbackbones.resnet50"},
+        "neck": {
+            "type": "mmbackbones.FPN",
+            "in_channels": [256, 512, 1024, 2048],
+            "out_channels": 256,
+            "num_outs": 5,
+        },
+        "data_preprocessor": {
+            "mean": [123.675, 116.28, 103.53],
+            "std": [58.395, 57.12, 57.375],
+            "bgr_to_rgb": True,
+        },
+    }
+
+
+def test_mean_and_std_are_those_of_the_weights() -> None:
+    spec = get_spec("mobilenetv3_large_100")
+    hints = pair(spec.name)["data_preprocessor"]
+    assert hints["mean"] == pytest.approx([255 * v for v in spec.mean], abs=1e-3)
+    assert hints["std"] == pytest.approx([255 * v for v in spec.std], abs=1e-3)
+    assert "data_preprocessor" not in pair(spec.name, in_channels=4)
+
+
+def test_arguments_arrive() -> None:
+    neck_cfg = dict(add_extra_convs="on_output", norm_cfg=dict(type="BN"))
+    before = copy.deepcopy(neck_cfg)
+    pieces = pair(
+        "timm:resnet26", strides=(32, 8, 16), out_channels=64, num_outs=4, neck_cfg=neck_cfg, frozen_stages=1
+    )
+    assert pieces["backbone"] == {
+        "type": "mmbackbones.Backbone",
+        "name": "timm:resnet26",
+        "out_strides": (8, 16, 32),
+        "frozen_stages": 1,
+    }
+    assert pieces["neck"]["in_channels"] == [512, 1024, 2048]
+    assert pieces["neck"]["add_extra_convs"] == "on_output"
+    assert neck_cfg == before
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenetv3_small_100", "timm:resnet26"])
+def test_what_pair_gives_runs(name: str) -> None:
+    pieces = pair(name, out_channels=32)
+    backbone, neck = MODELS.build(pieces["backbone"]), MODELS.build(pieces["neck"])
+    maps = neck(backbone(torch.rand(1, 3, 96, 64)))
+    assert [tuple(m.shape) for m in maps] == [(1, 32, -(-96 // s), -(-64 // s)) for s in (4, 8, 16, 32, 64)]
+
+
+def test_without_neck_or_with_another_scopes() -> None:
+    assert "neck" not in pair("resnet18", neck=None)
+    assert pair("resnet18", neck="mmdet.PAFPN")["neck"]["type"] == "mmdet.PAFPN"
+    assert pair("resnet18", neck="mmbackbones.FPN") == pair("resnet18")
+
+
+def test_replaces_the_base_in_a_config_file(tmp_path: Path) -> None:
+    (tmp_path / "base.py").write_text(BASE)
+    config = tmp_path / "config.py"
+    config.write_text(
+        "_base_ = ['base.py']\nfrom mmbackbones import pair\n\n"
+        "model = pair('convnext_tiny', strides=(8, 16, 32), frozen_stages=1)\n"
+    )
+    cfg = Config.fromfile(config)
+    cfg.dump(tmp_path / "dumped.py")
+    text = (tmp_path / "dumped.py").read_text()
+    assert "import" not in text
+    assert "_delete_" not in text
+    model = runpy.run_path(str(tmp_path / "dumped.py"))["model"]  # Python itself reads plain values
+    assert model["backbone"] == dict(
+        type="mmbackbones.convnext_tiny", out_strides=(8, 16, 32), frozen_stages=1
+    )
+    assert model["neck"] == dict(
+        type="mmbackbones.FPN", in_channels=[192, 384, 768], out_channels=256, num_outs=5
+    )
+    assert model["rpn_head"] == dict(type="RPNHead", in_channels=256)
+    assert model["data_preprocessor"]["mean"] == [123.675, 116.28, 103.53]
+    assert model["data_preprocessor"]["pad_size_divisor"] == 32
+    assert Config.fromfile(tmp_path / "dumped.py").model == cfg.model
+
+
+def test_stands_in_a_config_without_a_base(tmp_path: Path) -> None:
+    (tmp_path / "empty.py").write_text("")
+    config = tmp_path / "config.py"
+    config.write_text(
+        "_base_ = ['empty.py']\nfrom mmbackbones import pair\n\nmodel = dict(type='X', **pair('resnet18'))\n"
+    )
+    model = Config.fromfile(config).model
+    assert "_delete_" not in str(model)
+    MODELS.build(model.neck)
+
+
+def test_replaces_in_python() -> None:
+    cfg = Config.fromstring(BASE, ".py")
+    cfg.merge_from_dict(dict(model=pair("resnet18")))
+    assert cfg.model.backbone == dict(type="mmbackbones.resnet18")
+    assert "start_level" not in cfg.model.neck
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (dict(name="resnet5"), "resnet5.*resnet50"),
+        (dict(name="resnet50", neck="FNP"), "Unknown neck 'FNP'. Nearest: FPN.*'mmdet.FNP'"),
+        (dict(name="resnet50", neck="mmbackbones.PAFPN"), "Unknown neck 'mmbackbones.PAFPN'. Nearest: FPN"),
+        (dict(name="resnet50", strides=(4, 64)), r"strides=\(4, 64\): 'resnet50' has maps at strides .*32\)"),
+        (dict(name="resnet50", strides=()), "has maps at strides"),
+        (dict(name="resnet50", out_indices=(0, 1)), r"out_indices=\(0, 1\): in pair\(\) write strides"),
+        (dict(name="resnet50", out_strides=(4, 8)), r"out_strides=\(4, 8\): in pair\(\) write strides"),
+    ],
+)
+def test_bad_arguments(args: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        pair(**args)
