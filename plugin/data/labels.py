@@ -1,0 +1,191 @@
+"""Checks labels against images and classes, names the classes, and writes the splits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from ..errors import InputError
+from . import folders
+from .dataset import IGNORE_LABEL, Colour, DataSet, Split, make_palette, some, split_off, write_cache
+from .folders import Found, Pairs
+from .scan import Scanner, Work
+
+CLASS_FILES = ("classes.txt", "classes.json", "class_names.txt", "labels.txt")
+VOC_CLASSES = (
+    *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
+    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train"),
+    "tvmonitor",
+)
+
+
+def finish(
+    root: Path,
+    found: dict[str, Found],
+    work: Work,
+) -> DataSet:
+    """Pair, check and split what :func:`~mmbackbones.data.folders.find` found.
+
+    Raises:
+        InputError: files or label values that cannot be used; the message names them.
+    """
+    notes: list[str] = []
+    label_dirs = {label_dir.name for _, label_dir, _ in found.values()}
+    layout: Literal["voc", "folders"] = "voc" if label_dirs == {"SegmentationClass"} else "folders"
+    pairs: dict[str, Pairs] = {}
+    for split, (img_dir, label_dir, listed) in found.items():
+        pairs[split], told = folders.pair(img_dir, label_dir, listed, work.cache / f"images_{split}")
+        notes += told
+    values = [_check(part, work.scanner) for part in pairs.values()]
+    named = [folder for folder in (root, *(part.label_dir for part in pairs.values())) if _class_file(folder)]
+    classes, palette = read_classes(_class_file(named[0])) if named else ((), ())
+    if not classes:
+        classes = _derive(values, layout, notes)
+    _check_values(pairs.values(), values, classes)
+    absent = set(range(len(classes))) - {value for part in values for one in part for value in one}
+    if absent:
+        notes.append(f"No label holds the classes {some((classes[k] for k in sorted(absent)), limit=8)}.")
+    if "val" in pairs:
+        train, val = (
+            _split(pairs[split], range(len(pairs[split].names)), work.cache, split)
+            for split in ("train", "val")
+        )
+    else:
+        whole = next(iter(pairs.values()))
+        parts = split_off(len(whole.names), work.val_fraction, work.seed, f"'{whole.img_dir}'")
+        train, val = (
+            _split(whole, part, work.cache, split)
+            for part, split in zip(parts, ("train", "val"), strict=True)
+        )
+        notes.append(
+            f"There is no validation split: {val.count} of {len(whole.names)} images were split off for "
+            f"validation (seed {work.seed})."
+        )
+    return DataSet(
+        root=root,
+        task="segmentation",
+        layout=layout,
+        classes=classes,
+        palette=palette or make_palette(classes),
+        train=train,
+        val=val,
+        notes=tuple(notes),
+        has_masks=False,
+    )
+
+
+def _split(part: Pairs, chosen: Sequence[int], cache: Path, split: str) -> Split:
+    names = [part.names[index] for index in chosen]
+    file = write_cache(cache / f"{split}.txt", "\n".join(names) + "\n")
+    return Split(part.img_dir, file, part.label_dir, len(names), part.img_suffix, part.label_suffix)
+
+
+def _check(part: Pairs, scanner: Scanner) -> list[tuple[int, ...]]:
+    """The values of each label, once its size is found to be that of its image."""
+    labels = scanner.labels(part.labels)
+    sizes = scanner.sizes(part.images)
+    problems = [
+        f"'{label.name}' is {label_size[0]}x{label_size[1]}, its image {size[0]}x{size[1]}"
+        for label, (label_size, _), size in zip(part.labels, labels, sizes, strict=True)
+        if label_size != size
+    ]
+    if problems:
+        raise InputError(
+            f"{len(problems)} labels in '{part.label_dir}' differ in size from their images "
+            f"(width x height): {some(problems)}. Save labels pixel for pixel like the images."
+        )
+    return [values for _, values in labels]
+
+
+def _derive(values: list[list[tuple[int, ...]]], layout: str, notes: list[str]) -> tuple[str, ...]:
+    """Class names from the label values that occur."""
+    occurring = {value for part in values for one in part for value in one} - {IGNORE_LABEL}
+    if len(occurring) < 2:
+        raise InputError(
+            f"The labels hold only the value {', '.join(map(str, sorted(occurring))) or 'none'} beside "
+            f"{IGNORE_LABEL}, which means 'ignore'. Write class indices 0, 1, 2, ... into the labels "
+            f"(a mask of 0 and 255 becomes 0 and 1)."
+        )
+    if layout == "voc" and occurring == set(range(len(VOC_CLASSES))):
+        return VOC_CLASSES
+    count = max(occurring) + 1
+    notes.append(
+        f"There is no classes.txt: the label values give {count} classes, named class_0 to "
+        f"class_{count - 1}. Put a classes.txt with one name per line beside the images folder to name them."
+    )
+    return tuple(f"class_{k}" for k in range(count))
+
+
+def _check_values(
+    parts: Iterable[Pairs], values: list[list[tuple[int, ...]]], classes: Sequence[str]
+) -> None:
+    problems = [
+        f"{label} holds {', '.join(str(value) for value in one if not _allowed(value, classes))}"
+        for part, part_values in zip(parts, values, strict=True)
+        for label, one in zip(part.labels, part_values, strict=True)
+        if not all(_allowed(value, classes) for value in one)
+    ]
+    if problems:
+        raise InputError(
+            f"{len(problems)} labels hold values that no class has: {some(problems)}. Allowed are 0 to "
+            f"{len(classes) - 1} ({len(classes)} classes: {some(classes, limit=8)}) and {IGNORE_LABEL} for "
+            f"pixels to ignore. Correct the labels, or add the missing classes to classes.txt."
+        )
+
+
+def _allowed(value: int, classes: Sequence[str]) -> bool:
+    return 0 <= value < len(classes) or value == IGNORE_LABEL
+
+
+def _class_file(folder: Path) -> Path | None:
+    return next((folder / name for name in CLASS_FILES if (folder / name).is_file()), None)
+
+
+def read_classes(file: Path | None) -> tuple[tuple[str, ...], tuple[Colour, ...]]:
+    """Class names, and colours if the file gives them for all, else none.
+
+    A text file has one name per line. A JSON file has one of the forms ``["a", "b"]``,
+    ``{"0": "a", "1": "b"}``, ``{"classes": [...], "palette": [[r, g, b], ...]}`` or COCO's
+    ``{"categories": [{"id": 0, "name": "a", "color": [r, g, b]}, ...]}``.
+
+    Raises:
+        InputError: the file is none of these, or names a class twice.
+    """
+    if file is None:
+        return (), ()
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+        names, colours = (
+            _parse_json(json.loads(text)) if file.suffix == ".json" else (text.splitlines(), None)
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"Cannot read class names from '{file}': {error}. Allowed: a text file with one name per line, "
+            f'or JSON as ["a", "b"] or {{"0": "a", "1": "b"}}.'
+        ) from error
+    names = [name.strip() for name in names if name.strip()]
+    if not names or len(set(names)) < len(names) or len(names) >= IGNORE_LABEL:
+        raise InputError(
+            f"'{file}' has {len(names)} names, {len(names) - len(set(names))} of them twice; it must name "
+            f"1 to {IGNORE_LABEL - 1} classes, each once."
+        )
+    palette = tuple((int(r), int(g), int(b)) for r, g, b in colours) if colours else ()
+    return tuple(names), palette if len(palette) == len(names) else ()
+
+
+def _parse_json(content: Any) -> tuple[list[str], list[Any] | None]:
+    if isinstance(content, dict) and "classes" in content:
+        return list(content["classes"]), content.get("palette")
+    if isinstance(content, dict) and "categories" in content:
+        content = content["categories"]
+    if isinstance(content, dict):
+        content = [dict(id=int(key), name=name) for key, name in content.items()]
+    if content and isinstance(content[0], dict):
+        rows = sorted(content, key=lambda row: row["id"])
+        if [row["id"] for row in rows] != list(range(len(rows))):
+            raise ValueError(f"the ids must run from 0 to {len(rows) - 1}: {[row['id'] for row in rows]}")
+        colours = [row["color"] for row in rows if "color" in row]
+        return [row["name"] for row in rows], colours if len(colours) == len(rows) else None
+    return list(content), None
