@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+from pycocotools import mask as coco_mask
+
 from mmbackbones import InputError
 from mmbackbones.data import shapes
 from mmbackbones.data.shapes import CLASSES, write_shapes
-from PIL import Image
-from pycocotools import mask as coco_mask
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from .coco import Boxes, is_id
 from .dataset import DataSet, Split, make_palette, some, split_off, write_cache
 from .scan import Scanner, Work
 
-_ROUNDING = 1e-3  # pixels that a box may reach out of its image by rounding of decimals
+_ROUNDING = 0.01  # pixels that a box may reach out of its image by rounding of decimals
 
 
 def finish(
@@ -36,11 +36,14 @@ def finish(
     else:
         train, val = _divide(next(iter(checked.values())), work, told)
     train, val = same_order(*without_groups(train, val, told), told)
-    with_objects = len({annotation["image_id"] for annotation in train.annotations})
-    if not with_objects:
-        raise InputError(f"'{train.source}': no training image has an object. Annotate some.")
-    if with_objects < len(train.images):
-        told.append(f"{len(train.images) - with_objects} training images have no object and are left out.")
+    for part, split in ((train, "training"), (val, "validation")):
+        if not part.annotations:
+            raise InputError(
+                f"'{part.source}' is an empty data set: none of its {len(part.images)} {split} images has an "
+                f"object. Annotate some."
+            )
+    if empty := len(train.images) - len({annotation["image_id"] for annotation in train.annotations}):
+        told.append(f"{empty} training images have no object and are left out.")
     twice = {_path(train, image) for image in train.images} & {_path(val, image) for image in val.images}
     if twice:
         told.append(f"{len(twice)} images are in both splits, so validation figures will look too good.")
@@ -183,9 +186,12 @@ def _problem(annotation: dict[str, Any], image: dict[str, Any] | None, categorie
 
 
 def _is_sliver(annotation: dict[str, Any]) -> bool:
-    """An object drawn with a mask so thin that its box was rounded to size zero; COCO itself has some."""
+    """A mask so thin that its box has size zero, as annotations 918 and 2206849 of COCO train2017."""
     box = annotation.get("bbox")
-    return bool(annotation.get("segmentation")) and isinstance(box, list) and len(box) == 4 and 0 in box[2:]
+    thin = (
+        bool(annotation.get("segmentation")) and _is_number(annotation.get("area")) and annotation["area"] < 1
+    )
+    return thin and isinstance(box, list) and len(box) == 4 and 0 in box[2:]
 
 
 def _is_number(value: object) -> bool:

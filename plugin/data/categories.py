@@ -19,23 +19,28 @@ def repeated(ids: Iterable[Any]) -> list[str]:
 
 def without_groups(train: Boxes, val: Boxes, notes: list[str]) -> tuple[Boxes, Boxes]:
     """Leave out categories that only group others and have no boxes, as Roboflow writes one."""
-    used = {annotation["category_id"] for part in (train, val) for annotation in part.annotations}
-    groups = [
-        one
+    used = {_keys(part)[one["category_id"]] for part in (train, val) for one in part.annotations}
+    groups = {
+        (one["id"], one["name"])
         for one in train.categories
-        if one["id"] not in used
+        if (one["id"], one["name"]) not in used
         and any(other.get("supercategory") == one["name"] for other in train.categories if other is not one)
-    ]
+    }
     if not groups or len(groups) == len(train.categories):
         return train, val
-    ids = {one["id"] for one in groups}
-    notes.append(f"The category {some(one['name'] for one in groups)} only groups others; it is no class.")
-    return tuple(  # type: ignore[return-value]
-        dataclasses.replace(
-            part, categories=[one for one in part.categories if one["id"] not in ids], file=None
-        )
-        for part in (train, val)
+    notes.append(
+        f"The category {some(name for _, name in sorted(groups))} only groups others; it is no class."
     )
+    return _without(train, groups), _without(val, groups)
+
+
+def _keys(part: Boxes) -> dict[Any, tuple[Any, str]]:
+    return {one["id"]: (one["id"], one["name"]) for one in part.categories}
+
+
+def _without(part: Boxes, groups: set[tuple[Any, str]]) -> Boxes:
+    kept = [one for one in part.categories if (one["id"], one["name"]) not in groups]
+    return dataclasses.replace(part, categories=kept, file=None)
 
 
 def same_order(train: Boxes, val: Boxes, notes: list[str]) -> tuple[Boxes, Boxes]:
@@ -48,7 +53,8 @@ def same_order(train: Boxes, val: Boxes, notes: list[str]) -> tuple[Boxes, Boxes
     own = {category["id"]: category["name"] for category in val.categories}
     if list(own.values()) == names:
         return train, val
-    unknown = [name for name in own.values() if name not in names]
+    used = {own[annotation["category_id"]] for annotation in val.annotations}
+    unknown = sorted(used - set(names))
     if unknown:
         raise InputError(
             f"'{val.source}' has categories that '{train.source}' has not: {some(unknown)}. Use the same "

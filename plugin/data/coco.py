@@ -56,10 +56,13 @@ def split_of(word: str) -> str | None:
     return next((split for split, names in SPLIT_WORDS.items() if any(name in words for name in names)), None)
 
 
-def find_files(root: Path) -> tuple[dict[str, Path], list[str]]:
+def find_files(root: Path, *, any_json: bool = False) -> tuple[dict[str, Path], list[str]]:
     """The annotation file of each split, and notes; a single file is the split ``all``.
 
-    Nothing is found if no file could be meant as COCO.
+    Args:
+        root: the user's folder.
+        any_json: take a file that names no split even if it is not COCO, so that :func:`read` can say
+            what is wrong with it.
 
     Raises:
         InputError: several files claim one split.
@@ -78,7 +81,7 @@ def find_files(root: Path) -> tuple[dict[str, Path], list[str]]:
         notes.append(f"'{splits.pop('test').relative_to(root)}' is a test split and is not used.")
     if "train" in splits:
         return splits, notes
-    plain = [path for path in claims.get("all", []) if _is_coco(path)]
+    plain = [path for path in claims.get("all", []) if any_json or _is_coco(path)]
     if plain:
         return {"all": _only(root, "all", plain)}, notes
     return ({"all": splits["val"]} if "val" in splits else {}), notes

@@ -91,6 +91,11 @@ def _kind_first(base: Path) -> dict[str, Found]:
         img_dir, label_dir = sub_dir(images, names), sub_dir(labels, names)
         if img_dir and label_dir:
             found[split] = (img_dir, label_dir, None)
+        elif img_dir or label_dir:
+            raise InputError(
+                f"'{img_dir or label_dir}' has no partner '{names[0]}' in '{labels if img_dir else images}'. "
+                f"Each split needs a folder of images and one of labels: add it or take this one out."
+            )
     return found
 
 
@@ -240,7 +245,14 @@ def _one_suffix(folder: Path, files: Sequence[Path]) -> str:
 def _link(names: Sequence[str], files: Sequence[Path], links: Path) -> Path:
     for name, file in zip(names, files, strict=True):
         link = links / f"{name}.image"
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.unlink(missing_ok=True)
-        link.symlink_to(file.resolve())
+        part = link.with_name(f"{link.name}.{os.getpid()}")  # replaced in one step: others may do the same
+        try:
+            link.parent.mkdir(parents=True, exist_ok=True)
+            part.symlink_to(file.resolve())
+            os.replace(part, link)
+        except OSError as error:
+            raise InputError(
+                f"Cannot write the link '{link}': {error.strerror}. Choose another work folder, or save all "
+                f"images with one suffix."
+            ) from error
     return links

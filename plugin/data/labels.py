@@ -39,8 +39,8 @@ def finish(
         pairs[split], told = folders.pair(img_dir, label_dir, listed, work.cache / f"images_{split}")
         notes += told
     values = [_check(part, work.scanner) for part in pairs.values()]
-    named = [folder for folder in (root, *(part.label_dir for part in pairs.values())) if _class_file(folder)]
-    classes, palette = read_classes(_class_file(named[0])) if named else ((), ())
+    places = [root, *(folder for _, labels, _ in found.values() for folder in (labels, labels.parent))]
+    classes, palette = read_classes(next(filter(None, map(_class_file, places)), None))
     if not classes:
         classes = _derive(values, layout, notes)
     _check_values(pairs.values(), values, classes)

@@ -54,12 +54,15 @@ def recognise(
     work = Work(cache, Scanner(cache, progress), val_fraction, seed)
     if task == "detection":
         files, notes = coco.find_files(root)
+        base = None if files else voc.find(root)
+        if base:
+            parts, notes = voc.read(base)
+            return boxes.finish(root, "voc", parts, notes, work)
+        if not files:
+            files, notes = coco.find_files(root, any_json=True)
         if files:
             parts = {split: coco.read(root, path, split) for split, path in files.items()}
             return boxes.finish(root, "coco", parts, notes, work)
-        if base := voc.find(root):
-            parts, notes = voc.read(base)
-            return boxes.finish(root, "voc", parts, notes, work)
     elif found := folders.find(root):
         return labels.finish(root, found, work)
     raise _not_recognised(root, task)

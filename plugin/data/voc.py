@@ -110,6 +110,15 @@ def _corner(element: ElementTree.Element | None, tag: str) -> float:
         return float("nan")  # reported with its file when the box is checked
 
 
+def _pixels(tree: ElementTree.Element, tag: str, stem: str) -> int:
+    """A size; 0 if it is not written."""
+    text = tree.findtext(tag) or "0"
+    try:
+        return int(float(text))
+    except ValueError:
+        raise InputError(f"'{stem}.xml': <{tag}> is {text!r}, not a number of pixels. Correct it.") from None
+
+
 def _lowest(trees: dict[str, ElementTree.Element]) -> float:
     corners = (
         _corner(one, tag)
@@ -147,7 +156,7 @@ def _add(
 ) -> None:
     """Append the image and the objects of one XML file to ``part``."""
     number = len(part.images) + 1
-    size = [int(float(tree.findtext(f"size/{tag}") or 0)) for tag in ("width", "height")]
+    size = [_pixels(tree, f"size/{tag}", stem) for tag in ("width", "height")]
     name = images.get(stem) or (tree.findtext("filename") or f"{stem}.jpg").strip()
     part.images.append(dict(id=number, file_name=name, width=size[0], height=size[1]))
     for index, one in enumerate(tree.findall("object"), start=1):
