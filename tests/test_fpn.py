@@ -6,6 +6,7 @@ import copy
 
 import pytest
 import torch
+
 from mmbackbones.errors import InputError
 from mmbackbones.necks import FPN
 from mmbackbones.registry import MODELS

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
+
 from mmbackbones import get_spec, pair
 from mmbackbones.errors import InputError
 from mmbackbones.registry import MODELS
-from mmengine.config import Config
 
 BASE = """
 model = dict(

@@ -1,0 +1,219 @@
+"""``python -m mmbackbones.bench``: what the package costs, and what its operators save.
+
+Times are medians of interleaved runs, so that a busy moment of the machine hits both sides.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from statistics import median
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+NETS = ("resnet50", "mobilenetv3_large_100", "swin_tiny_patch4_window7_224", "shufflenet_v2_x1_0")
+# torchvision net -> the nodes of its graph that end at strides 4 to 32
+_NODES = {"shufflenet_v2_x1_0": ("maxpool", "stage2", "stage3", "stage4")}
+_SIZED = ("swin_tiny_patch4_window7_224",)  # bare nets that must be told the size of the image
+_OTHERS = ("timm", "torchvision", "mmdet", "mmseg", "mmcv")
+
+_IMPORT = """
+import json, sys, time
+start = time.perf_counter()
+{statement}
+seconds = time.perf_counter() - start
+print(json.dumps([seconds, [name for name in {others} if name in sys.modules]]))
+"""
+
+
+def import_rows(runs: int) -> list[list[str]]:
+    """Seconds of import statements in fresh processes, and which heavy packages they load.
+
+    torch itself imports ``mmbackbones`` through an entry point; the statements without
+    mmbackbones switch that off.
+    """
+    statements = {
+        "import torch, mmengine": "0",
+        "import torch, mmengine, mmbackbones": "1",
+        "import torch, mmengine, mmbackbones; mmbackbones.list_backbones()": "1",
+        "import mmbackbones": "1",
+    }
+    seconds: dict[str, list[float]] = {statement: [] for statement in statements}
+    loaded: dict[str, list[str]] = {}
+    for _ in range(runs):
+        for statement, autoload in statements.items():
+            code = _IMPORT.format(statement=statement, others=_OTHERS)
+            env = {**os.environ, "TORCH_DEVICE_BACKEND_AUTOLOAD": autoload}
+            child = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, check=True)
+            value, loaded[statement] = json.loads(child.stdout.splitlines()[-1])
+            seconds[statement].append(value)
+    base = median(seconds["import torch, mmengine"])
+    return [
+        [
+            statement,
+            f"{median(values):.3f}",
+            f"{median(values) - base:+.3f}" if "torch" in statement else "",
+            ", ".join(loaded[statement]) or "none",
+        ]
+        for statement, values in seconds.items()
+    ]
+
+
+def bare_net(name: str, size: int) -> nn.Module:
+    """The upstream's own feature net for a catalog name, maps of strides 4 to 32, random weights."""
+    from .catalog import get_spec
+    from .spec import PYRAMID
+
+    spec = get_spec(name)
+    if spec.source == "timm":
+        import timm
+
+        args = {"img_size": size} if name in _SIZED else {}
+        reductions = timm.create_model(spec.upstream, features_only=True).feature_info.reduction()
+        indices = [i for i, reduction in enumerate(reductions) if reduction in PYRAMID]
+        return timm.create_model(spec.upstream, features_only=True, out_indices=indices, **args)
+    from torchvision import models
+    from torchvision.models.feature_extraction import create_feature_extractor
+
+    return create_feature_extractor(models.get_model(spec.upstream, weights=None), list(_NODES[name]))
+
+
+def our_net(name: str, size: int) -> nn.Module:
+    """The same network through mmbackbones, which takes any size."""
+    from .backbone import build
+
+    return build(name)
+
+
+def forward(net: nn.Module, image: Tensor) -> None:
+    """One forward pass without gradients."""
+    import torch
+
+    with torch.no_grad():
+        net.eval()(image)
+
+
+def training_step(net: nn.Module, image: Tensor) -> None:
+    """One forward and backward pass through all maps."""
+    import torch
+
+    net.train().zero_grad()
+    maps = net(image)
+    maps = maps.values() if isinstance(maps, dict) else maps
+    torch.stack([m.square().mean() for m in maps]).sum().backward()
+
+
+def side_by_side(first: Callable[[], None], second: Callable[[], None], turns: int) -> list[float]:
+    """Median seconds of two calls that take turns, and the median of each turn's second / first."""
+    seconds: list[tuple[float, float]] = []
+    for turn in range(turns + 1):
+        pair = [0.0, 0.0]
+        for side in (0, 1) if turn % 2 else (1, 0):
+            start = time.perf_counter()
+            (first, second)[side]()
+            pair[side] = time.perf_counter() - start
+        seconds.append((pair[0], pair[1]))
+    measured = seconds[1:]  # the first turn warms up
+    return [
+        median(a for a, _ in measured),
+        median(b for _, b in measured),
+        median(b / a for a, b in measured),
+    ]
+
+
+def peak_memory(maker: str, name: str, size: int, batch: int) -> float:
+    """MiB that building a net and two training steps add to the peak of a fresh process.
+
+    Args:
+        maker: ``bare_net`` or ``our_net``.
+        name: a catalog name.
+        size: height and width of the images in pixels.
+        batch: images per step.
+    """
+    code = f"from mmbackbones import bench; bench._print_peak('{maker}', '{name}', {size}, {batch})"
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    return float(child.stdout.splitlines()[-1])
+
+
+def _print_peak(maker: str, name: str, size: int, batch: int) -> None:
+    import timm  # noqa: F401 both sides import the same, so that only the nets differ
+    import torch
+    import torchvision.models.feature_extraction  # noqa: F401
+
+    from . import backbone  # noqa: F401
+
+    before = _peak_kib()
+    net = {"bare_net": bare_net, "our_net": our_net}[maker](name, size)
+    for _ in range(2):
+        training_step(net, torch.rand(batch, 3, size, size))
+    typer.echo((_peak_kib() - before) / 1024)
+
+
+def _peak_kib() -> int:
+    """Peak of resident memory; getrusage would count the parent's, as Linux hands that down."""
+    with open("/proc/self/status", encoding="ascii") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+
+
+def wrapper_rows(names: Sequence[str], size: int, batch: int, runs: int) -> list[list[str]]:
+    """Milliseconds and MiB of each bare net against the same net through mmbackbones."""
+    import torch
+
+    image = torch.rand(batch, 3, size, size)
+    rows = []
+    for name in names:
+        bare, ours = bare_net(name, size), our_net(name, size)
+        for what, step in (("forward", forward), ("training step", training_step)):
+            a, b, ratio = side_by_side(partial(step, bare, image), partial(step, ours, image), runs)
+            rows.append([name, f"{what}, ms", f"{a * 1e3:.1f}", f"{b * 1e3:.1f}", f"{ratio:.3f}"])
+        a, b = (peak_memory(maker, name, size, batch) for maker in ("bare_net", "our_net"))
+        rows.append([name, "peak of training, MiB", f"{a:.0f}", f"{b:.0f}", f"{b / a:.3f}"])
+    return rows
+
+
+def main(
+    quick: Annotated[bool, typer.Option("--quick", help="Few runs on small images.")] = False,
+    size: Annotated[int, typer.Option(help="Height and width of the images in pixels.")] = 224,
+    batch: Annotated[int, typer.Option(help="Images per batch.")] = 2,
+    runs: Annotated[int, typer.Option(help="Measured runs of each side.")] = 15,
+    net: Annotated[list[str] | None, typer.Option(help="Catalog names to compare.")] = None,
+) -> None:
+    """Print tables: import time, the wrapper's cost, RoIAlign. No pass or fail.
+
+    Example: python -m mmbackbones.bench --quick
+    """
+    import torch
+
+    from . import bench_ops
+
+    if quick:
+        size, runs = min(size, 96), min(runs, 3)
+    _table("Imports, seconds", ["statement", "median", "added", "loads"], import_rows(min(runs, 7)))
+    title = f"Wrapper: {batch} images of {size}x{size}, {torch.get_num_threads()} threads"
+    head = ["net", "what", "bare", "mmbackbones", "ratio"]
+    _table(title, head, wrapper_rows(net or NETS, size, batch, runs))
+    rows: Any = bench_ops.roi_align_rows()
+    _table("RoIAlign", rows[0], rows[1:])
+
+
+def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*head, title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,105 @@
+"""``mmbackbones list`` and ``mmbackbones info``."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from mmengine.config import Config
+from typer.testing import CliRunner
+
+from mmbackbones import get_spec, list_backbones
+from mmbackbones.cli import app
+from mmbackbones.errors import InputError
+
+
+def run(*args: str) -> str:
+    result = CliRunner(env={"COLUMNS": "200", "TERM": "dumb"}).invoke(app, args, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def names(*args: str) -> list[str]:
+    return [entry["name"] for entry in json.loads(run("list", "--json", *args))]
+
+
+def test_list_shows_the_whole_catalog() -> None:
+    assert names() == list_backbones()
+    table = run("list")
+    assert all(name in table for name in list_backbones())
+
+
+def test_list_filters() -> None:
+    assert set(names("resnet")) >= {"resnet18", "resnet50"}
+    assert names("resnet5?") == ["resnet50"]
+    assert all(not get_spec(name).has_se for name in names("--se-free"))
+    assert "efficientnet_b0" in set(names()) - set(names("--se-free"))
+    assert "swin_tiny_patch4_window7_224" in set(names()) - set(names("--dilatable"))
+    family = get_spec("vgg16").family
+    assert names("--family", family) == [n for n in list_backbones() if get_spec(n).family == family]
+
+
+def test_list_as_markdown() -> None:
+    head, rule, *rows = run("list", "resnet50", "--markdown").splitlines()
+    assert head.startswith("| name | C2 C3 C4 C5 |")
+    assert set(rule) == set("|- ")
+    assert any(row.startswith("| resnet50 | ") and " 256 512 1024 2048 " in row for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["list", "resnat50"], "fits 'resnat50'.*resnet50"),
+        (["list", "--family", "resnt"], "no family .resnt'.*resnet"),
+        (["info", "resnat50"], "resnat50.*resnet50"),
+        (["info", "resnet50", "--input-size", "big"], "--input-size big: write pixels as 224"),
+        (["info", "resnet50", "--input-size", "32"], "64 pixels or more"),
+    ],
+)
+def test_bad_input(args: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        CliRunner().invoke(app, args, catch_exceptions=False)
+
+
+# Published: torchvision counts 25,557,032 parameters (2,049,000 of them the classifier) and 4.09
+# GFLOPs (2,048,000 of them the classifier) for ResNet-50 at 224x224.
+def test_info_of_resnet50() -> None:
+    facts = json.loads(run("info", "resnet50", "--json"))
+    assert facts["parameters"] == 25_557_032 - 2_049_000
+    assert facts["flops"] == pytest.approx(4.09e9 - 2.048e6, rel=2e-3)
+    assert [facts["channels"][str(s)] for s in (4, 8, 16, 32)] == [256, 512, 1024, 2048]
+    assert facts["map_sizes"][-1] == [7, 7]
+    assert not facts["has_se"]
+    assert facts["dilatable"]
+    assert facts["weights"] == list(get_spec("resnet50").weights)
+
+
+def test_flops_grow_with_the_image() -> None:
+    small, large = (
+        json.loads(run("info", "resnet18", "--json", "--input-size", s)) for s in ("64", "64x128")
+    )
+    assert large["flops"] == pytest.approx(2 * small["flops"], rel=0.01)
+    assert large["map_sizes"][-1] == [2, 4]
+
+
+@pytest.mark.parametrize("name", list_backbones())
+def test_info_of_every_backbone(name: str) -> None:
+    facts = json.loads(run("info", name, "--json"))
+    assert facts["parameters"] == get_spec(name).params > 0
+    assert facts["flops"] > 0
+    model = Config.fromstring(facts["config"], ".py").model
+    assert model.backbone.type == f"mmbackbones.{name}"
+    assert model.neck.in_channels == [facts["channels"][str(s)] for s in (4, 8, 16, 32)]
+    assert model.backbone._delete_
+    assert model.neck._delete_
+
+
+def test_info_page() -> None:
+    page = run("info", "mobilenetv3_large_100", "--input-size", "320")
+    for part in ("C2", "C5", "320x320", "multiply-adds", "SE modules", "yes", "in_channels=[", "timm://"):
+        assert part in page, part
+
+
+@pytest.mark.parametrize("command", ["list", "info"])
+def test_help_has_an_example(command: str) -> None:
+    assert f"Example: mmbackbones {command} " in run(command, "--help")
