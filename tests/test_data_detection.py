@@ -164,6 +164,16 @@ def test_two_files_for_one_split_are_refused(plain, look):
         look(plain)
 
 
+def test_json_files_of_another_tool_are_not_taken_for_a_split(plain, look):
+    for name in "ab":
+        write(plain / "train" / f"{name}.json", dict(shapes=[], imagePath=f"{name}.jpg"))
+    assert look(plain).train.ann_file == plain / "train.json"
+    (plain / "train.json").unlink()
+    (plain / "val.json").unlink()
+    with pytest.raises(InputError, match="not recognised as a data set for detection"):
+        look(plain)
+
+
 def single(tmp_path: Path, count: int) -> Path:
     root = tmp_path / "one"
     names = [f"{k:02d}.png" for k in range(count)]
@@ -519,7 +529,7 @@ def test_cache_that_cannot_be_written(plain, tmp_path):
 # --- Pascal VOC
 
 
-def voc_xml(*objects: tuple[str, int, int, int, int, int], size: tuple[int, int] = (32, 24)) -> str:
+def voc_xml(*objects: tuple[str, int, int, int, int, int], size: tuple[object, object] = (32, 24)) -> str:
     written = "".join(
         f"<object><name>{name}</name><difficult>{difficult}</difficult><bndbox><xmin>{x0}</xmin><ymin>{y0}</ymin>"
         f"<xmax>{x1}</xmax><ymax>{y1}</ymax></bndbox></object>"
@@ -563,7 +573,7 @@ def test_voc_without_lists_is_split(tmp_path, look):
 
 def test_voc_trainval_is_split(tmp_path, look):
     base = make_voc(tmp_path / "voc")
-    write(base / "ImageSets/Main/trainval.txt", "a 1\nb -1\n")
+    write(base / "ImageSets/Main/trainval.txt", "a\nb.jpg\n")
     write(base / "ImageSets/Main/test.txt", "c\nd\n")
     data = look(base)
     assert names_of(data.train) | names_of(data.val) == {"a.jpg", "b.jpg"}
@@ -586,6 +596,8 @@ def test_voc_classes_file_gives_the_order(tmp_path, look):
 
 
 VOC_REFUSED = {
+    "no objects": (voc_xml(), "Annotations' is an empty data set: none of its 4 files has an <object>"),
+    "no name": (voc_xml(("", 1, 1, 5, 5, 0)), "'a.xml': object 1 has no <name>. Add it"),
     "broken": ("<annotation>", "a.xml' is not readable as XML"),
     "negative": (
         voc_xml(("dog", 9, 1, 5, 5, 0)),
@@ -598,7 +610,7 @@ VOC_REFUSED = {
     ),
     "size": (voc_xml(("dog", 1, 1, 5, 5, 0), size=(64, 24)), "'a.jpg' is 32x24, not 64x24"),
     "size is text": (
-        "<annotation><size><width>wide</width></size></annotation>",
+        voc_xml(("dog", 1, 1, 5, 5, 0), size=("wide", 24)),
         "'a.xml': <size/width> is 'wide'",
     ),
 }

@@ -152,6 +152,24 @@ def test_lists_of_names(tmp_path, look):
         look(root)
 
 
+def test_names_with_spaces_and_dots(tmp_path, look):
+    root = tmp_path / "set"
+    stems = ["first one", "v1.2", "third"]
+    for stem in stems:
+        image(root / "images" / f"{stem}.jpg")
+        label(root / "labels" / f"{stem}.png")
+    (root / "train.txt").write_text("first one\nv1.2\n")
+    (root / "val.txt").write_text("third.jpg\n")
+    assert look(root).train.ann_file.read_text() == "first one\nv1.2\n"
+
+
+def test_images_in_both_splits_are_told(tmp_path, look):
+    root = flat(tmp_path / "set", 4)
+    (root / "train.txt").write_text("00\n01\n")
+    (root / "val.txt").write_text("01\n03\n")
+    assert any("1 images are in both splits" in note for note in look(root).notes)
+
+
 def test_voc_segmentation(tmp_path, look):
     base = flat(tmp_path / "set/VOCdevkit/VOC2012", 4, "JPEGImages", "SegmentationClass")
     image(base / "JPEGImages/unlabelled.jpg")

@@ -71,11 +71,12 @@ def find_files(root: Path, *, any_json: bool = False) -> tuple[dict[str, Path], 
     folders += sorted(path for path in root.iterdir() if path.is_dir() and split_of(path.name))
     claims: dict[str, list[Path]] = {}
     for path in _unique(file for folder in folders if folder.is_dir() for file in folder.glob("*.json")):
-        if _OTHER_TASKS.search(path.stem) or path.name.startswith("."):
+        if _OTHER_TASKS.search(path.stem) or path.name.startswith(".") or not path.is_file():
             continue
         inside = path.parent.name if path.parent != root else ""
         claims.setdefault(split_of(path.stem) or split_of(inside) or "all", []).append(path)
-    splits = {split: _only(root, split, paths) for split, paths in claims.items() if split != "all"}
+    claims = {split: _best(paths) for split, paths in claims.items()}
+    splits = {split: _only(root, split, paths) for split, paths in claims.items() if paths and split != "all"}
     notes = []
     if "test" in splits:
         notes.append(f"'{splits.pop('test').relative_to(root)}' is a test split and is not used.")
@@ -91,20 +92,21 @@ def _unique(paths: Any) -> list[Path]:
     return sorted({path.resolve(): path for path in paths}.values())
 
 
+def _best(paths: list[Path]) -> list[Path]:
+    """Those named ``instances_*`` if there are any; of several, those that really are COCO."""
+    best = [path for path in paths if path.stem.startswith("instances")] or paths
+    return [path for path in best if _is_coco(path)] if len(best) > 1 else best
+
+
 def _only(root: Path, split: str, paths: list[Path]) -> Path:
-    """The one file among ``paths``; those named ``instances_*`` come first."""
-    instances = [path for path in paths if path.stem.startswith("instances")]
-    best = instances or paths
-    if len(best) > 1:
-        best = [path for path in best if _is_coco(path)] or best
-    if len(best) > 1:
-        names = some(path.relative_to(root) for path in best)
+    if len(paths) > 1:
+        names = some(path.relative_to(root) for path in paths)
         part = "data set" if split == "all" else f"{split} split"
         raise InputError(
             f"'{root}' has several annotation files for the {part}: {names}. Keep one, or name them "
             f"train.json and val.json."
         )
-    return best[0]
+    return paths[0]
 
 
 def _is_coco(path: Path) -> bool:
@@ -112,6 +114,8 @@ def _is_coco(path: Path) -> bool:
         content = json.loads(path.read_bytes())
     except ValueError:
         return False
+    except OSError:
+        return True  # so that `read` says why it cannot be read
     return isinstance(content, dict) and all(key in content for key in KEYS)
 
 

@@ -29,7 +29,6 @@ _LABEL_ENDINGS = (
     *("_segmentation", "_lab"),
 )
 
-
 Found = tuple[Path, Path, "list[str] | None"]  # image folder, label folder, listed names
 
 
@@ -130,7 +129,7 @@ def _flat(base: Path) -> dict[str, Found]:
 
 
 def read_list(file: Path) -> list[str]:
-    """The names in a split file: the first word of each line, without image suffix.
+    """The names in a split file: one per line, without image suffix.
 
     Raises:
         InputError: the file names nothing, or cannot be read as text.
@@ -142,7 +141,7 @@ def read_list(file: Path) -> list[str]:
     names = []
     for line in lines:
         if line.strip():
-            stem, suffix = os.path.splitext(line.split()[0])
+            stem, suffix = os.path.splitext(line.strip())
             names.append(stem if suffix.lower() in IMAGE_SUFFIXES else stem + suffix)
     if not names:
         raise InputError(f"'{file}' names no image. Write one image name per line, or delete the file.")

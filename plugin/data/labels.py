@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -21,11 +22,7 @@ VOC_CLASSES = (
 )
 
 
-def finish(
-    root: Path,
-    found: dict[str, Found],
-    work: Work,
-) -> DataSet:
+def finish(root: Path, found: dict[str, Found], work: Work) -> DataSet:
     """Pair, check and split what :func:`~mmbackbones.data.folders.find` found.
 
     Raises:
@@ -47,39 +44,44 @@ def finish(
     absent = set(range(len(classes))) - {value for part in values for one in part for value in one}
     if absent:
         notes.append(f"No label holds the classes {some((classes[k] for k in sorted(absent)), limit=8)}.")
-    if "val" in pairs:
-        train, val = (
-            _split(pairs[split], range(len(pairs[split].names)), work.cache, split)
-            for split in ("train", "val")
-        )
-    else:
-        whole = next(iter(pairs.values()))
-        parts = split_off(len(whole.names), work.val_fraction, work.seed, f"'{whole.img_dir}'")
-        train, val = (
-            _split(whole, part, work.cache, split)
-            for part, split in zip(parts, ("train", "val"), strict=True)
-        )
-        notes.append(
-            f"There is no validation split: {val.count} of {len(whole.names)} images were split off for "
-            f"validation (seed {work.seed})."
-        )
+    whole = next(iter(pairs.values()))
+    train, val = (pairs["train"], pairs["val"]) if "val" in pairs else _divide(whole, work, notes)
+    if twice := set(train.images) & set(val.images):
+        notes.append(f"{len(twice)} images are in both splits, so validation figures will look too good.")
     return DataSet(
         root=root,
         task="segmentation",
         layout=layout,
         classes=classes,
         palette=palette or make_palette(classes),
-        train=train,
-        val=val,
+        train=_split(train, work.cache / "train.txt"),
+        val=_split(val, work.cache / "val.txt"),
         notes=tuple(notes),
         has_masks=False,
     )
 
 
-def _split(part: Pairs, chosen: Sequence[int], cache: Path, split: str) -> Split:
-    names = [part.names[index] for index in chosen]
-    file = write_cache(cache / f"{split}.txt", "\n".join(names) + "\n")
-    return Split(part.img_dir, file, part.label_dir, len(names), part.img_suffix, part.label_suffix)
+def _divide(whole: Pairs, work: Work, notes: list[str]) -> tuple[Pairs, Pairs]:
+    indices = split_off(len(whole.names), work.val_fraction, work.seed, f"'{whole.img_dir}'")
+    notes.append(
+        f"There is no validation split: {len(indices[1])} of {len(whole.names)} images were split off for "
+        f"validation (seed {work.seed})."
+    )
+    train, val = (
+        dataclasses.replace(
+            whole,
+            names=tuple(whole.names[index] for index in chosen),
+            images=tuple(whole.images[index] for index in chosen),
+            labels=tuple(whole.labels[index] for index in chosen),
+        )
+        for chosen in indices
+    )
+    return train, val
+
+
+def _split(part: Pairs, target: Path) -> Split:
+    file = write_cache(target, "\n".join(part.names) + "\n")
+    return Split(part.img_dir, file, part.label_dir, len(part.names), part.img_suffix, part.label_suffix)
 
 
 def _check(part: Pairs, scanner: Scanner) -> list[tuple[int, ...]]:
@@ -157,21 +159,19 @@ def read_classes(file: Path | None) -> tuple[tuple[str, ...], tuple[Colour, ...]
         return (), ()
     try:
         text = file.read_text(encoding="utf-8-sig")
-        names, colours = (
-            _parse_json(json.loads(text)) if file.suffix == ".json" else (text.splitlines(), None)
-        )
+        parsed = _parse_json(json.loads(text)) if file.suffix == ".json" else (text.splitlines(), None)
+        names = [name.strip() for name in parsed[0] if name.strip()]
+        palette = tuple((int(r), int(g), int(b)) for r, g, b in parsed[1] or ())
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"Cannot read class names from '{file}': {error}. Allowed: a text file with one name per line, "
             f'or JSON as ["a", "b"] or {{"0": "a", "1": "b"}}.'
         ) from error
-    names = [name.strip() for name in names if name.strip()]
     if not names or len(set(names)) < len(names) or len(names) >= IGNORE_LABEL:
         raise InputError(
             f"'{file}' has {len(names)} names, {len(names) - len(set(names))} of them twice; it must name "
             f"1 to {IGNORE_LABEL - 1} classes, each once."
         )
-    palette = tuple((int(r), int(g), int(b)) for r, g, b in colours) if colours else ()
     return tuple(names), palette if len(palette) == len(names) else ()
 
 

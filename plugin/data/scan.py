@@ -134,7 +134,8 @@ class Scanner:
 
         facts: list[list[Any]] = []
         problems: list[str] = []
-        with ThreadPoolExecutor(min(8, 2 * (os.cpu_count() or 1))) as pool:
+        pool = ThreadPoolExecutor(min(8, 2 * (os.cpu_count() or 1)))
+        try:
             for done, (path, found) in enumerate(zip(paths, pool.map(look, paths), strict=True), start=1):
                 if isinstance(found, str):
                     problems.append(f"'{path}': {found}")
@@ -143,6 +144,8 @@ class Scanner:
                     facts.append(found)
                 if self._progress:
                     self._progress(what, done, len(paths))
+        finally:
+            pool.shutdown(cancel_futures=True)  # so that Ctrl-C does not wait for thousands of files
         if problems:
             more = f" ... and {len(problems) - 3} more" if len(problems) > 3 else ""
             raise InputError(

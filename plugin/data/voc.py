@@ -61,6 +61,8 @@ def read(base: Path) -> tuple[dict[str, Boxes], list[str]]:
     trees = {name: _parse(xml_dir / f"{name}.xml") for name in names}
     notes: list[str] = []
     classes = _classes(base, trees)
+    if not classes:
+        raise InputError(f"'{xml_dir}' is an empty data set: none of its {len(trees)} files has an <object>.")
     first_pixel = 1 if _lowest(trees) >= 1 else 0
     if first_pixel == 0:
         notes.append("Boxes begin at pixel 0, so they were read as counted from 0, not from 1 as VOC does.")
@@ -162,6 +164,8 @@ def _add(
     for index, one in enumerate(tree.findall("object"), start=1):
         x0, y0, x1, y1 = (_corner(one, tag) for tag in ("xmin", "ymin", "xmax", "ymax"))
         label = (one.findtext("name") or "").strip()
+        if not label:
+            raise InputError(f"'{stem}.xml': object {index} has no <name>. Add it.")
         part.annotations.append(
             dict(
                 id=len(part.annotations) + 1,
