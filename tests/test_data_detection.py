@@ -687,6 +687,28 @@ def test_mmdet_loads_the_shapes(tmp_path, mmdet_datasets, look):
             assert truth.bboxes.tensor.tolist() == corners
 
 
+def test_mmdet_scores_perfect_masks_as_perfect(tmp_path, mmdet_datasets, look):
+    import torch
+    from mmdet.registry import METRICS
+    from mmdet.structures.mask import encode_mask_results
+
+    data = look(write_shapes(tmp_path / "shapes", train=1, val=1))
+    dataset = build(data, "val", LOAD)
+    metric = METRICS.build(evaluator_cfg(data, "val", masks=True))
+    metric.dataset_meta = dataset.metainfo
+    sample = dataset[0]["data_samples"]
+    truth = sample.gt_instances
+    found = dict(
+        bboxes=truth.bboxes.tensor,
+        labels=truth.labels,
+        scores=torch.ones(len(truth)),
+        masks=encode_mask_results(truth.masks.masks),
+    )
+    metric.process({}, [dict(img_id=sample.img_id, ori_shape=sample.ori_shape, pred_instances=found)])
+    scores = metric.evaluate(size=1)
+    assert (scores["coco/bbox_mAP"], scores["coco/segm_mAP"]) == (1.0, 1.0)
+
+
 def test_mmdet_sees_the_classes_in_our_order(plain, mmdet_datasets, look):
     data = look(plain)
     sample = build(data, "train", [LOAD[0], dict(type="LoadAnnotations", with_bbox=True), LOAD[2]])[0]

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import InputError
-from . import folders
 from .dataset import IGNORE_LABEL, Colour, DataSet, Split, make_palette, some, split_off, write_cache
-from .folders import Found, Pairs
+from .folders import Found
+from .pairs import Pairs, pair
 from .scan import Scanner, Work
 
 CLASS_FILES = ("classes.txt", "classes.json", "class_names.txt", "labels.txt")
@@ -33,7 +33,7 @@ def finish(root: Path, found: dict[str, Found], work: Work) -> DataSet:
     layout: Literal["voc", "folders"] = "voc" if label_dirs == {"SegmentationClass"} else "folders"
     pairs: dict[str, Pairs] = {}
     for split, (img_dir, label_dir, listed) in found.items():
-        pairs[split], told = folders.pair(img_dir, label_dir, listed, work.cache / f"images_{split}")
+        pairs[split], told = pair(img_dir, label_dir, listed, work.cache / f"images_{split}")
         notes += told
     values = [_check(part, work.scanner) for part in pairs.values()]
     places = [root, *(folder for _, labels, _ in found.values() for folder in (labels, labels.parent))]
