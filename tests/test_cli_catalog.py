@@ -94,6 +94,12 @@ def test_info_of_every_backbone(name: str) -> None:
     assert model.neck._delete_
 
 
+def test_info_outside_the_catalog() -> None:
+    facts = json.loads(run("info", "torchvision:regnet_y_400mf", "--json"))  # cannot start on the meta device
+    assert facts["flops"] == pytest.approx(0.402e9, rel=0.02)  # as torchvision publishes
+    assert "name='torchvision:regnet_y_400mf'" in facts["config"]
+
+
 def test_info_page() -> None:
     page = run("info", "mobilenetv3_large_100", "--input-size", "320")
     for part in ("C2", "C5", "320x320", "multiply-adds", "SE modules", "yes", "in_channels=[", "timm://"):

@@ -1,4 +1,4 @@
-"""``mmbackbones list`` and ``mmbackbones info``: what the catalog knows, and what a twin measures."""
+"""``mmbackbones list`` and ``mmbackbones info``: what the catalog knows, and what a net costs."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def info_command(
 
 
 def measure(name: str, size: tuple[int, int]) -> dict[str, Any]:
-    """Cost of a backbone up to its last map, counted on a twin without memory (meta device).
+    """Cost of a backbone up to its last map, counted without computing (meta device).
 
     Args:
         name: as in :func:`mmbackbones.get_spec`.
@@ -128,9 +128,8 @@ def measure(name: str, size: tuple[int, int]) -> dict[str, Any]:
     from ..catalog import get_spec
 
     spec = get_spec(name)
-    with torch.device("meta"):
-        net = build(name, out_strides=spec.strides).eval()
-        image = torch.empty(1, len(spec.mean), *size)
+    net = build(name, out_strides=spec.strides).eval().to("meta")  # torchvision's RegNet cannot start there
+    image = torch.empty(1, len(spec.mean), *size, device="meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         maps = net(image)
     return {
