@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from .stages import CONTAINERS
 from .trace import Trace
 
-_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 _WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Linear)
 
 
@@ -83,21 +83,23 @@ def _blocks(module: nn.Module, path: str, trace: Trace) -> Iterator[str]:
     """Paths of the blocks below ``module``: the largest that hold no series of blocks themselves."""
     for name, child in module.named_children():
         where = f"{path}.{name}" if path else name
-        if isinstance(child, _CONTAINERS) or _holds_series(child):
-            yield from _blocks(child, where, trace)
-        elif where in trace.plain and _weight_layers(child) > 1:
+        opened = type(child) in CONTAINERS or _holds_series(child, where, trace)
+        if not opened and where in trace.plain and _weight_layers(child) > 1:
             yield where
         else:
             yield from _blocks(child, where, trace)
 
 
-def _holds_series(module: nn.Module) -> bool:
-    """Whether anything inside has two children of one kind, each with several weight layers."""
-    for inside in module.modules():
+def _holds_series(module: nn.Module, path: str, trace: Trace) -> bool:
+    """Whether anything inside has two blocks of one kind that could be wrapped one by one."""
+    for inside, owner in module.named_modules():
+        where = f"{path}.{inside}" if inside else path
         kinds = Counter(
             type(child)
-            for child in inside.children()
-            if not isinstance(child, _CONTAINERS) and _weight_layers(child) > 1
+            for name, child in owner.named_children()
+            if f"{where}.{name}" in trace.plain
+            and type(child) not in CONTAINERS
+            and _weight_layers(child) > 1
         )
         if kinds and max(kinds.values()) > 1:
             return True

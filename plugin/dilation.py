@@ -84,7 +84,8 @@ def dilate(net: nn.Module, trace: Trace, output_stride: int) -> None:
         stride = max(_pair(getattr(module, "stride", None) or 1))
         factor = max(1, reduction // output_stride)
         keep = max(1, min(stride, output_stride // max(1, reduction)))
-        if factor == 1 and keep == stride:
+        pointwise = max(_pair(getattr(module, "kernel_size", None) or 1)) == 1
+        if keep == stride and (factor == 1 or pointwise):
             continue
         if type(module).forward is nn.Conv2d.forward and not isinstance(module.padding, str):
             _dilate_window(module, factor, keep, value=0.0)

@@ -17,6 +17,7 @@ from .errors import InputError
 from .trace import Trace
 
 STAGES = 4
+CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
 def is_norm(module: nn.Module) -> bool:
@@ -38,7 +39,8 @@ def stage_of_params(net: nn.Module, trace: Trace) -> dict[str, int]:
 def _stem(net: nn.Module, trace: Trace, stages: dict[str, int]) -> set[str]:
     """Names of the parameters of the first unit, its norms, and of no unit at all."""
     called = {name: index for index, name in enumerate(trace.order)}
-    units = list(_units(net, "", stages))
+    first_stage = min(stages.values(), default=1)
+    units = list(_units(net, "", stages, first_stage))
 
     def first_call(unit: tuple[str, nn.Module]) -> int:
         path, module = unit
@@ -47,7 +49,7 @@ def _stem(net: nn.Module, trace: Trace, stages: dict[str, int]) -> set[str]:
 
     units.sort(key=first_call)
     held = {f"{path}.{name}" for path, unit in units for name, _ in unit.named_parameters()}
-    bare = {name for name, stage in stages.items() if stage == 1 and name not in held}
+    bare = {name for name, stage in stages.items() if stage == first_stage and name not in held}
     first = [name for path, module in _head_of(units) for name in _names(path, module)]
     return (bare | set(first)) & stages.keys()
 
@@ -65,15 +67,20 @@ def _names(path: str, module: nn.Module) -> list[str]:
     return [f"{path}.{name}" for name, _ in module.named_parameters()]
 
 
-def _units(module: nn.Module, path: str, stages: dict[str, int]) -> Iterator[tuple[str, nn.Module]]:
-    """The largest submodules that lie in stage 1 alone; a module across stages is opened."""
+def _units(
+    module: nn.Module, path: str, stages: dict[str, int], first: int
+) -> Iterator[tuple[str, nn.Module]]:
+    """The largest submodules that lie in the first stage alone; a module across stages is opened.
+
+    A bare ``nn.ModuleList`` is opened too: it has no forward of its own.
+    """
     for name, child in module.named_children():
         where = f"{path}.{name}" if path else name
         inside = {stages[param] for param in _names(where, child) if param in stages}
-        if inside == {1}:
+        if inside == {first} and type(child) is not nn.ModuleList:
             yield where, child
-        elif 1 in inside:
-            yield from _units(child, where, stages)
+        elif first in inside:
+            yield from _units(child, where, stages, first)
 
 
 def check_frozen_stages(frozen_stages: int) -> None:
@@ -132,7 +139,8 @@ def _prune_children(module: nn.Module, path: str, needed: frozenset[str], called
         where = f"{path}.{name}" if path else name
         inside = {f"{where}.{sub}" if sub else where for sub, _ in child.named_modules()}
         params = _names(where, child)
-        if params and needed.isdisjoint(params) and called.isdisjoint(inside):
+        container = isinstance(child, CONTAINERS)  # upstreams slice and iterate these: they stay
+        if params and not container and needed.isdisjoint(params) and called.isdisjoint(inside):
             setattr(module, name, nn.Identity())
         else:
             _prune_children(child, where, needed, called)

@@ -1,0 +1,209 @@
+"""Contract points 1, 3, 4, 5 and 11, swept over the whole catalog."""
+
+import copy
+import math
+import pickle
+
+import pytest
+import torch
+
+import mmbackbones
+from mmbackbones import InputError
+from mmbackbones.spec import PYRAMID
+
+NAMES = mmbackbones.list_backbones()
+SIZES = [(64, 64), (97, 133), (128, 96)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_maps_have_the_exact_size_channels_and_strides(name: str) -> None:
+    net = mmbackbones.build(name).eval()
+    spec = mmbackbones.get_spec(name)
+    assert net.out_strides == tuple(s for s in PYRAMID if s in spec.channels)
+    assert net.out_channels == tuple(spec.channels[s] for s in net.out_strides)
+    for height, width in SIZES:
+        with torch.no_grad():
+            maps = net(torch.randn(1, 3, height, width))
+        assert isinstance(maps, tuple)
+        for fmap, stride, channels in zip(maps, net.out_strides, net.out_channels, strict=True):
+            assert tuple(fmap.shape) == (1, channels, math.ceil(height / stride), math.ceil(width / stride))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_stride_alone_equals_the_same_map_of_the_whole_net(name: str) -> None:
+    spec = mmbackbones.get_spec(name)
+    whole = mmbackbones.build(name, out_strides=spec.strides).eval()
+    x = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        maps = dict(zip(whole.out_strides, whole(x), strict=True))
+        for stride in spec.strides:
+            alone = mmbackbones.build(name, out_strides=[stride]).eval()
+            alone.load_state_dict({k: v for k, v in whole.state_dict().items() if k in alone.state_dict()})
+            (fmap,) = alone(x)
+            torch.testing.assert_close(fmap, maps[stride], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("output_stride", [8, 16])
+def test_dilated_net_sampled_equals_the_ordinary_net(name: str, output_stride: int) -> None:
+    """The algorithme a trous is exact; the gates of SE read the whole map, so they are held open."""
+    spec = mmbackbones.get_spec(name)
+    if not spec.dilatable:
+        with pytest.raises(InputError, match="cannot be dilated"):
+            mmbackbones.build(name, output_stride=output_stride)
+        return
+    plain = mmbackbones.build(name).eval()
+    dilated = mmbackbones.build(name, output_stride=output_stride).eval()
+    dilated.load_state_dict(plain.state_dict())
+    for net in (plain, dilated):
+        _set_random_statistics(net)
+        _hold_gates(net)
+    assert dilated.out_strides == tuple(min(s, output_stride) for s in plain.out_strides)
+    x = torch.randn(1, 3, 192, 224)
+    with torch.no_grad():
+        for stride, ours, ordinary in zip(plain.out_strides, dilated(x), plain(x), strict=True):
+            step = max(1, stride // output_stride)
+            assert ours.shape[-1] == math.ceil(224 / min(stride, output_stride))
+            scale = ordinary.abs().max()
+            assert (ours[..., ::step, ::step] - ordinary).abs().max() <= 1e-4 * scale
+            assert ordinary.std() > 0
+
+
+def _set_random_statistics(net: torch.nn.Module) -> None:
+    """Batch norm at its fresh statistics is nearly the identity; give it something to do."""
+    generator = torch.Generator().manual_seed(0)
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.copy_(0.1 * torch.randn(module.num_features, generator=generator))
+            module.running_var.copy_(0.5 + torch.rand(module.num_features, generator=generator))
+
+
+def _hold_gates(net: torch.nn.Module) -> None:
+    for module in net.modules():
+        if type(module).__name__ in ("SqueezeExcite", "SEModule"):
+            module.forward = lambda x: x
+
+
+def test_output_stride_keeps_weights_and_names() -> None:
+    plain, dilated = (mmbackbones.build("resnet18", output_stride=s) for s in (None, 8))
+    assert plain.state_dict().keys() == dilated.state_dict().keys()
+    assert dilated.out_strides == (4, 8, 8, 8)
+
+
+def test_out_indices_always_mean_c2_to_c5() -> None:
+    assert mmbackbones.build("vgg16", out_indices=(0, 3)).out_strides == (4, 32)
+    assert mmbackbones.build("swin_tiny", out_indices=(1, 2)).out_strides == (8, 16)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"out_strides": (4,), "out_indices": (0,)}, ["twice", "out_indices=(0, 1, 2, 3)"]),
+        ({"out_strides": (64,)}, ["no map at stride 64", "(2, 4, 8, 16, 32)"]),
+        ({"out_strides": (8, 4)}, ["(8, 4)", "ascend"]),
+        ({"out_strides": ()}, ["ascend"]),
+        ({"out_indices": (0, 4)}, ["(0, 4)", "0, 1, 2, 3"]),
+        ({"frozen_stages": 5}, ["frozen_stages=5", "-1", "4"]),
+        ({"frozen_stages": True}, ["frozen_stages=True"]),
+        ({"output_stride": 12}, ["12", "8, 16, 32"]),
+        ({"in_channels": 0}, ["in_channels=0", "at least 1"]),
+        ({"norm_cfg": {"type": "XN"}}, ["'XN'", "BN, SyncBN, GN, FrozenBN"]),
+        ({"norm_cfg": {"type": "GN", "num_groups": 48}}, ["num_groups=48", "divisor"]),
+        ({"norm_cfg": {"type": "BN", "groups": 8}}, ["groups", "momentum"]),
+        ({"depth": 50}, ["depth", "frozen_stages"]),
+        ({"frozen_stage": 1}, ["frozen_stage", "Did you mean 'frozen_stages'"]),
+        ({"net_kwargs": {"no_such_thing": 1}}, ["no_such_thing"]),
+        ({"pretrained": "no_such_tag"}, ["no_such_tag", "a1_in1k", "IMAGENET1K_V1"]),
+    ],
+)
+def test_bad_arguments_are_named(arguments: dict, words: list[str]) -> None:
+    with pytest.raises(InputError) as caught:
+        mmbackbones.build("resnet18", **arguments)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_an_unknown_argument_is_a_type_error_too() -> None:
+    with pytest.raises(TypeError, match="depth"):
+        mmbackbones.build("resnet18", depth=18)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("resnet5", ["resnet5", "resnet50"]),
+        ("timm:resnet5", ["resnet50"]),
+        ("torchvision:resnet5", ["resnet50"]),
+        ("caffe:resnet50", ["caffe:resnet50"]),
+        ("torchvision:vit_b_16", ["VisionTransformer", "timm"]),
+    ],
+)
+def test_unknown_names_get_the_nearest(name: str, words: list[str]) -> None:
+    with pytest.raises(InputError) as caught:
+        mmbackbones.build(name)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_stride_that_the_net_lacks_is_refused_with_those_it_has() -> None:
+    with pytest.raises(InputError, match=r"no map at stride 2. It has \(4, 8, 16, 32\)"):
+        mmbackbones.build("swin_tiny", out_strides=(2, 4))
+
+
+def test_no_norm_to_replace_is_an_error() -> None:
+    with pytest.raises(InputError, match="no batch norm"):
+        mmbackbones.build("convnext_tiny", norm_cfg={"type": "GN"})
+
+
+def test_the_callers_dicts_are_not_changed() -> None:
+    norm_cfg = {"type": "GN", "num_groups": 8}
+    net_kwargs = {"drop_path_rate": 0.1}
+    init_cfg = {"type": "Pretrained", "checkpoint": "nowhere.pth"}
+    before = copy.deepcopy((norm_cfg, net_kwargs, init_cfg))
+    mmbackbones.build("resnet18", norm_cfg=norm_cfg, net_kwargs=net_kwargs, init_cfg=init_cfg)
+    assert (norm_cfg, net_kwargs, init_cfg) == before
+
+
+def test_an_image_with_other_channels_is_refused() -> None:
+    with pytest.raises(InputError, match=r"\(1, 4, 64, 64\), expects \(N, 3, H, W\)"):
+        mmbackbones.build("resnet18")(torch.randn(1, 4, 64, 64))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "shufflenet_v2_x1_0", "timm:resnet18d", "torchvision:alexnet"])
+def test_other_numbers_of_input_channels(name: str) -> None:
+    if name == "torchvision:alexnet":
+        with pytest.raises(InputError, match="powers of two"):
+            mmbackbones.build(name)
+        return
+    net = mmbackbones.build(name, in_channels=4, out_strides=(32,))
+    assert net(torch.randn(2, 4, 64, 64))[0].shape[-1] == 2
+
+
+@pytest.mark.parametrize("name", ["resnet18", "swin_tiny", "timm:vgg11"])
+def test_copies_are_whole_and_apart(name: str) -> None:
+    """EMA hooks deep-copy, launchers pickle: the copy must run on its own parameters."""
+    net = mmbackbones.build(name, with_cp=True).eval()
+    x = torch.randn(1, 3, 64, 64)
+    for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):  # noqa: S301
+        with torch.no_grad():
+            before = net(x)[-1].clone()
+            for param in other.parameters():
+                param.zero_()
+            torch.testing.assert_close(net(x)[-1], before)
+            assert not torch.equal(other(x)[-1], before)
+
+
+def test_open_names_of_both_sources_work() -> None:
+    for name in ("timm:regnetx_002", "torchvision:mnasnet0_5", "timm:resnet18.a1_in1k"):
+        spec = mmbackbones.get_spec(name)
+        net = mmbackbones.build(name)
+        assert spec.channels[32] == net.out_channels[-1]
+        assert net.out_strides == (4, 8, 16, 32)
+
+
+def test_a_plain_vit_gives_the_stride_that_it_has() -> None:
+    net = mmbackbones.build("timm:vit_tiny_patch16_224").eval()
+    assert net.out_strides == (16,)
+    assert net(torch.randn(1, 3, 96, 128))[0].shape == (1, 192, 6, 8)
+    with pytest.raises(InputError, match="no map at stride 4"):
+        mmbackbones.build("timm:vit_tiny_patch16_224", out_strides=(4, 8))
