@@ -145,8 +145,8 @@ def config_snippet(spec: Spec) -> str:
     from ..pairing import pair
 
     strides = tuple(s for s in PYRAMID if s in spec.channels)
-    weights = {"pretrained": True} if spec.weights else {}
-    pieces = pair(spec.name, strides=strides, num_outs=len(strides) + 1, **weights)
+    loads = {"init_cfg": {"type": "Pretrained", "checkpoint": spec.weights[0]}} if spec.weights else {}
+    pieces = pair(spec.name, strides=strides, num_outs=len(strides) + 1, **loads)
     for part in ("backbone", "neck"):
         pieces[part] = {"_delete_": True, **pieces[part]}
     lines = [f"    {part}={_as_config(values)}," for part, values in pieces.items()]
@@ -154,7 +154,8 @@ def config_snippet(spec: Spec) -> str:
 
 
 def _as_config(values: dict[str, Any]) -> str:
-    return f"dict({', '.join(f'{key}={value!r}' for key, value in values.items())})"
+    words = {k: _as_config(v) if isinstance(v, dict) else repr(v) for k, v in values.items()}
+    return f"dict({', '.join(f'{key}={word}' for key, word in words.items())})"
 
 
 _HEAD = ["name", "C2 C3 C4 C5", "params", "SE", "dilates", "paper"]
