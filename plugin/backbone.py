@@ -85,7 +85,8 @@ class Backbone(BaseModule):
         if isinstance(in_channels, bool) or not isinstance(in_channels, int) or in_channels < 1:
             raise InputError(f"in_channels={in_channels!r} must be a whole number of at least 1.")
         strides = choose_strides(self.spec, out_strides, out_indices)
-        tapped = open_net(self.spec.source, self.spec.upstream, in_channels, dict(net_kwargs or {}))
+        arguments = {**self.spec.arguments, **(net_kwargs or {})}
+        tapped = open_net(self.spec.source, self.spec.upstream, in_channels, arguments)
         every = trace(tapped, in_channels, name=name)
         asked = trace(tapped, in_channels, name=name, strides=strides)
         if output_stride is not None:

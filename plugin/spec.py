@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -30,6 +31,7 @@ class Spec:
         paper: arXiv id, or a DOI where there is no arXiv id.
         year: The year of the paper.
         aliases: Short names that mean the same row.
+        arguments: What the upstream's constructor is given for this row.
     """
 
     name: str
@@ -45,7 +47,8 @@ class Spec:
     params: int = 0
     paper: str = ""
     year: int = 0
-    aliases: tuple[str, ...] = field(default=())
+    aliases: tuple[str, ...] = ()
+    arguments: dict[str, Any] = field(default_factory=dict)
 
     @property
     def strides(self) -> tuple[int, ...]:

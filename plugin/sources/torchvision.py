@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from ..errors import InputError, nearest
+from . import ChainNet
 
 
 @dataclass(frozen=True)
@@ -54,52 +54,46 @@ CHAINS: dict[str, Chain] = {
 }
 
 
-class TorchvisionNet:
-    """See :class:`mmbackbones.sources.Tapped`."""
+CLASSIFIERS = ("fc", "classifier", "head", "AuxLogits", "aux1", "aux2")
 
-    classifier = ("fc", "classifier", "head", "AuxLogits", "aux1", "aux2")
 
-    def __init__(self, name: str, in_channels: int, net_kwargs: dict[str, Any]) -> None:
-        from torchvision import models
+def open_torchvision(name: str, in_channels: int, net_kwargs: dict[str, Any]) -> ChainNet:
+    """Build torchvision's ``name`` without its classifier.
 
-        known = models.list_models(module=models)
-        if name not in known:
-            near = nearest(name, known)
-            raise InputError(f"torchvision has no model '{name}'. Nearest: {', '.join(near) or 'none'}.")
-        chain, arguments = self._chain_of(name, net_kwargs)
-        try:
-            self.net = models.get_model(name, weights=None, **arguments)
-        except TypeError as error:
-            raise InputError(f"torchvision's '{name}' refuses net_kwargs={net_kwargs}: {error}") from error
-        self.channels_last = chain.channels_last
-        self.steps = _steps(self.net, chain)
-        self.taps = len(self.steps)
-        for prefix in self.classifier:
-            if hasattr(self.net, prefix):
-                setattr(self.net, prefix, nn.Identity())
-        if in_channels != 3:
-            _replace_first_conv(self.net, in_channels)
+    Raises:
+        InputError: torchvision has no such network, it is no chain, or it refuses ``net_kwargs``.
+    """
+    from torchvision import models
 
-    @staticmethod
-    def _chain_of(name: str, net_kwargs: dict[str, Any]) -> tuple[Chain, dict[str, Any]]:
-        from torchvision import models
+    known = models.list_models(module=models)
+    if name not in known:
+        near = nearest(name, known)
+        raise InputError(f"torchvision has no model '{name}'. Nearest: {', '.join(near) or 'none'}.")
+    chain = _chain_of(name)
+    try:
+        net = models.get_model(name, weights=None, **{**dict(chain.arguments), **net_kwargs})
+    except TypeError as error:
+        raise InputError(f"torchvision's '{name}' refuses net_kwargs={net_kwargs}: {error}") from error
+    steps = _steps(net, chain)
+    for prefix in CLASSIFIERS:
+        if hasattr(net, prefix):
+            setattr(net, prefix, nn.Identity())
+    if in_channels != 3:
+        _replace_first_conv(net, in_channels)
+    return ChainNet(net, steps, channels_last=chain.channels_last, classifier=CLASSIFIERS)
 
-        kind = models.get_model_builder(name).__annotations__.get("return", "")
-        kind = kind if isinstance(kind, str) else kind.__name__
-        if kind not in CHAINS:
-            raise InputError(
-                f"torchvision's '{name}' ({kind}) is not a chain of modules with maps at several strides. "
-                f"Classes that work: {', '.join(CHAINS)}. timm has transformers: try 'timm:{name}'."
-            )
-        return CHAINS[kind], {**dict(CHAINS[kind].arguments), **net_kwargs}
 
-    def run(self, x: Tensor, taps: Sequence[int]) -> list[Tensor]:
-        maps = []
-        for index, path in enumerate(self.steps[: taps[-1] + 1]):
-            x = self.net.get_submodule(path)(x)
-            if index in taps:
-                maps.append(x.permute(0, 3, 1, 2).contiguous() if self.channels_last else x)
-        return maps
+def _chain_of(name: str) -> Chain:
+    from torchvision import models
+
+    kind = models.get_model_builder(name).__annotations__.get("return", "")
+    kind = kind if isinstance(kind, str) else kind.__name__
+    if kind not in CHAINS:
+        raise InputError(
+            f"torchvision's '{name}' ({kind}) is not a chain of modules with maps at several strides. "
+            f"Classes that work: {', '.join(CHAINS)}. timm has transformers: `mmbackbones list`."
+        )
+    return CHAINS[kind]
 
 
 def _steps(net: nn.Module, chain: Chain) -> tuple[str, ...]:

@@ -1,0 +1,1 @@
+"""Networks that neither timm nor torchvision ships, one architecture per file."""
