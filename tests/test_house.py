@@ -128,8 +128,14 @@ def test_readme(readme: str, root: Path) -> None:
     commands = {c.name or c.callback.__name__ for c in app.registered_commands}
     written = set(re.findall(r"^mmbackbones ([a-z]+)", text, re.M))
     assert {"train", "test", "predict", "list", "info"} <= written <= commands
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
-        assert (root / target).exists(), target
+
+
+def test_links_of_the_docs_lead_somewhere(root: Path) -> None:
+    pages = [*root.glob("*.md"), *(root / "docs").glob("*.md")]
+    assert len(pages) >= 4
+    for page in pages:
+        for target in re.findall(r"\]\((?!https?:)([^)#\s]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
 @pytest.mark.parametrize("readme", ["README.md", "README_zh-CN.md"])

@@ -145,7 +145,9 @@ def config_snippet(spec: Spec) -> str:
     from ..pairing import pair
 
     strides = tuple(s for s in PYRAMID if s in spec.channels)
-    loads = {"init_cfg": {"type": "Pretrained", "checkpoint": spec.weights[0]}} if spec.weights else {}
+    loads: dict[str, Any] = (
+        {"init_cfg": {"type": "Pretrained", "checkpoint": spec.weights[0]}} if spec.weights else {}
+    )
     pieces = pair(spec.name, strides=strides, num_outs=len(strides) + 1, **loads)
     for part in ("backbone", "neck"):
         pieces[part] = {"_delete_": True, **pieces[part]}
