@@ -156,3 +156,13 @@ def test_bad_arguments(args: dict, message: str) -> None:
 def test_unknown_argument() -> None:
     with pytest.raises(TypeError, match="num_out'"):
         FPN(CHANNELS, 16, num_out=5)
+
+
+def test_compiles_without_breaks_and_runs_in_bf16() -> None:
+    neck = FPN(CHANNELS, 16, 6, start_level=1, add_extra_convs="on_output").eval()
+    inputs = maps(ODD)
+    compiled = torch.compile(neck, backend="eager", fullgraph=True)
+    for a, b in zip(compiled(inputs), neck(inputs), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert {m.dtype for m in neck(inputs)} == {torch.bfloat16}
