@@ -1,1 +1,1 @@
-""""""
+"""Configs that are shipped with the package; ``mmbackbones train`` finds them by name."""

@@ -1,1 +1,53 @@
-""""""
+"""The command ``mmbackbones``; heavy imports wait inside the commands."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+
+import typer
+
+from ..errors import InputError
+from .catalog_commands import info_command, list_command
+from .demo import demo_command
+from .evaluate import evaluate_command
+from .options import normalise
+from .predict import predict_command
+from .train import train_command
+
+app = typer.Typer(
+    name="mmbackbones",
+    help="Every vision backbone in mmdet and mmseg configs: train, test, predict, and look them up.",
+    epilog="Start with: mmbackbones demo --work-dir demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("train")(train_command)
+app.command("test")(evaluate_command)
+app.command("predict")(predict_command)
+app.command("demo")(demo_command)
+app.command("list")(list_command)
+app.command("info")(info_command)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line; bad input ends with a message and status 2, Ctrl-C with status 130."""
+    # torch's threads spin while they wait for each other, which on a machine with other work to do
+    # made a training step five times slower than sleeping does. Read when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    warnings.filterwarnings("ignore", message="pkg_resources is deprecated")  # mmengine imports it
+    warnings.filterwarnings("ignore", module=r"mm(engine|cv|det|seg)\.")  # about their own old spellings
+    try:
+        app(args=normalise(sys.argv[1:] if argv is None else argv))
+    except InputError as error:
+        from rich.console import Console
+        from rich.text import Text
+
+        Console(stderr=True, soft_wrap=True).print(Text(f"Error: {error}", style="red"))
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,5 @@
+_base_ = ["faster-rcnn_resnet50_fpn_1x_coco.py"]
+from mmbackbones import pair
+
+pretrained = dict(type="Pretrained", checkpoint="timm://mobilenetv3_large_100")
+model = pair("mobilenetv3_large_100", neck="FPN", frozen_stages=0, norm_eval=True, init_cfg=pretrained)

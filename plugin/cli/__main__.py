@@ -1,0 +1,5 @@
+"""``python -m mmbackbones.cli``, which torchrun can start."""
+
+from . import main
+
+main()

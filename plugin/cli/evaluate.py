@@ -1,0 +1,56 @@
+"""``mmbackbones test``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import BatchSize, CfgOptions, Checkpoint, Config, Data, Device, ImgScale, Launcher
+
+
+def evaluate_command(
+    config: Config,
+    checkpoint: Checkpoint,
+    data: Data = None,
+    work_dir: Annotated[
+        Path | None, typer.Option(help="Folder for the figures; default: work_dirs/<config>_test.")
+    ] = None,
+    batch_size: BatchSize = None,
+    img_scale: ImgScale = None,
+    device: Device = None,
+    launcher: Launcher = "none",
+    cfg_options: CfgOptions = None,
+) -> None:
+    """Measure a checkpoint on validation data: a table, and a JSON file.
+
+    Example: mmbackbones test work/config.py work/best.pth --data my_coco
+    """
+    from rich.table import Table
+
+    from ..engine import runner as running
+    from ..engine.configs import load_config
+    from ..engine.evaluate import evaluate
+    from ..engine.fit import Settings, fit_for_test
+    from .train import new_console, shortest
+
+    cfg = load_config(config)
+    kind_of_device = running.choose_device(device)
+    running.start_processes(cfg, launcher, kind_of_device)
+    console = new_console()
+    folder = work_dir or Path("work_dirs") / f"{Path(cfg.filename).stem}_test"
+    folder = running.prepare_work_dir(folder.expanduser().absolute())
+    settings = Settings(data=data, batch_size=batch_size, img_scale=img_scale, options=cfg_options or [])
+    for note in fit_for_test(cfg, settings, cache_dir=folder / "data_cache"):
+        console.print(f"  {note}", highlight=False)
+    try:
+        metrics, path = evaluate(cfg, checkpoint, folder, console=console)
+    finally:
+        running.stop_processes()
+    table = Table("metric", "value", box=None, padding=(0, 2, 0, 0))
+    for name, value in metrics.items():
+        if name not in ("data_time", "time"):
+            table.add_row(name, f"{value:.4f}")
+    console.print(table)
+    console.print(f"figures  {shortest(path)}", soft_wrap=True, highlight=False)

@@ -1,0 +1,69 @@
+"""Options that several commands share, and spellings of mmengine that typer does not know."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Config = Annotated[
+    str,
+    typer.Argument(
+        metavar="CONFIG",
+        help="Config file of mmdet or mmseg, a shipped name as detection/faster-rcnn_resnet50_fpn_1x_coco, "
+        "or mmdet::<name>, mmseg::<name>.",
+    ),
+]
+Checkpoint = Annotated[
+    Path, typer.Argument(metavar="CHECKPOINT", help="Weights of that config's model (.pth).")
+]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of your data: COCO or Pascal VOC for detection, images and label maps for segmentation."
+    ),
+]
+Device = Annotated[
+    str | None, typer.Option(help="cpu, cuda or cuda:<number>; default: a GPU if there is one.")
+]
+Launcher = Annotated[str, typer.Option(help="none, or pytorch under torchrun.")]
+ImgScale = Annotated[
+    str | None, typer.Option(metavar="WIDTHxHEIGHT", help="Image size in pixels, also as: 640 480.")
+]
+BatchSize = Annotated[int | None, typer.Option(help="Images per process and step.")]
+CfgOptions = Annotated[
+    list[str] | None,
+    typer.Option(metavar="KEY=VALUE ...", help="Any other setting of the config, as in mmengine."),
+]
+
+
+def normalise(argv: Sequence[str]) -> list[str]:
+    """Rewrite spellings with a free number of words into one word for each option.
+
+    ``--cfg-options a=1 b=2`` becomes two options, ``--img-scale 640 480`` one word, and a bare
+    ``--resume`` means ``--resume auto``.
+
+    >>> normalise(["train", "c.py", "--resume", "--img-scale", "640", "480", "--cfg-options", "a=1", "b=2"])
+    ['train', 'c.py', '--resume=auto', '--img-scale=640x480', '--cfg-options=a=1', '--cfg-options=b=2']
+    """
+    words, found = list(argv), []
+    while words:
+        word = words.pop(0)
+        if word == "--cfg-options":
+            first = True
+            while words and not words[0].startswith("-") and (first or "=" in words[0]):
+                found.append(f"--cfg-options={words.pop(0)}")
+                first = False
+        elif word == "--img-scale" and words:
+            scale = words.pop(0)
+            if scale.isdigit() and words and words[0].isdigit():
+                scale += "x" + words.pop(0)
+            found.append(f"--img-scale={scale}")
+        elif word == "--resume":
+            path = words.pop(0) if words and words[0].endswith(".pth") else "auto"
+            found.append(f"--resume={path}")
+        else:
+            found.append(word)
+    return found

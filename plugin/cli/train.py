@@ -1,0 +1,139 @@
+"""``mmbackbones train``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .options import BatchSize, CfgOptions, Config, Data, Device, ImgScale, Launcher
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..engine.fit import Settings
+    from ..engine.train import Results
+
+
+def train_command(
+    config: Config,
+    data: Data = None,
+    work_dir: Annotated[
+        Path | None, typer.Option(help="Folder for the results; default: work_dirs/<config>.")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes over the training images; schedules follow.")
+    ] = None,
+    batch_size: BatchSize = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate; default: follows the batch size.")] = None,
+    img_scale: ImgScale = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[PATH]", help="Go on from the last checkpoint in the work dir, or from PATH (.pth)."
+        ),
+    ] = None,
+    amp: Annotated[bool, typer.Option("--amp", help="Mixed precision (CUDA).")] = False,
+    device: Device = None,
+    launcher: Launcher = "none",
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
+    cfg_options: CfgOptions = None,
+) -> None:
+    """Train a detector or a segmenter on your data, with any backbone.
+
+    Example: mmbackbones train detection/faster-rcnn_resnet50_fpn_1x_coco --data my_coco --epochs 24
+    --batch-size 4 --work-dir work
+
+    Two processes: torchrun --nproc-per-node 2 -m mmbackbones.cli train CONFIG --data DIR --launcher pytorch
+    """
+    from ..engine.fit import Settings
+
+    settings = Settings(data, epochs, batch_size, lr, img_scale, seed, cfg_options or [])
+    run(config, settings, work_dir, resume=resume, amp=amp, device=device, launcher=launcher)
+
+
+def run(
+    config: str,
+    settings: Settings,
+    work_dir: Path | None,
+    *,
+    resume: str | None = None,
+    amp: bool = False,
+    device: str | None = None,
+    launcher: str = "none",
+) -> Results:
+    """Fit the config, train it, and say where the results are.
+
+    Raises:
+        InputError: something given cannot be used.
+        typer.Exit: with status 130 after Ctrl-C.
+    """
+    from ..engine import runner as running
+    from ..engine.configs import load_config
+    from ..engine.fit import fit
+    from ..engine.train import find_resume, train
+
+    cfg = load_config(config)
+    kind_of_device = running.choose_device(device)
+    processes = running.start_processes(cfg, launcher, kind_of_device)
+    console = new_console()
+    stem = Path(cfg.filename).stem
+    folder = work_dir or Path(cfg.get("work_dir") or Path("work_dirs") / stem)
+    folder = running.prepare_work_dir(folder.expanduser().absolute())
+    checkpoint = find_resume(folder, resume)
+    console.print(
+        f"[bold]{stem}[/] on {kind_of_device}" + (f", {processes} processes" if processes > 1 else "")
+    )
+    for note in fit(cfg, settings, cache_dir=folder / "data_cache", world_size=processes):
+        console.print(f"  {note}", highlight=False)
+    if amp:
+        running.use_amp(cfg, kind_of_device)
+    try:
+        results = train(cfg, folder, resume=checkpoint, console=console)
+    except KeyboardInterrupt:
+        _say_how_to_resume(console, folder)
+        raise typer.Exit(130) from None
+    finally:
+        running.stop_processes()
+    if results.files:
+        print_results(console, results)
+    return results
+
+
+def print_results(console: Console, results: Results) -> None:
+    """A small table of the main figures and the files."""
+    from rich.table import Table
+
+    from ..engine.report import main_figures
+
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for name, value in main_figures(results.metrics).items():
+        table.add_row(name, f"{value:.3f}")
+    for name, path in results.files.items():
+        table.add_row(name, str(shortest(path)))
+    console.print(table, soft_wrap=True)
+
+
+def new_console() -> Console:
+    """Standard output of the first process; the others stay quiet."""
+    from mmengine.dist import is_main_process
+    from rich.console import Console
+
+    # A fixed file: library output is redirected while a training runs.
+    return Console(file=sys.stdout, quiet=not is_main_process())
+
+
+def _say_how_to_resume(console: Console, folder: Path) -> None:
+    if (folder / "last_checkpoint").is_file():
+        command = f"mmbackbones train {shortest(folder / 'config.py')} --work-dir {shortest(folder)} --resume"
+        console.print(f"Stopped. Go on with: {command}", soft_wrap=True, highlight=False)
+    else:
+        console.print("Stopped before there was anything to save.")
+
+
+def shortest(path: Path) -> Path:
+    """``path`` relative to the current folder if it is inside."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path

@@ -1,0 +1,165 @@
+"""Finding, reading and overriding configs: files, shipped names, ``mmdet::`` and ``mmseg::`` names."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+from mmengine.config import Config, DictAction
+
+from ..errors import InputError, nearest
+
+Task = Literal["detection", "segmentation"]
+TASKS: dict[str, Task] = {"mmdet": "detection", "mmseg": "segmentation"}
+_OURS = Path(__file__).resolve().parents[1]
+# Keys that mmengine's Runner reads from the config although they are no parameters of it.
+_RUNNER_KEYS = {"find_unused_parameters", "sync_bn", "compile", "model_wrapper_cfg", "runner_type"}
+
+
+def config_folder(package: str) -> Path | None:
+    """The folder of configs that mmbackbones, mmdet or mmseg ships; None if not installed."""
+    name = "mmbackbones.configs" if package == "mmbackbones" else package
+    spec = find_spec(name)
+    if spec is None or spec.origin is None:
+        return None
+    folder = Path(spec.origin).parent
+    return folder if package == "mmbackbones" else folder / ".mim" / "configs"
+
+
+def shipped_names(package: str) -> list[str]:
+    """Names of the configs that ``package`` ships, such as ``detection/faster-rcnn_resnet50_fpn_1x_coco``."""
+    folder = config_folder(package)
+    if folder is None:
+        return []
+    return sorted(
+        path.relative_to(folder).with_suffix("").as_posix()
+        for path in folder.glob("*/*.py")
+        if path.parent.name not in ("_base_", "__pycache__") and path.name != "__init__.py"
+    )
+
+
+def find_config(name: str) -> Path:
+    """The file of a config: a path, a shipped name, or ``mmdet::<name>`` / ``mmseg::<name>``.
+
+    Raises:
+        InputError: there is no such file or name; the message lists the nearest names.
+    """
+    path = Path(name).expanduser()
+    if path.is_file():
+        return path
+    package, _, short = name.rpartition("::")
+    package = package or "mmbackbones"
+    if package not in ("mmbackbones", *TASKS):
+        raise InputError(f"Config '{name}': no package '{package}'; use mmbackbones::, mmdet:: or mmseg::.")
+    folder = config_folder(package)
+    if folder is None:
+        raise InputError(f"Config '{name}': {package} is not installed; `pip install mmbackbones[mm]`.")
+    short = short.removesuffix(".py")
+    known = shipped_names(package)
+    for full in known:
+        if short in (full, full.rpartition("/")[2]):
+            return folder / f"{full}.py"
+    prefix = "" if package == "mmbackbones" else f"{package}::"
+    by_stem = {full.rpartition("/")[2]: full for full in known}
+    near = [prefix + by_stem[stem] for stem in nearest(short.rpartition("/")[2], by_stem)]
+    hint = f"Nearest names: {', '.join(near)}." if near else f"Known names: {', '.join(known[:5])} ..."
+    raise InputError(f"There is no config file or name '{name}'. {hint}")
+
+
+def load_config(name: str) -> Config:
+    """Read a config (see :func:`find_config`) and check that mmdet or mmseg can run it.
+
+    Raises:
+        InputError: not found, unreadable, or no config of mmdet or mmseg.
+    """
+    path = find_config(name)
+    try:
+        cfg = Config.fromfile(path)
+    except Exception as error:  # a config is a program: it may raise anything
+        raise InputError(f"Config {path} cannot be read: {type(error).__name__}: {error}") from error
+    if Config._is_lazy_import(str(path)):
+        cfg = Config(cfg.to_dict(), filename=str(path))  # classes become dotted names, as in text configs
+    task_of(cfg, name)
+    return cfg
+
+
+def task_of(cfg: Config, name: str = "the config") -> Task:
+    """``'detection'`` or ``'segmentation'``, from the scope of the config.
+
+    Raises:
+        InputError: the config has no model, or its scope is neither mmdet nor mmseg.
+    """
+    if not isinstance(cfg.get("model"), dict) or "type" not in cfg.model:
+        raise InputError(f"{name} has no `model = dict(type=...)`; give a config of mmdet or mmseg.")
+    scope = cfg.get("default_scope") or str(cfg.model["type"]).partition(".")[0]
+    if scope not in TASKS:
+        raise InputError(
+            f"{name} is for '{scope}' (default_scope or model type); `default_scope` must be mmdet or mmseg."
+        )
+    return TASKS[scope]
+
+
+def parse_options(options: Sequence[str]) -> dict[str, Any]:
+    """``['optim_wrapper.optimizer.lr=0.01', ...]`` as a dict, values as in mmengine's ``--cfg-options``.
+
+    Raises:
+        InputError: an option is not ``key=value``.
+    """
+    found: dict[str, Any] = {}
+    for option in options:
+        key, equals, value = option.partition("=")
+        if not equals or not re.fullmatch(r"\w+(\.\w+)*", key):
+            raise InputError(
+                f"--cfg-options '{option}' is not key=value; for example train_dataloader.num_workers=2."
+            )
+        found[key] = DictAction._parse_iterable(value)
+    return found
+
+
+def apply_options(cfg: Config, options: dict[str, Any]) -> None:
+    """Set ``options`` (dotted keys) in ``cfg``.
+
+    Raises:
+        InputError: the first part of a key is neither in the config nor known to mmengine, or a part
+            of the way does not exist.
+    """
+    from mmengine.runner import Runner
+
+    allowed = {*cfg, *inspect.signature(Runner.__init__).parameters, *_RUNNER_KEYS} - {"self"}
+    for key in options:
+        first = key.partition(".")[0]
+        if first not in allowed:
+            near = ", ".join(nearest(first, allowed)) or "none"
+            raise InputError(f"--cfg-options {key}: the config has no '{first}'. Nearest: {near}.")
+    try:
+        cfg.merge_from_dict(options)
+    except (KeyError, TypeError, IndexError, AssertionError) as error:
+        raise InputError(f"--cfg-options {' '.join(options)}: {error}") from error
+
+
+def kind(node: Any) -> str:
+    """The bare type name of a config node: ``'mmdet.RandomFlip'`` gives ``'RandomFlip'``."""
+    return str(node.get("type", "")).rpartition(".")[2] if isinstance(node, dict) else ""
+
+
+def walk(node: Any, key: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every dict inside ``node`` with the nearest key above it, outermost first."""
+    if isinstance(node, dict):
+        yield key, node
+        for name in list(node):
+            yield from walk(node[name], name)
+    elif isinstance(node, (list, tuple)):
+        for item in node:
+            yield from walk(item, key)
+
+
+def pipelines(cfg: Config, *parts: str) -> Iterator[list[dict[str, Any]]]:
+    """Every transform pipeline of the loaders ``parts`` ('train', 'val', 'test'), wrappers included."""
+    for part in parts:
+        for _, node in walk(cfg.get(f"{part}_dataloader") or {}):
+            if isinstance(node.get("pipeline"), list):
+                yield node["pipeline"]

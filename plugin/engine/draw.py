@@ -1,0 +1,145 @@
+"""Pictures of boxes and label maps, with class names, and grids of them."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+Colour = tuple[int, int, int]
+IGNORE = 255
+_MARGIN = 8
+
+
+def colours(count: int, palette: object = None) -> list[Colour]:
+    """One colour a class: the data set's ``palette`` if it has enough, else well separated hues."""
+    if isinstance(palette, (list, tuple, np.ndarray)) and len(palette) >= count:
+        return [(int(red), int(green), int(blue)) for red, green, blue in palette[:count]]
+    hues = [(index * 0.618034) % 1.0 for index in range(count)]
+    return [
+        tuple(round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.75, 0.95))  # type: ignore[misc]
+        for hue in hues
+    ]
+
+
+def draw_boxes(
+    image: Image.Image,
+    boxes: np.ndarray,
+    labels: Sequence[int],
+    classes: Sequence[str],
+    palette: Sequence[Colour],
+    scores: Sequence[float] | np.ndarray | None = None,
+    masks: np.ndarray | None = None,
+    zoom: float = 1.0,
+) -> Image.Image:
+    """A copy of ``image`` with boxes, their class names, and scores if given.
+
+    Args:
+        image: RGB.
+        boxes: (n, 4) as x1, y1, x2, y2 in pixels of ``image``.
+        labels: n class indices.
+        classes: names by class index.
+        palette: colours by class index.
+        scores: n scores in 0..1.
+        masks: (n, height, width) of bool, laid over the image half transparent.
+        zoom: the picture is enlarged by this, so that names stay readable on small images.
+    """
+    if masks is not None:
+        pixels = np.asarray(image.convert("RGB")).astype(np.float32)
+        for mask, label in zip(masks, labels, strict=True):
+            pixels[mask] = 0.5 * pixels[mask] + 0.5 * np.asarray(palette[label], np.float32)
+        image = Image.fromarray(pixels.astype(np.uint8))
+    picture = zoomed(image, zoom)
+    pen = ImageDraw.Draw(picture)
+    side = max(picture.size)
+    width = max(2, round(side / 250))
+    font = ImageFont.load_default(max(11, min(side // 36, 28)))
+    order = range(len(labels)) if scores is None else np.argsort(scores)  # the surest on top
+    for index in order:
+        colour = palette[labels[index]]
+        x1, y1, x2, y2 = (float(edge) * zoom for edge in boxes[index])
+        pen.rectangle((x1, y1, max(x1, x2), max(y1, y2)), outline=colour, width=width)
+        text = classes[labels[index]] + (f" {scores[index]:.2f}" if scores is not None else "")
+        left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
+        x = min(max(0.0, x1), max(0.0, picture.width - right - 4))
+        y = y1 - bottom - 3 if y1 - bottom - 3 >= 0 else y1
+        pen.rectangle((x, y, x + right + 4, y + bottom + 3), fill=colour)
+        pen.text((x + 2, y + 1), text, fill=_ink(colour), font=font)
+    return picture
+
+
+def draw_labels(
+    image: Image.Image, labels: np.ndarray, palette: Sequence[Colour], zoom: float = 1.0
+) -> Image.Image:
+    """A copy of ``image`` with each pixel tinted by its class; ignored pixels become dark.
+
+    Args:
+        image: RGB.
+        labels: (height, width) class index of each pixel, :data:`IGNORE` where there is none.
+        palette: colours by class index.
+        zoom: the picture is enlarged by this.
+    """
+    table = np.zeros((256, 3), np.float32)
+    table[: len(palette)] = palette
+    pixels = np.asarray(image.convert("RGB"), np.float32)
+    mixed = 0.35 * pixels + 0.65 * table[labels.astype(np.uint8)]
+    return zoomed(Image.fromarray(mixed.astype(np.uint8)), zoom)
+
+
+def grid(
+    rows: Sequence[Sequence[Image.Image]], titles: Sequence[str], legend: Sequence[tuple[str, Colour]]
+) -> Image.Image:
+    """Pictures in rows and columns, a title over each column and the classes' colours underneath."""
+    font = ImageFont.load_default(18)
+    columns = max(len(row) for row in rows)
+    cell_w = max(picture.width for row in rows for picture in row)
+    heights = [max(picture.height for picture in row) for row in rows]
+    width = columns * (cell_w + _MARGIN) + _MARGIN
+    head, line = 32, 28
+    lines = _wrap([name for name, _ in legend], width - 2 * _MARGIN, font)
+    height = head + sum(heights) + _MARGIN * (len(rows) + 1) + line * len(lines)
+    sheet = Image.new("RGB", (width, height), "white")
+    pen = ImageDraw.Draw(sheet)
+    for column, title in enumerate(titles):
+        pen.text((_MARGIN + column * (cell_w + _MARGIN), _MARGIN), title, fill="black", font=font)
+    y = head
+    for row, row_height in zip(rows, heights, strict=True):
+        for column, picture in enumerate(row):
+            sheet.paste(picture, (_MARGIN + column * (cell_w + _MARGIN), y))
+        y += row_height + _MARGIN
+    by_name = dict(legend)
+    for names in lines:
+        x: float = _MARGIN
+        for name in names:
+            pen.rectangle((x, y + 4, x + 16, y + 20), fill=by_name[name], outline="black")
+            pen.text((x + 22, y + 1), name, fill="black", font=font)
+            x += 22 + font.getlength(name) + 18
+        y += line
+    return sheet
+
+
+def _wrap(names: Sequence[str], width: int, font: ImageFont.FreeTypeFont) -> list[list[str]]:
+    lines: list[list[str]] = [[]]
+    used = 0.0
+    for name in names:
+        needed = 40 + font.getlength(name)
+        if lines[-1] and used + needed > width:
+            lines.append([])
+            used = 0.0
+        lines[-1].append(name)
+        used += needed
+    return [line for line in lines if line]
+
+
+def zoomed(image: Image.Image, zoom: float) -> Image.Image:
+    """``image`` enlarged by ``zoom``, in RGB."""
+    size = (round(image.width * zoom), round(image.height * zoom))
+    return image.convert("RGB").resize(size, Image.Resampling.BILINEAR)
+
+
+def _ink(colour: Colour) -> str:
+    """Black or white, whichever is readable on ``colour``."""
+    red, green, blue = colour
+    return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else "white"

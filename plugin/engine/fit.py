@@ -1,0 +1,201 @@
+"""Fits a config to a user's data and options: the one place where all the settings meet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmengine.config import Config
+
+from ..errors import InputError
+from . import schedule
+from .classes import set_num_classes
+from .configs import apply_options, kind, parse_options, pipelines, task_of
+from .scale import parse_scale, set_scale
+
+if TYPE_CHECKING:
+    from ..data.dataset import DataSet
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a user may set beside the config; None leaves the config's own value.
+
+    Attributes:
+        data: folder of the user's data.
+        epochs: passes over the training images.
+        batch_size: images per process and step.
+        lr: learning rate, used as it is.
+        img_scale: ``WIDTHxHEIGHT`` in pixels.
+        seed: of everything random.
+        options: ``key=value`` as in mmengine's ``--cfg-options``.
+    """
+
+    data: Path | None = None
+    epochs: int | None = None
+    batch_size: int | None = None
+    lr: float | None = None
+    img_scale: str | None = None
+    seed: int | None = None
+    options: list[str] = field(default_factory=list)
+
+
+def fit(cfg: Config, settings: Settings, *, cache_dir: Path, world_size: int = 1) -> list[str]:
+    """Apply ``settings`` to ``cfg``, in place.
+
+    Options are applied first, so that what follows sees them, and last, so that they win.
+
+    Args:
+        cfg: an mmdet or mmseg config with training parts.
+        settings: the user's.
+        cache_dir: folder for files that recognising the data may have to write.
+        world_size: number of processes.
+
+    Returns:
+        What was decided for the user, one sentence each.
+
+    Raises:
+        InputError: a setting or the data cannot be used.
+    """
+    if not cfg.get("train_dataloader") or not cfg.get("train_cfg") or not cfg.get("optim_wrapper"):
+        raise InputError("The config has no training parts (train_dataloader, train_cfg, optim_wrapper).")
+    options = parse_options(settings.options)
+    apply_options(cfg, options)
+    base_batch = schedule.base_batch_size(cfg)
+    notes: list[str] = []
+    images = 0
+    if settings.data is not None:
+        data = recognise_data(cfg, settings.data, cache_dir)
+        notes += [*data.notes, *set_data(cfg, data)]
+        images = data.train.count
+    if settings.img_scale is not None:
+        set_scale(cfg, parse_scale(settings.img_scale))
+    if settings.batch_size is not None:
+        schedule.check_batch_size(settings.batch_size)
+        cfg.train_dataloader.batch_size = settings.batch_size
+    fixed = "optim_wrapper.optimizer.lr" in options
+    notes.append(schedule.set_lr(cfg, settings.lr, base_batch, world_size, fixed=fixed))
+    if settings.epochs is not None or images:
+        images = images or _count_images(cfg)
+        steps = schedule.steps_per_epoch(cfg, images, world_size)
+        if settings.epochs is not None:
+            schedule.set_epochs(cfg, settings.epochs, steps)
+        notes += schedule.limit_warmup(cfg, steps)
+        schedule.set_log_interval(cfg, steps)
+    if settings.seed is not None:
+        cfg.randomness = {"seed": settings.seed}
+    apply_options(cfg, options)
+    tidy(cfg)
+    return notes
+
+
+def fit_for_test(cfg: Config, settings: Settings, *, cache_dir: Path) -> list[str]:
+    """Apply what concerns testing (data, batch size, image scale, options) to ``cfg``; returns notes.
+
+    Raises:
+        InputError: a setting or the data cannot be used.
+    """
+    options = parse_options(settings.options)
+    apply_options(cfg, options)
+    notes: list[str] = []
+    if settings.data is not None:
+        data = recognise_data(cfg, settings.data, cache_dir)
+        notes += [*data.notes, *set_data(cfg, data)]
+    if settings.img_scale is not None:
+        set_scale(cfg, parse_scale(settings.img_scale))
+    if settings.batch_size is not None and cfg.get("test_dataloader"):
+        schedule.check_batch_size(settings.batch_size)
+        cfg.test_dataloader.batch_size = settings.batch_size
+    apply_options(cfg, options)
+    tidy(cfg)
+    return notes
+
+
+def recognise_data(cfg: Config, root: Path, cache_dir: Path) -> DataSet:
+    """Recognise the user's folder for the config's task.
+
+    Raises:
+        InputError: nothing is recognised, or the data is faulty.
+    """
+    from ..data.layouts import recognise
+
+    return recognise(root, task_of(cfg), cache_dir=cache_dir)
+
+
+def set_data(cfg: Config, data: DataSet) -> list[str]:
+    """Put ``data`` in the place of the config's data sets, classes and metrics; returns notes.
+
+    Wrappers that mix images (mosaics) or balance classes stay; those that repeat or join the
+    config's own data sets go.
+
+    Raises:
+        InputError: the model needs masks or labels that the data does not have.
+    """
+    from ..data.dataset import evaluator_cfg
+
+    masks = _uses_masks(cfg)
+    if masks and not data.has_masks and data.task == "detection":
+        raise InputError(
+            f"The config trains instance masks, but {data.root} has objects without a mask; "
+            f"take a config for boxes, such as detection/faster-rcnn_resnet50_fpn_1x_coco."
+        )
+    for part, split in (("train", "train"), ("val", "val"), ("test", "val")):
+        loader = cfg.get(f"{part}_dataloader")
+        if loader:
+            loader.dataset = _replaced(loader.dataset, data, split)
+        if part != "train" and cfg.get(f"{part}_evaluator"):
+            cfg[f"{part}_evaluator"] = evaluator_cfg(data, "val", masks=masks)
+    for pipeline in pipelines(cfg, "train", "val", "test"):
+        for transform in pipeline:
+            if kind(transform) == "LoadAnnotations":
+                transform.pop("reduce_zero_label", None)  # labels are plain indices
+    return set_num_classes(cfg.model, len(data.classes))
+
+
+def tidy(cfg: Config) -> None:
+    """Remove contradictions that options leave behind: loader workers, checkpoints of the last epochs."""
+    for part in ("train", "val", "test"):
+        loader = cfg.get(f"{part}_dataloader")
+        if loader and loader.get("num_workers", 0) == 0:
+            loader.num_workers = 0
+            loader.persistent_workers = False
+            loader.pop("prefetch_factor", None)
+    checkpoint = cfg.setdefault("default_hooks", {}).setdefault("checkpoint", {"type": "CheckpointHook"})
+    checkpoint.setdefault("max_keep_ckpts", 2)  # the one before stays until the new one is written
+    if cfg.get("val_dataloader"):
+        checkpoint.setdefault("save_best", "auto")
+
+
+def _uses_masks(cfg: Config) -> bool:
+    return any(
+        kind(transform) in ("LoadAnnotations", "LoadPanopticAnnotations") and transform.get("with_mask")
+        for pipeline in pipelines(cfg, "train")
+        for transform in pipeline
+    )
+
+
+def _replaced(dataset: dict[str, Any], data: DataSet, split: Any) -> dict[str, Any]:
+    from ..data.dataset import dataset_cfg
+
+    if kind(dataset) == "ConcatDataset":
+        return _replaced(dataset["datasets"][0], data, split)
+    if kind(dataset) == "RepeatDataset":
+        return _replaced(dataset["dataset"], data, split)
+    if "dataset" in dataset:
+        dataset["dataset"] = _replaced(dataset["dataset"], data, split)
+        return dataset
+    if "pipeline" not in dataset:
+        raise InputError(f"The config's data set {kind(dataset)} has no pipeline to use for other data.")
+    return dataset_cfg(data, split, dataset["pipeline"])
+
+
+def _count_images(cfg: Config) -> int:
+    """Number of training images of the config's own data set, which has to be read for that."""
+    from mmengine.registry import DATASETS, init_default_scope
+
+    init_default_scope(cfg.default_scope)
+    try:
+        return len(DATASETS.build(cfg.train_dataloader.dataset))
+    except FileNotFoundError as error:
+        raise InputError(f"The config's own data is not there: {error}. Give yours with --data.") from error

@@ -1,0 +1,130 @@
+"""Predictions for image files, as pictures and data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+from PIL import Image
+
+from ..errors import InputError
+from .checkpoints import allow_mmengine_classes, load_into
+from .predictions import (
+    IMAGE_SUFFIXES,
+    Prediction,
+    Predictor,
+    check_image,
+    classes_and_colours,
+    open_image,
+    picture_of,
+)
+
+JSON_NAME = "predictions.json"
+
+
+def find_images(paths: Sequence[Path]) -> list[Path]:
+    """Image files from files and folders (with the folders inside them), checked before any work.
+
+    Raises:
+        InputError: a path is missing or no image, a folder has no images, or two files share a name.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(
+                file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
+            )
+            if not inside:
+                raise InputError(f"Folder {path} has no images ({', '.join(IMAGE_SUFFIXES)}).")
+            found += inside
+        else:
+            found.append(path)
+    for path in found:
+        check_image(path)
+    return found
+
+
+def load_predictor(
+    cfg: Config, checkpoint: Path, device: str, score_thr: float
+) -> tuple[Predictor, dict[str, Any]]:
+    """The model of ``cfg`` with the weights of ``checkpoint``, and the data set's meta information.
+
+    Classes come from the checkpoint, else from the config's own data set.
+
+    Raises:
+        InputError: the checkpoint is unreadable or of another model, or nobody names the classes.
+    """
+    from mmengine.registry import DATASETS, MODELS, init_default_scope
+
+    allow_mmengine_classes()
+    init_default_scope(cfg.default_scope)
+    for part in (cfg.model, cfg.model.get("backbone") or {}):
+        part.pop("init_cfg", None)  # the checkpoint has all weights
+        part.pop("pretrained", None)
+    model = MODELS.build(cfg.model)
+    meta = load_into(model, checkpoint).get("dataset_meta") or {}
+    if not (meta.get("classes") or meta.get("CLASSES")):
+        dataset = (cfg.get("test_dataloader") or {}).get("dataset") or {}
+        meta = dataset.get("metainfo") or getattr(DATASETS.get(dataset.get("type")), "METAINFO", {})
+    if not (meta.get("classes") or meta.get("CLASSES")):
+        raise InputError(
+            f"Neither {checkpoint} nor the config names the classes; add metainfo=dict(classes=...)."
+        )
+    return Predictor(model.to(device), cfg, score_thr), dict(meta)
+
+
+def predict(
+    predictor: Predictor, meta: dict[str, Any], images: Iterable[Path], out: Path
+) -> Iterator[dict[str, Any]]:
+    """Write a picture for each image, yield its entry, and at the end write all entries as JSON.
+
+    An entry has ``image``, ``picture``, and for boxes ``boxes`` (x1, y1, x2, y2 in pixels), ``labels``,
+    ``classes`` and ``scores``; for segmentation ``labels``, the PNG with the class index of each pixel,
+    and ``pixels``, the number of pixels of each class found.
+    """
+    classes, palette = classes_and_colours(meta)
+    entries: list[dict[str, Any]] = []
+    names: set[str] = set()
+    for path in images:
+        found = predictor(path)
+        name = _unused(path.stem, names)
+        picture = out / f"{name}_prediction.png"
+        image = open_image(path)
+        picture_of(image, found, classes, palette, max(1.0, 480 / max(image.size))).save(picture)
+        entry: dict[str, Any] = {"image": str(path), "picture": picture.name}
+        if found.label_map is not None:
+            label_file = out / f"{name}_labels.png"
+            Image.fromarray(found.label_map).save(label_file)
+            counts = np.bincount(found.label_map.ravel(), minlength=len(classes))
+            entry["labels"] = label_file.name
+            entry["pixels"] = {classes[i]: int(n) for i, n in enumerate(counts[: len(classes)]) if n}
+        else:
+            entry.update(_as_lists(found, classes))
+        entries.append(entry)
+        yield entry
+    content = {"task": predictor.task, "classes": classes, "images": entries}
+    (out / JSON_NAME).write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _as_lists(found: Prediction, classes: Sequence[str]) -> dict[str, Any]:
+    scores = found.scores if found.scores is not None else np.zeros(0)
+    return {
+        "boxes": [[round(float(edge), 2) for edge in box] for box in found.boxes],
+        "labels": [int(label) for label in found.labels],
+        "classes": [classes[int(label)] for label in found.labels],
+        "scores": [round(float(score), 4) for score in scores],
+    }
+
+
+def _unused(stem: str, names: set[str]) -> str:
+    """``stem``, or with a number where another folder has the same file name."""
+    name, count = stem, 1
+    while name in names:
+        count += 1
+        name = f"{stem}_{count}"
+    names.add(name)
+    return name

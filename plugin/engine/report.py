@@ -1,0 +1,102 @@
+"""Figures of a training from mmengine's log files: ``metrics.json`` and ``curves.png``."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+Figures = dict[str, float]
+# Shown first and drawn as curves, in this order; a name counts with any prefix ('coco/bbox_mAP_50').
+MAIN = ("bbox_mAP", "bbox_mAP_50", "segm_mAP", "segm_mAP_50", "mAP", "AP50", "mIoU", "mAcc", "aAcc", "mDice")
+
+
+@dataclass
+class History:
+    """What a training logged: ``losses`` by iteration, ``evaluations`` by epoch or iteration."""
+
+    losses: dict[int, float] = field(default_factory=dict)
+    rates: dict[int, float] = field(default_factory=dict)
+    evaluations: dict[int, Figures] = field(default_factory=dict)
+
+
+def read_history(work_dir: Path) -> History:
+    """Collect the log of every run in ``work_dir``; a resumed run replaces what it repeats."""
+    history = History()
+    for path in sorted(work_dir.glob("*/vis_data/scalars.json")):
+        for line in path.read_text().splitlines():
+            row = json.loads(line)
+            step = int(row.get("step", 0))
+            if "loss" in row:
+                history.losses[step] = row["loss"]
+                history.rates[step] = row.get("lr", math.nan)
+            elif figures := numbers(row, skip=("step", "data_time", "time")):
+                history.evaluations[step] = figures
+    return history
+
+
+def numbers(row: Mapping[str, Any], skip: tuple[str, ...] = ()) -> Figures:
+    """The entries of ``row`` that are numbers, as floats."""
+    return {
+        key: float(value)
+        for key, value in row.items()
+        if key not in skip and isinstance(value, (int, float)) and not isinstance(value, bool)
+    }
+
+
+def main_figures(metrics: Mapping[str, Any]) -> Figures:
+    """The figures that people look at first, in the order of :data:`MAIN`, without their prefix."""
+    by_name = {key.rpartition("/")[2]: value for key, value in numbers(metrics).items()}
+    return {name: by_name[name] for name in MAIN if name in by_name} or by_name
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> Path:
+    """Write ``content``; figures that are not numbers (NaN of an empty class) become null."""
+
+    def clean(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {str(key): clean(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [clean(item) for item in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    path.write_text(json.dumps(clean(content), indent=2) + "\n")
+    return path
+
+
+def write_curves(path: Path, history: History, steps_per_epoch: int | None) -> Path:
+    """Draw loss, learning rate and main metrics over time.
+
+    Args:
+        path: the PNG file to write.
+        history: see :func:`read_history`.
+        steps_per_epoch: iterations in an epoch where evaluations are counted in epochs; None where
+            they are counted in iterations.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4), dpi=120, layout="constrained")
+    left, right = figure.subplots(1, 2)
+    unit = steps_per_epoch or 1
+    time = [step / unit for step in history.losses]
+    left.plot(time, list(history.losses.values()), color="tab:blue", linewidth=1.2)
+    left.set(title="training loss", ylabel="loss")
+    rate = left.twinx()
+    rate.plot(time, list(history.rates.values()), color="tab:gray", linewidth=0.8, linestyle="--")
+    rate.set_ylabel("learning rate (dashed)", color="tab:gray")
+    rate.ticklabel_format(axis="y", style="sci", scilimits=(-2, 2))
+    steps = sorted(history.evaluations)
+    rows = [main_figures(history.evaluations[step]) for step in steps]
+    for name in rows[-1] if rows else ():
+        right.plot(steps, [row.get(name, math.nan) for row in rows], marker="o", markersize=3, label=name)
+    right.set(title="validation", ylim=(0, None))
+    if rows:
+        right.legend(loc="best")
+    for axes in (left, right):
+        axes.set_xlabel("epoch" if steps_per_epoch else "iteration")
+        axes.grid(alpha=0.3)
+    figure.savefig(path)
+    return path

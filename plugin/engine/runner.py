@@ -1,0 +1,191 @@
+"""mmengine's Runner for the command line: quiet console, safe and atomic checkpoints, any device."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner as _Runner
+
+from ..errors import InputError
+from .checkpoints import allow_mmengine_classes, check_fits, read_checkpoint
+from .configs import kind, walk
+
+
+class Runner(_Runner):
+    """Runs a config as mmengine does; messages go to the log file, only warnings to the console."""
+
+    @property
+    def network(self) -> torch.nn.Module:
+        """The model itself, without the wrapper for several processes."""
+        network: torch.nn.Module = self.model.module if is_model_wrapper(self.model) else self.model
+        return network
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        logger = super().build_logger(*args, **kwargs)
+        for handler in logger.handlers:
+            if type(handler) is logging.StreamHandler:
+                handler.setLevel(logging.ERROR)
+        return logger
+
+    def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
+        """As mmengine's, but a file has its name only when it is complete: an old one stays until then."""
+        part = f"{filename}.part"
+        super().save_checkpoint(out_dir, part, *args, **kwargs)
+        if self.rank == 0:
+            os.replace(Path(out_dir) / part, Path(out_dir) / filename)
+
+    def dump_config(self) -> None:
+        """Nothing: the command writes ``config.py``, without what belongs to one run only."""
+
+    def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
+        """As mmengine's; a file of another model is refused.
+
+        Raises:
+            InputError: unreadable, or of another model, or written without the state of a training.
+        """
+        checkpoint = read_checkpoint(filename)
+        check_fits(self.network, checkpoint, filename)
+        if not {"message_hub", "optimizer", "meta"} <= checkpoint.keys():
+            raise InputError(
+                f"Checkpoint {filename} has weights but no optimizer state, so training cannot go on from "
+                f"it. Take an epoch_*.pth or iter_*.pth, or start anew with --cfg-options load_from=..."
+            )
+        super().resume(filename, *args, **kwargs)
+
+
+def choose_device(device: str | None) -> str:
+    """Make mmengine use ``device``: 'cpu', 'cuda', 'cuda:1' ...; None takes what there is.
+
+    Raises:
+        InputError: unknown or not available.
+    """
+    import mmengine.device.utils as mmengine_device
+
+    if device is None:
+        return str(mmengine_device.DEVICE)
+    try:
+        parsed = torch.device(device)
+    except RuntimeError as error:
+        raise InputError(f"--device '{device}' is no device; use cpu, cuda or cuda:<number>.") from error
+    if parsed.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (parsed.index or 0) >= count:
+            found = f"{count} CUDA devices" if count else "no CUDA device"
+            raise InputError(f"--device {device} is not available: torch sees {found}. Use --device cpu.")
+        if parsed.index is not None:
+            torch.cuda.set_device(parsed.index)
+    elif parsed.type != "cpu":
+        raise InputError(f"--device {device} is not supported; use cpu, cuda or cuda:<number>.")
+    mmengine_device.DEVICE = parsed.type
+    return parsed.type
+
+
+def start_processes(cfg: Config, launcher: str, device: str) -> int:
+    """Join the processes that torchrun started; returns their number, 1 without a launcher.
+
+    mmengine's own start takes a GPU for granted. Synchronised batch norm has no CPU form, so it
+    becomes plain batch norm there.
+
+    Raises:
+        InputError: unknown launcher, or torchrun's environment is missing.
+    """
+    if launcher not in ("none", "pytorch"):
+        raise InputError(f"--launcher '{launcher}' is not supported; use none or pytorch.")
+    cfg.launcher = launcher
+    if launcher == "none":
+        return 1
+    if "WORLD_SIZE" not in os.environ or "LOCAL_RANK" not in os.environ:
+        raise InputError(
+            "--launcher pytorch needs torchrun: `torchrun --nproc-per-node 2 -m mmbackbones.cli train CONFIG "
+            "--launcher pytorch`."
+        )
+    if device == "cpu":
+        cfg.model_wrapper_cfg = {
+            "type": "MMDistributedDataParallel",
+            "device_ids": None,
+            "find_unused_parameters": cfg.get("find_unused_parameters", False),
+            "broadcast_buffers": False,
+        }
+        for _, node in walk(cfg.model):
+            if kind(node) in ("SyncBN", "MMSyncBN"):
+                node["type"] = "BN"
+    else:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("gloo" if device == "cpu" else "nccl")
+    return torch.distributed.get_world_size()
+
+
+def stop_processes() -> None:
+    """Leave the group of processes, if there is one."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def use_amp(cfg: Config, device: str) -> None:
+    """Train in mixed precision (float16 with loss scaling).
+
+    Raises:
+        InputError: on the CPU, where mmengine has no such training.
+    """
+    if device == "cpu":
+        raise InputError("--amp needs a CUDA device; leave it out on the CPU, where it would not be faster.")
+    cfg.optim_wrapper.type = "AmpOptimWrapper"
+    cfg.optim_wrapper.setdefault("loss_scale", "dynamic")
+
+
+def prepare_work_dir(path: Path, option: str = "--work-dir") -> Path:
+    """Make the folder and check that it can be written to.
+
+    Raises:
+        InputError: no right or no space to write.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / ".write_test"
+        probe.write_bytes(b"\0" * 4096)
+        probe.unlink()
+    except OSError as error:
+        raise InputError(
+            f"{option} {path} cannot be written: {error.strerror or error}. Choose another folder."
+        ) from error
+    return path
+
+
+def build_runner(cfg: Config) -> Runner:
+    """The runner of a resolved config.
+
+    Raises:
+        InputError: a type or an argument in the config is unknown.
+    """
+    allow_mmengine_classes()
+    try:
+        return Runner.from_cfg(cfg)
+    except InputError:
+        raise
+    except (KeyError, TypeError, ImportError) as error:
+        raise InputError(f"The config cannot be built: {error}") from error
+
+
+@contextlib.contextmanager
+def library_output_to_log() -> Iterator[None]:
+    """Send what libraries print (COCO's tables, for one) to mmengine's current log file."""
+    with contextlib.redirect_stdout(_LogStream()):
+        yield
+
+
+class _LogStream(io.TextIOBase):
+    def write(self, text: str) -> int:
+        if text.strip():
+            MMLogger.get_current_instance().info(text.rstrip())
+        return len(text)

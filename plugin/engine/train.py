@@ -1,0 +1,174 @@
+"""Training from a resolved config to the folder of results."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.runner import find_latest_checkpoint
+from rich.console import Console
+
+from ..errors import InputError
+from . import report
+from .checkpoints import check_fits, read_checkpoint
+from .configs import task_of
+from .hooks import ProgressHook, StopHook
+from .predictions import write_validation_grid
+from .runner import Runner, build_runner, library_output_to_log
+from .schedule import is_epoch_based
+
+
+@dataclass(frozen=True)
+class Results:
+    """Where a training left what it made; ``metrics`` are the figures of the last evaluation."""
+
+    files: dict[str, Path]
+    metrics: report.Figures
+
+
+def find_resume(work_dir: Path, resume: str | None) -> Path | None:
+    """The checkpoint to resume from: None, ``'auto'`` for the last one in ``work_dir``, or a path.
+
+    Raises:
+        InputError: there is none.
+    """
+    if resume is None:
+        return None
+    if resume != "auto":
+        if not Path(resume).is_file():
+            raise InputError(f"--resume: there is no checkpoint file {resume}.")
+        return Path(resume)
+    found = find_latest_checkpoint(str(work_dir)) if (work_dir / "last_checkpoint").is_file() else None
+    path = Path(found) if found else None
+    if path is not None and not path.is_file():
+        path = work_dir / path.name  # the folder was moved
+    if path is None or not path.is_file():
+        raise InputError(f"--resume: {work_dir} holds no checkpoint yet; start without --resume.")
+    return path
+
+
+def train(cfg: Config, work_dir: Path, *, resume: Path | None = None, console: Console) -> Results:
+    """Train, evaluate, and leave checkpoint, figures, curves, pictures and config in ``work_dir``.
+
+    Args:
+        cfg: resolved config (see :func:`mmbackbones.engine.fit.fit`).
+        work_dir: an existing folder.
+        resume: checkpoint to continue from.
+        console: for progress.
+
+    Raises:
+        InputError: the config cannot be built, data is missing, or the checkpoint is of another model.
+        KeyboardInterrupt: the user stopped; a checkpoint to resume from is in ``work_dir``.
+    """
+    cfg.work_dir = str(work_dir)
+    cfg.resume = resume is not None
+    if resume is not None:
+        cfg.load_from = str(resume)
+    started = time.monotonic()
+    runner = build_runner(cfg)
+    if runner.rank == 0:
+        write_config(cfg, work_dir / "config.py")
+    if resume is not None:  # before the data is read
+        check_fits(runner.network, read_checkpoint(resume), resume)
+    progress, stop = ProgressHook(console), StopHook()
+    runner.register_hook(progress)
+    runner.register_hook(stop)
+    try:
+        with library_output_to_log():
+            runner.train()
+            _evaluate_at_end(runner, work_dir)
+    except FileNotFoundError as error:
+        raise InputError(
+            f"A file of the data is missing: {error}. Give your own data with --data."
+        ) from error
+    except OSError as error:
+        raise InputError(
+            f"Reading or writing failed: {error}. The last complete checkpoint is in {work_dir}; "
+            f"when that is mended, go on with --resume."
+        ) from error
+    finally:
+        stop.release()
+        progress.close()
+    if runner.rank != 0:
+        return Results({}, {})
+    return write_results(runner, work_dir, time.monotonic() - started)
+
+
+def write_config(cfg: Config, path: Path) -> Path:
+    """Write the resolved config without what belongs to one run, so that it can be trained again."""
+    content = copy.deepcopy(cfg._to_lazy_dict() if hasattr(cfg, "_to_lazy_dict") else dict(cfg))
+    for key in ("launcher", "model_wrapper_cfg", "experiment_name"):
+        content.pop(key, None)
+    if content.get("resume"):
+        content["load_from"] = None
+    content["resume"] = False
+    Config(content).dump(path)
+    return path
+
+
+def write_results(runner: Runner, work_dir: Path, seconds: float) -> Results:
+    """Write ``last.pth``, ``best.pth``, ``metrics.json``, ``curves.png`` and ``predictions.png``."""
+    files = _name_checkpoints(runner, work_dir)
+    history = report.read_history(work_dir)
+    in_epochs = is_epoch_based(runner.cfg)
+    final = history.evaluations[max(history.evaluations)] if history.evaluations else {}
+    unit = "epoch" if in_epochs else "iteration"
+    content = {
+        "task": task_of(runner.cfg),
+        "final": final,
+        "history": [{unit: step, **figures} for step, figures in sorted(history.evaluations.items())],
+        "best": {
+            name: max(row.get(name, float("-inf")) for row in history.evaluations.values()) for name in final
+        },
+        "epochs" if in_epochs else "iterations": runner.max_epochs if in_epochs else runner.max_iters,
+        "seconds": round(seconds, 1),
+        "classes": list(_classes(runner)),
+    }
+    files["metrics"] = report.write_json(work_dir / "metrics.json", content)
+    steps = len(runner.train_dataloader) if in_epochs else None
+    files["curves"] = report.write_curves(work_dir / "curves.png", history, steps)
+    if runner.cfg.get("val_dataloader"):
+        files["pictures"] = write_validation_grid(
+            work_dir / "predictions.png",
+            runner.network,
+            runner.cfg,
+            runner.val_dataloader.dataset,
+        )
+    files["config"] = work_dir / "config.py"
+    return Results(files, final)
+
+
+def _evaluate_at_end(runner: Runner, work_dir: Path) -> None:
+    """Evaluate if the last state was not: a training resumed at its very end has nothing left to train."""
+    if runner.val_loop is None:
+        return
+    last = runner.epoch if is_epoch_based(runner.cfg) else runner.iter
+    if last not in report.read_history(work_dir).evaluations:
+        runner.val_loop.run()
+
+
+def _name_checkpoints(runner: Runner, work_dir: Path) -> dict[str, Path]:
+    """Give the last and the best checkpoint names that stay the same from run to run."""
+    (work_dir / StopHook.filename).unlink(missing_ok=True)
+    named = {}
+    info = runner.message_hub.runtime_info
+    for name, source in (("last", info.get("last_ckpt")), ("best", info.get("best_ckpt"))):
+        if source and Path(source).is_file():
+            target = work_dir / f"{name}.pth"
+            target.unlink(missing_ok=True)
+            try:
+                target.symlink_to(Path(source).name)
+            except OSError:  # a file system without links
+                shutil.copyfile(source, target)
+            named[f"{name} checkpoint"] = target
+    return named
+
+
+def _classes(runner: Runner) -> tuple[str, ...]:
+    meta: dict[str, Any] = getattr(runner.train_dataloader.dataset, "metainfo", None) or {}
+    return tuple(meta.get("classes", ()))
