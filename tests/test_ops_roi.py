@@ -319,3 +319,33 @@ def test_deform_roi_pool_gradcheck() -> None:
     assert torch.autograd.gradcheck(
         lambda t, o: deform_roi_pool(t, rois, o, (2, 2), SCALE, 2, 0.1), (x, offset)
     )
+
+
+def test_the_number_of_threads_is_given_back() -> None:
+    x, rois, before = feature_map(), boxes(), torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        gradient(RoIAlign(7, SCALE, 0)(x, rois), x)
+        with pytest.raises(InputError):
+            RoIAlign(2, SCALE, 0)(x, torch.tensor([[9, 1.0, 1, 9, 9]]))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_bench_measures_both_operators_on_drawn_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mmbackbones import bench_ops
+
+    monkeypatch.setattr(bench_ops, "MAPS", [("small", 4, 20, 30, 0.125)])
+    monkeypatch.setattr(bench_ops, "ROUNDS", 1)
+    rows = bench_ops.roi_align_rows(threads=1)
+    assert [row["name"] for row in rows] == [f"RoIAlign small, {draw} boxes" for draw in bench_ops.DRAWS]
+    for row in rows:
+        assert row["ratio"] == pytest.approx(row["torchvision_ms"] / row["ours_ms"])
+    for draw in bench_ops.DRAWS:
+        drawn = bench_ops.draw_boxes(draw, 160, 240, 0.125, torch.Generator().manual_seed(0))
+        assert drawn.shape == (512, 5)
+        assert (drawn[:, 1:3] <= drawn[:, 3:]).all()
+        assert drawn[:, 1:].min() >= 0
+        assert drawn[:, 3].max() <= 240
+        assert drawn[:, 4].max() <= 160

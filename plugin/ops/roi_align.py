@@ -5,12 +5,17 @@ The samples of a bin are a grid and bilinear weights are products, so a bin's me
 cells under the box enter. Channels are the fastest axis there, so that the products work on views of
 the map. The gradient is the transposed products, added to the map under the box.
 
+A box's products take microseconds, and sharing each among threads costs more than it saves (milliseconds
+where the cores are busy), so they run on one thread, and are still several times faster than
+torchvision's operator on two, whose backward is one thread too.
+
 Extra memory: one map of one image, and buffers for :data:`CHUNK` boxes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -60,18 +65,17 @@ def roi_align_forward(
             stock_roi_align(input, rois.to(input.dtype), bins, spatial_scale, sampling_ratio, aligned)
         )
         return
-    for image, index, boxes in _by_image(rois, input, spatial_scale, aligned):
-        cells = wide(input[image]).permute(1, 2, 0)
-        if _covers_map(boxes, cells.shape):
-            cells = cells.contiguous()
-        for part, box in zip(index.split(CHUNK), boxes.split(CHUNK), strict=True):
-            if pool_mode == MAX:
-                found = roi_max.pool(cells, box, bins, sampling_ratio, aligned)
-                for target, value in zip((output, argmax_y, argmax_x), found, strict=True):
+    targets = (output, argmax_y, argmax_x) if pool_mode == MAX else (output,)
+    pool = roi_max.pool if pool_mode == MAX else _mean
+    with _one_thread():
+        for image, index, boxes in _by_image(rois, input, spatial_scale, aligned):
+            cells = wide(input[image]).permute(1, 2, 0)
+            if _covers_map(boxes, cells.shape):
+                cells = cells.flatten(0, 1).contiguous().view(cells.shape)  # 3 times faster than in 3-D
+            for part, box in zip(index.split(CHUNK), boxes.split(CHUNK), strict=True):
+                found = pool(cells, box, bins, sampling_ratio, aligned)
+                for target, value in zip(targets, found, strict=True):
                     target[part] = value.permute(0, 3, 1, 2).to(target.dtype)
-            else:
-                pooled = _mean(cells, box, bins, sampling_ratio, aligned)
-                output[part] = pooled.permute(0, 3, 1, 2).to(output.dtype)
     output[~_finite(rois)] = torch.nan
 
 
@@ -97,22 +101,23 @@ def roi_align_backward(
             stock(grad_output, rois.to(grad_output.dtype), *geometry, *shape, sampling_ratio, aligned)
         )
         return
-    for image, index, boxes in _by_image(rois, grad_input, spatial_scale, aligned):
-        if pool_mode == MAX:
-            roi_max.spread(grad_output, argmax_y, argmax_x, index, grad_input[image])
-            continue
-        target = grad_input[image].permute(1, 2, 0)
-        total = target
-        if target.dtype != wide(target).dtype or _covers_map(boxes, target.shape):
-            total = wide(target.new_empty(0)).new_zeros(target.shape)
-        for part, box in zip(index.split(CHUNK), boxes.split(CHUNK), strict=True):
-            grad = wide(grad_output[part]).permute(0, 2, 3, 1).contiguous()
-            _spread_mean(grad, box, total, sampling_ratio, aligned)
-        if total is not target:
-            target.copy_(total)
+    with _one_thread():
+        for image, index, boxes in _by_image(rois, grad_input, spatial_scale, aligned):
+            if pool_mode == MAX:
+                roi_max.spread(grad_output, argmax_y, argmax_x, index, grad_input[image])
+                continue
+            target = grad_input[image].permute(1, 2, 0)
+            total = target
+            if target.dtype != wide(target).dtype or _covers_map(boxes, target.shape):
+                total = wide(target.new_empty(0)).new_zeros(target.shape)
+            for part, box in zip(index.split(CHUNK), boxes.split(CHUNK), strict=True):
+                grad = wide(grad_output[part]).permute(0, 2, 3, 1).contiguous()
+                _spread_mean(grad, box, total, sampling_ratio, aligned)
+            if total is not target:
+                grad_input[image].view(target.shape[2], -1).copy_(total.flatten(0, 1).t())
 
 
-def _mean(cells: Tensor, boxes: Tensor, bins: tuple[int, int], ratio: int, aligned: bool) -> Tensor:
+def _mean(cells: Tensor, boxes: Tensor, bins: tuple[int, int], ratio: int, aligned: bool) -> tuple[Tensor]:
     """The bins' means ``(R, *bins, C)`` over ``cells`` (H, W, C)."""
     height, width = bins
     pooled = cells.new_zeros((len(boxes), height, width * cells.shape[2]))
@@ -120,7 +125,7 @@ def _mean(cells: Tensor, boxes: Tensor, bins: tuple[int, int], ratio: int, align
         crop = cells[window]
         narrow = torch.bmm(columns.expand(len(crop), -1, -1), crop)
         torch.mm(rows, narrow.flatten(1), out=pooled[box])
-    return pooled.view(len(boxes), height, width, -1)
+    return (pooled.view(len(boxes), height, width, -1),)
 
 
 def _spread_mean(grad: Tensor, boxes: Tensor, total: Tensor, ratio: int, aligned: bool) -> None:
@@ -140,9 +145,7 @@ def _spread_mean(grad: Tensor, boxes: Tensor, total: Tensor, ratio: int, aligned
 def _products(
     boxes: Tensor, bins: tuple[int, int], shape: torch.Size, ratio: int, aligned: bool
 ) -> Iterator[tuple[int, Tensor, Tensor, tuple[slice, slice]]]:
-    """For each box that meets the map: its index, weights of rows and of columns, and the cells they weigh.
-
-    """
+    """For each box that meets the map: its index, its weights of rows and of columns, and their cells."""
     rows, top, bottom = bin_weights(
         samples(boxes[:, 1], boxes[:, 3], bins[0], shape[0], ratio, aligned), shape[0]
     )
@@ -183,3 +186,13 @@ def _covers_map(boxes: Tensor, shape: torch.Size) -> bool:
     size = boxes.new_tensor([shape[1], shape[0]])
     sides = boxes[:, 2:].clamp(min=0).minimum(size) - boxes[:, :2].clamp(min=0).minimum(size)
     return bool((sides + 2).prod(1).sum() > shape[0] * shape[1])
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -69,7 +69,7 @@ def _chosen(points: Samples, box: int) -> tuple[Samples, Tensor]:
     wanted = one.live | (one.blank & (one.blank.cumsum(1) == 1))
     members = torch.where(wanted, wanted.flatten().cumsum(0).view(wanted.shape) - 1, int(wanted.sum()))
     width = max(int(wanted.sum(1).max()), 1) if wanted.numel() else 0
-    listed = Samples(*(field[wanted] for field in one[:5]), one.count.expand(int(wanted.sum())))
+    listed = Samples._make([*(field[wanted] for field in one[:5]), one.total.expand(int(wanted.sum()))])
     return listed, members.sort(1).values[:, :width]
 
 

@@ -25,7 +25,7 @@ class Samples(NamedTuple):
     right: Tensor
     live: Tensor
     blank: Tensor
-    count: Tensor  # (R,): all samples of a bin, listed or not
+    total: Tensor  # (R,): all samples of a bin, listed or not
 
 
 def samples(low: Tensor, high: Tensor, bins: int, size: int, ratio: int, aligned: bool) -> Samples:
@@ -73,7 +73,7 @@ def bin_weights(points: Samples, size: int) -> tuple[Tensor, Tensor, Tensor]:
     first = torch.minimum(first, stop)
     extent = max(int((stop - first).max()), 1)
 
-    share = live / points.count[:, None, None]
+    share = live / points.total[:, None, None]
     slot = (points.cell - first[:, None, None]).masked_fill(~live, 0)
     weights = share.new_zeros((*share.shape[:2], extent + 1))  # one more for a weight of 0 past the map
     weights.scatter_add_(2, slot, (1 - points.right) * share)

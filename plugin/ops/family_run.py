@@ -1,0 +1,145 @@
+"""One line of the table of :mod:`.families`: build a family's model, predict a random image with it.
+
+``python -m mmbackbones.ops.family_run PACKAGE FAMILY TURN`` prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .families import candidates
+
+SIZE = (224, 256)  # not square, and a multiple of 32
+SIZES = {"ssd": (300, 300)}  # where the net needs its own; by family
+
+
+def run(package: str, family: str, turn: int) -> dict[str, Any]:
+    """What the table says of one config: ``builds``, ``forward``, and the ``reason`` where one is missing."""
+    names = ("torch", "torchvision", "mmcv-lite", "mmdet", "mmsegmentation")
+    row: dict[str, Any] = {"versions": {name: version(name) for name in names}}
+    size = SIZES.get(family, SIZE)
+    row["image"] = f"{size[0]}x{size[1]}"
+    start = time.perf_counter()
+    try:
+        cfg = pick(package, family, turn)
+        row["config"] = Path(cfg.filename).name
+        model, video = build(package, cfg)
+        row["parameters"] = sum(p.numel() for p in model.parameters())
+        row["builds"] = True
+        with torch.no_grad():
+            model.test_step(batch(package, size, video))
+        row["forward"] = True
+    except Exception as error:  # any failure is a result here, and is shown in the table
+        row["reason"] = reason(error)
+    row["seconds"] = round(time.perf_counter() - start, 1)
+    return row
+
+
+def pick(package: str, family: str, turn: int) -> Any:
+    """The family's config number ``turn`` of those that have a model; some hold data or categories only."""
+    from mmengine.config import Config
+
+    for file in candidates(package, family):
+        cfg = Config.fromfile(file)
+        turn -= "type" in cfg.get("model", {})
+        if turn < 0:
+            return cfg
+    raise LookupError("no config with a model")
+
+
+def build(package: str, cfg: Any) -> tuple[Any, bool]:
+    """The model in eval mode, with random weights, and whether it takes clips instead of images."""
+    from mmengine.model import revert_sync_batchnorm
+    from mmengine.registry import init_default_scope
+
+    init_default_scope(cfg.get("default_scope", package))
+    for name in ("models", "structures", "datasets"):
+        import_module(f"{package}.{name}")
+    from mmengine.registry import MODELS
+
+    torch.manual_seed(0)
+    model = MODELS.build(without_weights(cfg.model))
+    model.init_weights()
+    video = cfg.model.get("data_preprocessor", {}).get("type") == "TrackDataPreprocessor"
+    return revert_sync_batchnorm(model).eval(), video
+
+
+def without_weights(config: Any) -> Any:
+    """``config`` with nothing to load: no ``pretrained``, no ``init_cfg`` or checkpoint of a file."""
+    if isinstance(config, list | tuple):
+        return type(config)(without_weights(value) for value in config)
+    if not isinstance(config, dict):
+        return config
+    loads = ("pretrained", "teacher_ckpt", "checkpoint_file")
+    kept = {key: None if key in loads and isinstance(value, str) else value for key, value in config.items()}
+    init = kept.get("init_cfg")
+    if isinstance(init, dict) and init.get("type") == "Pretrained":
+        kept["init_cfg"] = None
+    return type(config)({key: without_weights(value) for key, value in kept.items()})
+
+
+def batch(package: str, size: tuple[int, int], video: bool) -> dict[str, Any]:
+    """What a data loader would hand to ``model`` for one random image, or for a clip of two."""
+    frames = torch.randint(0, 256, (2 if video else 1, 3, *size), dtype=torch.uint8)
+    meta = {
+        "img_shape": size,
+        "ori_shape": size,
+        "pad_shape": size,
+        "batch_input_shape": size,
+        "scale_factor": (1.0, 1.0),
+        "flip": False,
+        "border": (0, size[0], 0, size[1]),
+        "img_id": 0,
+        "img_path": "random.png",
+    }
+    if package == "mmseg":
+        from mmseg.structures import SegDataSample
+
+        return {"inputs": [frames[0]], "data_samples": [SegDataSample(metainfo=meta)]}
+    if video:
+        from mmdet.structures import TrackDataSample
+
+        clip = [sample(meta | {"frame_id": i, "video_length": 2, "video_id": 0}) for i in range(2)]
+        return {"inputs": [frames], "data_samples": [TrackDataSample(video_data_samples=clip)]}
+    return {"inputs": [frames[0]], "data_samples": [sample(meta)]}
+
+
+def sample(meta: dict[str, Any]) -> Any:
+    """One image's annotations for mmdet: a text to ground, and proposals for Fast R-CNN."""
+    from mmdet.structures import DetDataSample
+    from mmengine.structures import InstanceData
+
+    height, width = meta["img_shape"]
+    boxes = torch.tensor([[8.0, 8, width / 2, height / 2], [width / 4, height / 4, width - 8, height - 8]])
+    found = DetDataSample(metainfo=meta | {"text": "a cat . a dog .", "custom_entities": False})
+    found.proposals = InstanceData(bboxes=boxes, scores=torch.tensor([0.9, 0.8]))
+    return found
+
+
+def reason(error: BaseException) -> str:
+    """The error in one line: a missing package by name, the last cause otherwise."""
+    if isinstance(error, ModuleNotFoundError):
+        return f"needs the package {error.name}"
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:180]}"
+
+
+def main(package: str, family: str, turn: str = "0") -> None:
+    """Measure in a process group of one, which ``MMSyncBN`` wants, and print the row."""
+    with tempfile.TemporaryDirectory() as folder:
+        torch.distributed.init_process_group("gloo", f"file://{folder}/rendezvous", rank=0, world_size=1)
+        sys.stdout.write("\n" + json.dumps(run(package, family, int(turn))) + "\n")
+        torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
