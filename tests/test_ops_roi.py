@@ -72,15 +72,22 @@ def test_mean_equals_torchvision(aligned: bool, ratio: int, size: tuple[int, int
     torch.testing.assert_close(gradient(ours, x), gradient(stock, x), atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("count", [1, 3, 400])
-def test_few_and_many_boxes_take_different_ways_to_the_same_values(count: int) -> None:
+@pytest.mark.parametrize(("count", "alone"), [(1, []), (6, []), (400, [0, 1])])
+def test_few_and_many_boxes_take_different_ways_to_the_same_values(count: int, alone: list[int]) -> None:
     x, rois = feature_map(), random_boxes(count, seed=count)
-    cells = rois[:, 1:] * SCALE
-    assert provider._covers_map(cells, torch.Size((HEIGHT, WIDTH, 5))) == (count == 400)
+    groups = [image for image, *_ in provider._groups(rois, x, SCALE, True)]
+    assert groups == (alone or [None])
     ours = RoIAlign(7, SCALE, 0)(x, rois)
     stock = torchvision.ops.roi_align(x, rois, 7, SCALE, 0, True)
     torch.testing.assert_close(ours, stock, atol=1e-4, rtol=0)
     torch.testing.assert_close(gradient(ours, x), gradient(stock, x), atol=1e-4, rtol=0)
+
+
+def test_many_images_of_one_channel_as_for_mask_targets() -> None:
+    x = torch.rand(150, 1, 20, 30).round()
+    rois = torch.cat([torch.arange(150.0)[:, None], random_boxes(150)[:, 1:] / 3], 1).flip(0)
+    ours = RoIAlign(5, 1.0, 0)(x, rois)
+    torch.testing.assert_close(ours, torchvision.ops.roi_align(x, rois, 5, 1.0, 0, True), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("mode", ["avg", "max"])

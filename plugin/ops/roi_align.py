@@ -68,12 +68,10 @@ def roi_align_forward(
     targets = (output, argmax_y, argmax_x) if pool_mode == MAX else (output,)
     pool = roi_max.pool if pool_mode == MAX else _mean
     with _one_thread():
-        for image, index, boxes in _by_image(rois, input, spatial_scale, aligned):
-            cells = wide(input[image]).permute(1, 2, 0)
-            if _covers_map(boxes, cells.shape):
-                cells = cells.flatten(0, 1).contiguous().view(cells.shape)  # 3 times faster than in 3-D
-            for part, box in zip(index.split(CHUNK), boxes.split(CHUNK), strict=True):
-                found = pool(cells, box, bins, sampling_ratio, aligned)
+        for image, index, boxes in _groups(rois, input, spatial_scale, aligned):
+            cells, owner = _channels_last(input, image), _owner(rois, index, image)
+            for part, own, box in zip(*(t.split(CHUNK) for t in (index, owner, boxes)), strict=True):
+                found = pool(cells, own.tolist(), box, bins, sampling_ratio, aligned)
                 for target, value in zip(targets, found, strict=True):
                     target[part] = value.permute(0, 3, 1, 2).to(target.dtype)
     output[~_finite(rois)] = torch.nan
@@ -102,55 +100,61 @@ def roi_align_backward(
         )
         return
     with _one_thread():
-        for image, index, boxes in _by_image(rois, grad_input, spatial_scale, aligned):
+        for image, index, boxes in _groups(rois, grad_input, spatial_scale, aligned):
+            owner = _owner(rois, index, None)
             if pool_mode == MAX:
-                roi_max.spread(grad_output, argmax_y, argmax_x, index, grad_input[image])
+                for own in owner.unique().tolist():
+                    roi_max.spread(grad_output, argmax_y, argmax_x, index[owner == own], grad_input[own])
                 continue
-            target = grad_input[image].permute(1, 2, 0)
-            total = target
-            if target.dtype != wide(target).dtype or _covers_map(boxes, target.shape):
-                total = wide(target.new_empty(0)).new_zeros(target.shape)
-            for part, box in zip(index.split(CHUNK), boxes.split(CHUNK), strict=True):
+            total = grad_input.permute(0, 2, 3, 1)
+            if image is not None:
+                owner = torch.zeros_like(owner)
+                total = boxes.new_zeros((1, *total.shape[1:]))
+            for part, own, box in zip(*(t.split(CHUNK) for t in (index, owner, boxes)), strict=True):
                 grad = wide(grad_output[part]).permute(0, 2, 3, 1).contiguous()
-                _spread_mean(grad, box, total, sampling_ratio, aligned)
-            if total is not target:
-                grad_input[image].view(target.shape[2], -1).copy_(total.flatten(0, 1).t())
+                _spread_mean(grad, own.tolist(), box, total, sampling_ratio, aligned)
+            if image is not None:
+                grad_input[image].view(total.shape[3], -1).copy_(total.flatten(0, 2).t())
 
 
-def _mean(cells: Tensor, boxes: Tensor, bins: tuple[int, int], ratio: int, aligned: bool) -> tuple[Tensor]:
-    """The bins' means ``(R, *bins, C)`` over ``cells`` (H, W, C)."""
+def _mean(
+    cells: Tensor, owner: list[int], boxes: Tensor, bins: tuple[int, int], ratio: int, aligned: bool
+) -> tuple[Tensor]:
+    """The bins' means ``(R, *bins, C)``; box r lies on map ``owner[r]`` of ``cells`` (N, H, W, C)."""
     height, width = bins
-    pooled = cells.new_zeros((len(boxes), height, width * cells.shape[2]))
-    for box, rows, columns, window in _products(boxes, bins, cells.shape, ratio, aligned):
-        crop = cells[window]
+    pooled = cells.new_zeros((len(boxes), height, width * cells.shape[3]))
+    for box, rows, columns, (y, x) in _products(boxes, bins, cells.shape, ratio, aligned):
+        crop = cells[owner[box], y, x]
         narrow = torch.bmm(columns.expand(len(crop), -1, -1), crop)
         torch.mm(rows, narrow.flatten(1), out=pooled[box])
     return (pooled.view(len(boxes), height, width, -1),)
 
 
-def _spread_mean(grad: Tensor, boxes: Tensor, total: Tensor, ratio: int, aligned: bool) -> None:
-    """Add the gradient of :func:`_mean`, given ``grad`` (R, *bins, C), to ``total`` (H, W, C)."""
+def _spread_mean(
+    grad: Tensor, owner: list[int], boxes: Tensor, total: Tensor, ratio: int, aligned: bool
+) -> None:
+    """Add the gradient of :func:`_mean`, given ``grad`` (R, *bins, C), to ``total`` (N, H, W, C)."""
     _, height, width, channels = grad.shape
     flat = total.is_contiguous()
-    lines = total.view(len(total), -1) if flat else total
-    for box, rows, columns, window in _products(boxes, (height, width), total.shape, ratio, aligned):
+    lines = total.view(*total.shape[:2], -1) if flat else total
+    for box, rows, columns, (y, x) in _products(boxes, (height, width), total.shape, ratio, aligned):
         wider = torch.bmm(columns.t().expand(height, -1, -1), grad[box]).flatten(1)
         if flat:
-            y, x = window
-            lines[y, x.start * channels : x.stop * channels].addmm_(rows.t(), wider)
+            lines[owner[box], y, x.start * channels : x.stop * channels].addmm_(rows.t(), wider)
         else:
-            total[window] += torch.mm(rows.t(), wider).view(rows.shape[1], -1, channels)
+            total[owner[box], y, x] += torch.mm(rows.t(), wider).view(rows.shape[1], -1, channels)
 
 
 def _products(
     boxes: Tensor, bins: tuple[int, int], shape: torch.Size, ratio: int, aligned: bool
 ) -> Iterator[tuple[int, Tensor, Tensor, tuple[slice, slice]]]:
     """For each box that meets the map: its index, its weights of rows and of columns, and their cells."""
+    _, height, width, _ = shape
     rows, top, bottom = bin_weights(
-        samples(boxes[:, 1], boxes[:, 3], bins[0], shape[0], ratio, aligned), shape[0]
+        samples(boxes[:, 1], boxes[:, 3], bins[0], height, ratio, aligned), height
     )
     columns, left, right = bin_weights(
-        samples(boxes[:, 0], boxes[:, 2], bins[1], shape[1], ratio, aligned), shape[1]
+        samples(boxes[:, 0], boxes[:, 2], bins[1], width, ratio, aligned), width
     )
     windows = torch.stack([top, bottom, left, right], 1).tolist()
     for box, (y1, y2, x1, x2) in enumerate(windows):
@@ -159,33 +163,50 @@ def _products(
             yield box, rows[box, :, : y2 - y1], columns[box, :, : x2 - x1], window
 
 
-def _by_image(
+def _groups(
     rois: Tensor, maps: Tensor, scale: float, aligned: bool
-) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """For each image with boxes: its index, the indices of its finite boxes, and these in cells (R, 4)."""
+) -> Iterator[tuple[int | None, Tensor, Tensor]]:
+    """Boxes to do together: an image or None, their indices, and the finite boxes in cells (R, 4).
+
+    An image whose boxes hold more cells than its map comes alone: reordering the whole map pays there.
+    So does every image in half precision, since the sums are in float32. The rest comes as one.
+    """
     images, owner = len(maps), rois[:, 0].long()
     if len(rois) and not 0 <= int(owner.min()) <= int(owner.max()) < images:
         raise InputError(
             f"rois name images {int(owner.min())}..{int(owner.max())}, but the batch has {images}. "
             f"The first column of rois must be the image's index, 0..{images - 1}."
         )
-    finite = _finite(rois)
-    boxes = rois[:, 1:].to(wide(maps.new_empty(0)).dtype) * scale - (0.5 if aligned else 0.0)
-    for image in range(images):
+    dtype, finite = wide(maps.new_empty(0)).dtype, _finite(rois)
+    boxes = rois[:, 1:].to(dtype) * scale - (0.5 if aligned else 0.0)
+    size = boxes.new_tensor([maps.shape[3], maps.shape[2]])
+    sides = boxes[:, 2:].clamp(min=0).minimum(size) - boxes[:, :2].clamp(min=0).minimum(size)
+    held = boxes.new_zeros(images).index_add_(0, owner[finite], (sides + 2).prod(1)[finite])
+    alone = (held > size.prod()) | (held > 0) & (dtype != maps.dtype)
+    for image in alone.nonzero()[:, 0].tolist():
         index = ((owner == image) & finite).nonzero()[:, 0]
-        if len(index):
-            yield image, index, boxes[index]
+        yield image, index, boxes[index]
+    index = (finite & ~alone[owner]).nonzero()[:, 0]
+    if len(index):
+        yield None, index, boxes[index]
+
+
+def _owner(rois: Tensor, index: Tensor, image: int | None) -> Tensor:
+    """The map of each box among those that :func:`_channels_last` gives."""
+    return rois[index, 0].long() if image is None else torch.zeros_like(index)
+
+
+def _channels_last(maps: Tensor, image: int | None) -> Tensor:
+    """All maps as a view ``(N, H, W, C)``, or one ``(1, H, W, C)``, wide and in that order in memory."""
+    if image is None:
+        return maps.permute(0, 2, 3, 1)
+    _, channels, height, width = maps.shape
+    plane = wide(maps[image]).flatten(1).t().contiguous()  # in 2-D: 3 times faster than permuting in 3-D
+    return plane.view(1, height, width, channels)
 
 
 def _finite(rois: Tensor) -> Tensor:
     return (wide(rois[:, 3:]) - wide(rois[:, 1:3])).isfinite().all(1)
-
-
-def _covers_map(boxes: Tensor, shape: torch.Size) -> bool:
-    """Whether the boxes' cells are more than the map's, so that reordering the whole map pays."""
-    size = boxes.new_tensor([shape[1], shape[0]])
-    sides = boxes[:, 2:].clamp(min=0).minimum(size) - boxes[:, :2].clamp(min=0).minimum(size)
-    return bool((sides + 2).prod(1).sum() > shape[0] * shape[1])
 
 
 @contextmanager

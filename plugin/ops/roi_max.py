@@ -9,21 +9,22 @@ from .sampling import Samples, samples, segment_max
 
 
 def pool(
-    cells: Tensor, boxes: Tensor, bins: tuple[int, int], ratio: int, aligned: bool
+    cells: Tensor, owner: list[int], boxes: Tensor, bins: tuple[int, int], ratio: int, aligned: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The bins' maxima, and the row and column where each was found, all ``(R, *bins, C)``.
 
     A bin without samples gives 0, found nowhere: at (-2, -2), where the map has no weight.
 
     Args:
-        cells: the map, ``(H, W, C)``.
+        cells: maps, ``(N, H, W, C)``.
+        owner: the map of each box.
         boxes: ``(R, 4)``, x1 y1 x2 y2 in cells.
         ratio: samples along a bin's side, 0 as many as it has cells.
     """
-    best = cells.new_zeros((len(boxes), *bins, cells.shape[2]))
+    best = cells.new_zeros((len(boxes), *bins, cells.shape[3]))
     where_y, where_x = best.new_full(best.shape, -2.0), best.new_full(best.shape, -2.0)
-    rows = samples(boxes[:, 1], boxes[:, 3], bins[0], cells.shape[0], ratio, aligned)
-    columns = samples(boxes[:, 0], boxes[:, 2], bins[1], cells.shape[1], ratio, aligned)
+    rows = samples(boxes[:, 1], boxes[:, 3], bins[0], cells.shape[1], ratio, aligned)
+    columns = samples(boxes[:, 0], boxes[:, 2], bins[1], cells.shape[2], ratio, aligned)
     for box in range(len(boxes)):
         y, y_bins = _chosen(rows, box)
         x, x_bins = _chosen(columns, box)
@@ -31,7 +32,7 @@ def pool(
             taken = members[members < len(y.place)]
             if not len(taken) or not len(x.place):
                 continue
-            values = _read(cells, Samples(*(field[taken] for field in y)), x)
+            values = _read(cells[owner[box]], Samples(*(field[taken] for field in y)), x)
             over_rows, at = values.max(0)
             found, column = segment_max(over_rows, x_bins)
             best[box, row], where_x[box, row] = found, x.place[column]
