@@ -9,6 +9,7 @@ import torchvision
 from torch import Tensor
 
 import mmbackbones  # noqa: F401 (offers mmcv._ext)
+from mmbackbones.errors import InputError
 
 mmcv_ops = pytest.importorskip("mmcv.ops", reason="the extra mmbackbones[mm] is not installed")
 
@@ -116,3 +117,27 @@ def test_masked_conv_is_the_convolution_where_masked(device: str) -> None:
     expected = F.conv2d(x, conv.weight, conv.bias, padding=(1, 2)) * mask
     torch.testing.assert_close(conv(x, mask), expected, atol=1e-5, rtol=1e-5)
     assert conv(x, torch.zeros_like(mask)).eq(0).all()
+
+
+def test_modulated_offsets_of_a_larger_map_are_read_as_mmcv_reads_them() -> None:
+    """DyHead hands a level's offsets to the next coarser one; the first values in memory are taken."""
+    x, _, _, weight, bias = deform_inputs(1, 1)
+    offset = torch.randn(2, 18, 6, 8, dtype=torch.float64, requires_grad=True)
+    mask = torch.rand(2, 9, 6, 8, dtype=torch.float64, requires_grad=True)
+    ours = mmcv_ops.modulated_deform_conv2d(x, offset, mask, weight, bias, 2, 1)
+    taken = [t.flatten(1)[:, : t.shape[1] * 12].reshape(2, -1, 3, 4) for t in (offset, mask)]
+    stock = torchvision.ops.deform_conv2d(x, taken[0], weight, bias, 2, 1, 1, taken[1])
+    torch.testing.assert_close(ours, stock)
+    grad = torch.randn_like(ours)
+    for one, two in zip(
+        torch.autograd.grad(ours, (x, offset, mask), grad),
+        torch.autograd.grad(stock, (x, offset, mask), grad),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, two)
+
+
+def test_modulated_offsets_of_a_smaller_map_are_refused() -> None:
+    x, offset, mask, weight, bias = deform_inputs(1, 1)
+    with pytest.raises(InputError, match=r"\(2, 2\) cells are too few for an output of \(3, 4\)"):
+        mmcv_ops.modulated_deform_conv2d(x, offset[..., :2, :2], mask[..., :2, :2], weight, bias, 2, 1)

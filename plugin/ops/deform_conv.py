@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import deform_conv2d
 
+from ..errors import InputError
 from .precision import wide
 
 
@@ -131,17 +132,19 @@ def modulated_deform_conv_forward(
 ) -> None:
     """As :func:`deform_conv_forward`, with a bias ``(C_out,)`` and each sample times its ``mask``.
 
-    ``mask`` is ``(N, deformable_group * kernel_h * kernel_w, H_out, W_out)``.
+    ``mask`` is ``(N, deformable_group * kernel_h * kernel_w, H_out, W_out)``. Offsets and masks of another
+    height and width are read as :func:`_laid_out` says.
     """
+    size = output.shape[2:]
     result = deform_conv2d(
         wide(input),
-        wide(offset),
+        wide(_laid_out(offset, size)),
         wide(weight),
         wide(bias) if with_bias else None,
         (stride_h, stride_w),
         (pad_h, pad_w),
         (dilation_h, dilation_w),
-        wide(mask),
+        wide(_laid_out(mask, size)),
     )
     output.copy_(result)
 
@@ -174,10 +177,33 @@ def modulated_deform_conv_backward(
 ) -> None:
     """Fill the five gradients; ``grad_bias`` only if ``with_bias``."""
     geometry = (stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, group, deformable_group)
+    size = grad_output.shape[2:]
+    offset, mask, grad_offset, grad_mask = (
+        _laid_out(t, size) for t in (offset, mask, grad_offset, grad_mask)
+    )
     computed = _gradients(grad_output, input, weight, offset, mask, geometry)
     wanted = [grad_input, grad_weight, grad_offset, grad_mask] + [grad_bias] * with_bias
     for target, gradient in zip(wanted, computed, strict=False):
         target.copy_(gradient)
+
+
+def _laid_out(tensor: Tensor, size: torch.Size) -> Tensor:
+    """A view of ``tensor`` (N, C, h, w) as ``(N, C, *size)``: of each image the first values in memory.
+
+    The compiled operator reads its modulated offsets so, and DyHead (arXiv 2106.08322), which hands the
+    offsets of one level to the next coarser one, was trained with it.
+
+    Raises:
+        InputError: there are fewer values than ``size`` needs.
+    """
+    if tensor.shape[2:] == size:
+        return tensor
+    needed = tensor.shape[1] * size.numel()
+    if needed > tensor[0].numel():
+        raise InputError(
+            f"Offsets or masks of {tuple(tensor.shape[2:])} cells are too few for an output of {tuple(size)}."
+        )
+    return tensor.flatten(1)[:, :needed].unflatten(1, (tensor.shape[1], *size))
 
 
 def _gradients(

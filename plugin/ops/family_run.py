@@ -19,19 +19,19 @@ import torch
 from .families import candidates
 
 SIZE = (224, 256)  # not square, and a multiple of 32
-SIZES = {"ssd": (300, 300)}  # where the net needs its own; by family
+SIZES = {"SSDVGG": (300, 300)}  # by backbone, where it needs its own
 
 
 def run(package: str, family: str, turn: int) -> dict[str, Any]:
     """What the table says of one config: ``builds``, ``forward``, and the ``reason`` where one is missing."""
     names = ("torch", "torchvision", "mmcv-lite", "mmdet", "mmsegmentation")
     row: dict[str, Any] = {"versions": {name: version(name) for name in names}}
-    size = SIZES.get(family, SIZE)
-    row["image"] = f"{size[0]}x{size[1]}"
     start = time.perf_counter()
     try:
         cfg = pick(package, family, turn)
         row["config"] = Path(cfg.filename).name
+        size = SIZES.get(cfg.model.get("backbone", {}).get("type"), SIZE)
+        row["image"] = f"{size[0]}x{size[1]}"
         model, video = build(package, cfg)
         row["parameters"] = sum(p.numel() for p in model.parameters())
         row["builds"] = True
