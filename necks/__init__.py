@@ -1,5 +1,9 @@
 """Necks: modules between a backbone's maps and the heads, registered as ``mmbackbones.<Name>``."""
 
+from .bifpn import BiFPN
 from .fpn import FPN
+from .pafpn import PAFPN
+from .simple_feature_pyramid import SimpleFeaturePyramid
+from .to_strides import ToStrides
 
-__all__ = ["FPN"]
+__all__ = ["FPN", "PAFPN", "BiFPN", "SimpleFeaturePyramid", "ToStrides"]

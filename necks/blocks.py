@@ -6,7 +6,8 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 from torch.nn.modules import activation
 
 from ..errors import InputError, nearest
@@ -14,12 +15,25 @@ from ..norms import FrozenBatchNorm2d, LocalSyncBatchNorm, check_norm_cfg
 
 Config = Mapping[str, Any]
 
+
+class LayerNorm2d(nn.LayerNorm):
+    """Layer normalisation of each cell of ``(N, C, H, W)`` over its ``C`` channels."""
+
+    def __init__(self, channels: int, eps: float = 1e-6) -> None:
+        super().__init__(channels, eps=eps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        last = F.layer_norm(x.permute(0, 2, 3, 1), self.normalized_shape, self.weight, self.bias, self.eps)
+        return last.permute(0, 3, 1, 2)
+
+
 # norm_cfg's type -> (the layer's name in the state dict, the layer's class)
 _NORMS: dict[str, tuple[str, type[nn.Module]]] = {
     "BN": ("bn", nn.BatchNorm2d),
     "SyncBN": ("bn", LocalSyncBatchNorm),
-    "FrozenBN": ("bn", FrozenBatchNorm2d),
     "GN": ("gn", nn.GroupNorm),
+    "FrozenBN": ("bn", FrozenBatchNorm2d),
+    "LN": ("ln", LayerNorm2d),
 }
 
 
@@ -30,6 +44,7 @@ def conv_block(
     stride: int = 1,
     norm_cfg: Config | None = None,
     act_cfg: Config | None = None,
+    bias: bool = False,
 ) -> nn.Sequential:
     """Convolution, normalisation, activation: ``(N, in, H, W)`` to ``(N, out, ceil(H/s), ceil(W/s))``.
 
@@ -38,34 +53,67 @@ def conv_block(
         out_channels: channels that leave.
         kernel_size: window of the convolution, odd; padded by half of it.
         stride: stride ``s`` of the convolution.
-        norm_cfg: None (the convolution then has a bias), or a dict with ``type`` BN, SyncBN, FrozenBN
-            or GN and the layer's arguments; ``requires_grad=False`` freezes its affine parameters.
+        norm_cfg: None (the convolution then has a bias), or a dict with ``type`` BN, SyncBN, GN,
+            FrozenBN or LN and the layer's arguments; ``requires_grad=False`` freezes its affine
+            parameters.
         act_cfg: None, or a dict with ``type``, an activation of ``torch.nn``, and its arguments.
+        bias: whether the convolution has a bias before a normalisation too.
 
     Raises:
         InputError: a type or an option of norm_cfg, or the type of act_cfg, that nobody knows.
     """
-    layers: OrderedDict[str, nn.Module] = OrderedDict()
-    layers["conv"] = nn.Conv2d(
-        in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2, bias=norm_cfg is None
+    conv = nn.Conv2d(
+        in_channels, out_channels, kernel_size, stride, kernel_size // 2, bias=bias or norm_cfg is None
     )
+    return block(conv, out_channels, norm_cfg, act_cfg)
+
+
+def block(
+    conv: nn.Module, out_channels: int, norm_cfg: Config | None = None, act_cfg: Config | None = None
+) -> nn.Sequential:
+    """``conv`` as it is, then normalisation and activation as in ``conv_block``."""
+    layers: OrderedDict[str, nn.Module] = OrderedDict(conv=conv)
     if norm_cfg is not None:
-        name, norm = _norm(dict(norm_cfg), out_channels)
+        name, norm = norm_layer(norm_cfg, out_channels)
         layers[name] = norm
     if act_cfg is not None:
-        layers["activate"] = _activation(dict(act_cfg))
+        layers["activate"] = activation_layer(act_cfg)
     return nn.Sequential(layers)
 
 
-def _norm(args: dict[str, Any], channels: int) -> tuple[str, nn.Module]:
-    check_norm_cfg(args)
+def norm_layer(norm_cfg: Config, channels: int) -> tuple[str, nn.Module]:
+    """A normalisation of ``channels``, with the name that it has in mmcv's state dicts.
+
+    Raises:
+        InputError: a type or an option that nobody knows, or channels that GN cannot cut into groups.
+    """
+    args = dict(norm_cfg)
+    if args.get("type") not in _NORMS:
+        raise InputError(f"norm_cfg type {args.get('type')!r} is unknown. Allowed: {', '.join(_NORMS)}.")
+    if args["type"] != "LN":
+        check_norm_cfg(args)
+    elif unknown := sorted(set(args) - {"type", "requires_grad", "eps"}):
+        raise InputError(f"norm_cfg of LN has no {unknown}. Allowed: eps, requires_grad, type.")
     name, kind = _NORMS[args.pop("type")]
     trainable = args.pop("requires_grad", True)
-    sizes = (args.pop("num_groups", 32), channels) if kind is nn.GroupNorm else (channels,)
+    sizes: tuple[int, ...] = (channels,)
+    if kind is nn.GroupNorm:
+        sizes = (args.pop("num_groups", 32), channels)
+        if channels % sizes[0]:
+            raise InputError(
+                f"GN cannot cut {channels} channels into num_groups={sizes[0]}: write a divisor of "
+                f"{channels}, as norm_cfg=dict(type='GN', num_groups=...)."
+            )
     return name, kind(*sizes, **args).requires_grad_(trainable)
 
 
-def _activation(args: dict[str, Any]) -> nn.Module:
+def activation_layer(act_cfg: Config) -> nn.Module:
+    """The activation of ``torch.nn`` that ``act_cfg`` names.
+
+    Raises:
+        InputError: torch has no such activation.
+    """
+    args = dict(act_cfg)
     kind = args.pop("type", None)
     if kind not in activation.__all__:
         near = nearest(str(kind), activation.__all__) or activation.__all__

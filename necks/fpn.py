@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..registry import MODELS
 from .blocks import Config, conv_block
+from .checks import channel_list, check_maps
 
 _SOURCES = ("on_input", "on_lateral", "on_output")
 
@@ -34,7 +35,8 @@ class FPN(BaseModule):
             backbone's last map (``'on_input'``, or True), the last lateral or the last output.
         relu_before_extra_convs: put a ReLU between the extra convolutions.
         no_norm_on_lateral: leave the 1x1 convolutions without normalisation.
-        norm_cfg: None, or a dict with ``type`` BN, SyncBN, FrozenBN or GN and the layer's arguments.
+        norm_cfg: None, or a dict with ``type`` BN, SyncBN, GN, FrozenBN or LN and the layer's
+            arguments.
         act_cfg: None, or a dict with ``type``, an activation of ``torch.nn``, and its arguments.
         upsample_cfg: arguments of ``torch.nn.functional.interpolate``. With ``scale_factor`` maps
             grow by it, else to the size of the finer map.
@@ -66,7 +68,8 @@ class FPN(BaseModule):
         init_cfg: Config | Sequence[Config] | None = None,
     ) -> None:
         super().__init__(init_cfg or dict(type="Xavier", layer="Conv2d", distribution="uniform"))
-        last = len(in_channels) - 1
+        self.in_channels = channel_list(in_channels)
+        last = len(self.in_channels) - 1
         end = last if end_level == -1 else end_level
         if not 0 <= start_level <= end <= last:
             raise InputError(
@@ -82,7 +85,6 @@ class FPN(BaseModule):
             )
         if add_extra_convs not in (False, True, *_SOURCES):
             raise InputError(f"add_extra_convs={add_extra_convs!r}: write False, True or one of {_SOURCES}.")
-        self.in_channels = list(in_channels)
         self.out_channels = out_channels
         self.num_outs = num_outs
         self.start_level, self.end_level = start_level, end
@@ -105,17 +107,23 @@ class FPN(BaseModule):
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Turn maps of shape ``(N, in_channels[i], H_i, W_i)`` into ``num_outs`` pyramid maps."""
-        arrived = [x.shape[1] for x in inputs]
-        if arrived != self.in_channels:
-            raise InputError(
-                f"FPN was built for maps of {self.in_channels} channels, but {arrived} arrive: "
-                f"write in_channels={arrived} in the neck, or ask the backbone for other levels."
-            )
+        check_maps(self, inputs, self.in_channels)
+        laterals = self._top_down(inputs)
+        return self._with_extra_levels(self._outputs(laterals), laterals, inputs)
+
+    def _top_down(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         pairs = zip(self.lateral_convs, inputs[self.start_level :], strict=False)
         laterals = [conv(x) for conv, x in pairs]
         for i in range(len(laterals) - 1, 0, -1):
             laterals[i - 1] = laterals[i - 1] + self._upsample(laterals[i], laterals[i - 1])
-        outs = [conv(x) for conv, x in zip(self.fpn_convs, laterals, strict=False)]
+        return laterals
+
+    def _outputs(self, laterals: list[Tensor]) -> list[Tensor]:
+        return [conv(x) for conv, x in zip(self.fpn_convs, laterals, strict=False)]
+
+    def _with_extra_levels(
+        self, outs: list[Tensor], laterals: list[Tensor], inputs: Sequence[Tensor]
+    ) -> tuple[Tensor, ...]:
         if not self.extra_source:
             while len(outs) < self.num_outs:
                 outs.append(F.max_pool2d(outs[-1], kernel_size=1, stride=2))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .errors import InputError, nearest
 from .spec import PYRAMID
+
+# The maps that a neck's paper gives it; all others take PYRAMID.
+_STRIDES = {"BiFPN": (8, 16, 32), "SimpleFeaturePyramid": (16,)}
 
 
 class Replacing(dict):
@@ -24,9 +28,9 @@ def pair(
     name: str,
     neck: str | None = "FPN",
     *,
-    strides: Sequence[int] = PYRAMID,
+    strides: Sequence[int] | None = None,
     out_channels: int = 256,
-    num_outs: int = 5,
+    num_outs: int | None = None,
     neck_cfg: Mapping[str, Any] | None = None,
     **backbone_args: Any,
 ) -> dict[str, Any]:
@@ -46,9 +50,11 @@ def pair(
         name: a catalog name, ``timm:<name>`` or ``torchvision:<name>``.
         neck: a neck of this package; one of another scope with its scope, as ``"mmdet.PAFPN"``; or
             None for the backbone alone.
-        strides: of the maps that the neck takes, in pixels, fine to coarse.
+        strides: of the maps that the neck takes, in pixels, fine to coarse. By default (4, 8, 16, 32),
+            but (8, 16, 32) for ``BiFPN`` and (16,) for ``SimpleFeaturePyramid``, as in their papers.
         out_channels: channels of each map that leaves the neck.
-        num_outs: how many maps leave the neck.
+        num_outs: how many maps leave the neck, by default 5. ``ToStrides`` has ``out_strides`` instead,
+            in ``neck_cfg``.
         neck_cfg: further arguments of the neck.
         **backbone_args: further arguments of the backbone, e.g. ``frozen_stages=1``.
 
@@ -58,7 +64,8 @@ def pair(
         ``in_channels`` of the backbone differs from theirs).
 
     Raises:
-        InputError: unknown backbone or neck, or a stride that the backbone lacks.
+        InputError: unknown backbone or neck, a stride that the backbone lacks, or ``num_outs`` for a neck
+            that has none.
     """
     from .catalog import get_spec
 
@@ -68,6 +75,9 @@ def pair(
             raise InputError(
                 f"{other}={backbone_args[other]!r}: in pair() write strides, as strides={PYRAMID}."
             )
+    neck_type = None if neck is None else _neck_type(neck)
+    if strides is None:
+        strides = _STRIDES.get((neck_type or "").removeprefix("mmbackbones."), PYRAMID)
     lacking = [s for s in strides if s not in spec.channels]
     if lacking or not strides:
         raise InputError(f"strides={tuple(strides)}: '{name}' has maps at strides {spec.strides} only.")
@@ -85,15 +95,35 @@ def pair(
         **({} if strides == PYRAMID else {"out_strides": strides}),
         **backbone_args,
     )
-    if neck is not None:
-        pieces["neck"] = Replacing(
-            type=_neck_type(neck),
+    if neck_type is not None:
+        dilated = backbone_args.get("output_stride") or strides[-1]
+        known = dict(
             in_channels=[spec.channels[s] for s in strides],
+            in_strides=tuple(min(s, dilated) for s in strides),
+            in_stride=min(strides[-1], dilated),
             out_channels=out_channels,
             num_outs=num_outs,
-            **(neck_cfg or {}),
         )
+        pieces["neck"] = Replacing(type=neck_type, **_taken(neck_type, known), **(neck_cfg or {}))
     return pieces
+
+
+def _taken(neck_type: str, known: dict[str, Any]) -> dict[str, Any]:
+    """What of ``known`` the neck takes; ``num_outs`` is 5 where the user did not say it."""
+    from . import necks
+
+    scope, _, own = neck_type.rpartition(".")
+    taken = {"in_channels", "out_channels", "num_outs"}  # what all of mmdet's pyramids take
+    if scope == "mmbackbones":
+        taken = set(inspect.signature(getattr(necks, own)).parameters)
+    if "num_outs" in taken and known["num_outs"] is None:
+        known = {**known, "num_outs": 5}
+    elif known["num_outs"] is not None and "num_outs" not in taken:
+        raise InputError(
+            f"num_outs={known['num_outs']}: {own} has no num_outs. Write the strides that leave it, as "
+            f"neck_cfg=dict(out_strides=(4, 8, 16, 32, 64))."
+        )
+    return {name: value for name, value in known.items() if name in taken}
 
 
 def _neck_type(neck: str) -> str:

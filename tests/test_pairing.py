@@ -76,6 +76,43 @@ def test_what_pair_gives_runs(name: str) -> None:
     assert [tuple(m.shape) for m in maps] == [(1, 32, -(-96 // s), -(-64 // s)) for s in (4, 8, 16, 32, 64)]
 
 
+@pytest.mark.parametrize(
+    ("neck", "args", "filled", "sizes"),
+    [
+        ("PAFPN", {}, dict(num_outs=5), [(17, 19), (9, 10), (5, 5), (3, 3), (2, 2)]),
+        ("BiFPN", {}, dict(num_outs=5), [(9, 10), (5, 5), (3, 3), (2, 2), (1, 1)]),
+        ("BiFPN", dict(strides=(4, 8), num_outs=3), dict(num_outs=3), [(17, 19), (9, 10), (5, 5)]),
+        (
+            "SimpleFeaturePyramid",
+            {},
+            dict(in_stride=16, num_outs=5),
+            [(20, 20), (10, 10), (5, 5), (3, 3), (2, 2)],
+        ),
+        (
+            "ToStrides",
+            dict(strides=(4, 32)),
+            dict(in_strides=(4, 32)),
+            [(17, 19), (9, 10), (5, 5), (3, 3), (2, 2)],
+        ),
+        (
+            "ToStrides",
+            dict(output_stride=8, neck_cfg=dict(out_strides=(8, 16))),
+            dict(in_strides=(4, 8, 8, 8), out_strides=(8, 16)),
+            [(9, 10), (5, 5)],
+        ),
+    ],
+)
+def test_every_neck_is_filled_in(neck: str, args: dict, filled: dict, sizes: list[tuple[int, int]]) -> None:
+    pieces = pair("resnet18", neck, out_channels=32, **args)
+    config = dict(pieces["neck"])
+    channels = config.pop("in_channels")
+    assert config == dict(type=f"mmbackbones.{neck}", out_channels=32, **filled)
+    backbone, built = MODELS.build(pieces["backbone"]), MODELS.build(pieces["neck"])
+    assert tuple(channels) == backbone.out_channels
+    maps = built.eval()(backbone.eval()(torch.rand(1, 3, 67, 75)))
+    assert [tuple(m.shape) for m in maps] == [(1, 32, *size) for size in sizes]
+
+
 def test_without_neck_or_with_another_scopes() -> None:
     assert "neck" not in pair("resnet18", neck=None)
     assert pair("resnet18", neck="mmdet.PAFPN")["neck"]["type"] == "mmdet.PAFPN"
@@ -130,7 +167,8 @@ def test_replaces_in_python() -> None:
     [
         (dict(name="resnet5"), "resnet5.*resnet50"),
         (dict(name="resnet50", neck="FNP"), "Unknown neck 'FNP'. Nearest: FPN.*'mmdet.FNP'"),
-        (dict(name="resnet50", neck="mmbackbones.PAFPN"), "Unknown neck 'mmbackbones.PAFPN'. Nearest: FPN"),
+        (dict(name="resnet50", neck="mmbackbones.YOLOXPAFPN"), "Unknown neck .*Nearest: PAFPN"),
+        (dict(name="resnet50", neck="ToStrides", num_outs=4), r"num_outs=4: ToStrides has no .*out_strides="),
         (dict(name="resnet50", strides=(4, 64)), r"strides=\(4, 64\): 'resnet50' has maps at strides .*32\)"),
         (dict(name="resnet50", strides=()), "has maps at strides"),
         (dict(name="resnet50", out_indices=(0, 1)), r"out_indices=\(0, 1\): in pair\(\) write strides"),
