@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass, field
-from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -24,7 +23,7 @@ from mmbackbones.native.attention import (
     make_attention,
 )
 from mmbackbones.sources import Tapped, open_net
-from mmbackbones.trace import Trace, trace
+from mmbackbones.trace import Trace, meta_twin, trace
 
 
 @dataclass(frozen=True)
@@ -72,17 +71,67 @@ CASES = {
         "bn_inception.bn_inception", {2: 64, 4: 192, 8: 320, 16: 608, 32: 1024}, 10_270_240, 11_295_240,
         size=224, cells={"conv1": 112, "conv2": 56, "inception3b": 28, "inception4d": 14, "inception5b": 7},
     ),
-    "bn_inception without idle biases": Case(
-        "bn_inception.bn_inception", {2: 64, 4: 192, 8: 320, 16: 608, 32: 1024}, 10_260_224, 11_285_224,
-        arguments={"conv_bias": False},
-    ),
     "se_bn_inception": Case(
         "bn_inception.bn_inception", {2: 64, 4: 192, 8: 320, 16: 608, 32: 1024}, 10_906_622, 11_931_622,
         arguments={"conv_bias": False, "attention": "se"},
     ),
+    "inception_resnet_v1": Case(
+        "inception_resnet.inception_resnet_v1", {2: 64, 4: 192, 8: 256, 16: 896, 32: 1792},
+        20_963_328, 22_756_328, size=299,
+        cells={"conv2d_1a": 149, "conv2d_2b": 147, "conv2d_4a": 71, "repeat": 35, "repeat_1": 17, "repeat_2": 8},
+    ),
+    "se_inception_resnet_v2": Case(
+        "inception_resnet.se_inception_resnet_v2", {2: 64, 4: 192, 8: 320, 16: 1088, 32: 1536},
+        62_850_444, 64_387_444, size=299,
+        cells={"conv2d_2b": 147, "conv2d_4a": 71, "repeat": 35, "repeat_1": 17, "conv2d_7b": 8},
+    ),
+    "cbam_resnet50": Case(
+        "attention_resnet.cbam_resnet50", {2: 64, 4: 256, 8: 512, 16: 1024, 32: 2048}, 26_040_624, 28_089_624
+    ),
+    "attention56": Case(
+        "residual_attention.residual_attention", {2: 64, 4: 256, 8: 512, 16: 1024, 32: 2048},
+        29_761_728, 31_810_728, dilatable=False, size=224,
+        cells={"conv1": 112, "attention1_1": 56, "attention2_1": 28, "attention3_1": 14, "norm": 7},
+    ),
+    "mobilenetv1_025": Case(
+        "mobilenetv1.mobilenetv1", {2: 16, 4: 32, 8: 64, 16: 128, 32: 256}, 213_072, 470_072,
+        arguments={"width": 0.25},
+    ),
+    "shufflenet_v1_g3": Case(
+        "shufflenet_v1.shufflenet_v1", {2: 24, 4: 24, 8: 240, 16: 480, 32: 960}, 904_728, 1_864_728
+    ),
+    "cspdarknet53_tiny": Case(
+        "csp_darknet.cspdarknet53_tiny", {2: 32, 4: 128, 8: 256, 16: 512, 32: 512},
+        3_629_728, 3_629_728 + 513 * 1000, size=416,
+        cells={"conv1": 208, "block1": 104, "block2": 52, "block3": 26, "conv3": 13},
+    ),
+    "densenet264": Case(
+        "densenet.densenet264", {2: 64, 4: 256, 8: 512, 16: 2304, 32: 2688}, 30_648_704, 33_337_704,
+        size=224, cells={"features.norm0": 112, "features.denseblock4": 7},
+    ),
 }  # fmt: skip
 NAMES = list(CASES)
 ORIGINAL = [name for name, case in CASES.items() if case.cells]
+#: Network, arguments, parameters to the last tap and with a classifier of 1000 classes.
+VARIANTS = [
+    ("bn_inception", {"conv_bias": False}, 10_260_224, 11_285_224),
+    ("se_inception_resnet_v2", {"attention": None}, 54_306_464, 55_843_464),
+    ("attention56", {"modules": (1, 2, 3)}, 50_417_344, 52_466_344),  # Attention-92
+    ("mobilenetv1_025", {"width": 0.5}, 818_592, 1_331_592),
+    ("mobilenetv1_025", {"width": 0.75}, 1_816_560, 2_585_560),
+    ("mobilenetv1_025", {"width": 1.0}, 3_206_976, 4_231_976),
+    ("shufflenet_v1_g3", {"width": 0.5}, 237_324, 717_324),
+    ("shufflenet_v1_g3", {"width": 1.5}, 2_001_168, 3_441_168),
+    ("shufflenet_v1_g3", {"width": 2.0}, 3_529_776, 5_449_776),
+    ("shufflenet_v1_g3", {"groups": 8, "width": 0.5}, 242_448, 1_010_448),
+    ("shufflenet_v1_g3", {"groups": 8}, 897_768, 2_433_768),
+    ("shufflenet_v1_g3", {"groups": 8, "width": 1.5}, 1_964_952, 4_268_952),
+    ("shufflenet_v1_g3", {"groups": 8, "width": 2.0}, 3_449_232, 6_521_232),
+    # Executed figures of these three have a bias in the classifier: 1000 more.
+    ("shufflenet_v1_g3", {"groups": 1}, 954_936, 1_531_936 - 1000),
+    ("shufflenet_v1_g3", {"groups": 2}, 932_848, 1_733_848 - 1000),
+    ("shufflenet_v1_g3", {"groups": 4}, 879_344, 1_968_344 - 1000),
+]
 
 
 def make(case: Case, **arguments: Any) -> nn.Module:
@@ -91,12 +140,13 @@ def make(case: Case, **arguments: Any) -> nn.Module:
     return builder(**{**case.arguments, **arguments})
 
 
-@cache
-def opened(name: str) -> tuple[Tapped, Trace]:
-    """The repaired backbone with its record; not to be changed."""
+@pytest.fixture(scope="module", params=NAMES)
+def swept(request: pytest.FixtureRequest) -> tuple[Case, Tapped, Trace]:
+    """One network after another as repaired backbone with its record; not to be changed."""
+    case = CASES[request.param]
     torch.manual_seed(0)
-    tapped = open_net("native", CASES[name].net, 3, CASES[name].arguments)
-    return tapped, trace(tapped, 3)
+    tapped = open_net("native", case.net, 3, case.arguments)
+    return case, tapped, trace(tapped, 3)
 
 
 def size_of(net: nn.Module) -> int:
@@ -113,24 +163,30 @@ def test_parameters_with_the_classifier_are_the_published_ones(name: str) -> Non
         assert net(x).shape == (2, case.classes)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_backbone_ends_at_the_last_tap(name: str) -> None:
-    tapped, found = opened(name)
-    assert found.channels == CASES[name].channels
-    assert size_of(tapped.net) == CASES[name].params
+@pytest.mark.parametrize(("name", "arguments", "params", "whole"), VARIANTS)
+def test_variants_have_the_published_parameters(
+    name: str, arguments: dict[str, Any], params: int, whole: int
+) -> None:
+    with torch.device("meta"):
+        assert size_of(make(CASES[name], num_classes=0, **arguments)) == params
+        assert size_of(make(CASES[name], num_classes=1000, **arguments)) == whole
+
+
+def test_the_backbone_ends_at_the_last_tap(swept: tuple[Case, Tapped, Trace]) -> None:
+    case, tapped, found = swept
+    assert found.channels == case.channels
+    assert size_of(tapped.net) == case.params
     assert found.needed == {key for key, _ in tapped.net.named_parameters()}
     assert found.taps[max(found.taps)] == tapped.taps - 1
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_maps_have_exact_sizes(name: str) -> None:
-    tapped, found = opened(name)
+def test_maps_have_exact_sizes(swept: tuple[Case, Tapped, Trace]) -> None:
+    case, tapped, found = swept
     assert found.exact
-    net = copy.deepcopy(tapped)
-    net.net.to("meta").eval()
-    for height, width in [(64, 64), (65, 95), (97, 133), (224, 224), (333, 517), (79, 256)]:
-        maps = net.run(torch.empty(1, 3, height, width, device="meta"), list(found.taps.values()))
-        for fmap, (stride, channels) in zip(maps, CASES[name].channels.items(), strict=True):
+    twin = meta_twin(tapped)
+    for height, width in [(64, 64), (65, 95), (97, 133), (333, 517), (79, 256)]:
+        maps = twin.run(torch.empty(1, 3, height, width, device="meta"), list(found.taps.values()))
+        for fmap, (stride, channels) in zip(maps, case.channels.items(), strict=True):
             assert fmap.shape == (1, channels, math.ceil(height / stride), math.ceil(width / stride))
 
 
@@ -174,7 +230,7 @@ def averaging(net: nn.Module) -> None:
 def offsets(tapped: Tapped, found: Trace) -> dict[int, float]:
     """For each stride how far the gradient's centre of a middle cell lies from the cell's, in pixels."""
     cells, side = 4, 4 * 32 * 2 + 1
-    x = torch.ones(1, 3, side, side, dtype=torch.float64, requires_grad=True)
+    x = torch.ones(1, 3, side, side, requires_grad=True)
     rows = torch.arange(side) + 0.5
     away = {}
     maps = tapped.run(x, list(found.taps.values()))
@@ -188,20 +244,18 @@ def offsets(tapped: Tapped, found: Trace) -> dict[int, float]:
     return away
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_cells_look_at_their_own_pixels(name: str) -> None:
-    tapped, found = copy.deepcopy(opened(name))
-    averaging(tapped.net.double().eval())
+def test_cells_look_at_their_own_pixels(swept: tuple[Case, Tapped, Trace]) -> None:
+    _, tapped, found = copy.deepcopy(swept)
+    averaging(tapped.net.eval())
     for stride, away in offsets(tapped, found).items():
         assert away <= stride / 2, (stride, away)
 
 
 def test_without_repair_cells_look_elsewhere() -> None:
-    _, found = opened("zfnet")
-    tapped = open_net("native", "zfnet.zfnet", 3, {"repair_padding": False})
-    averaging(tapped.net.double().eval())
-    away = offsets(tapped, found)
-    assert away[32] > 16
+    found = trace(open_net("native", "zfnet.zfnet", 3, {}), 3)
+    original = open_net("native", "zfnet.zfnet", 3, {"repair_padding": False})
+    averaging(original.net.eval())
+    assert offsets(original, found)[32] > 16
 
 
 def still_random(net: nn.Module) -> None:
@@ -216,31 +270,97 @@ def still_random(net: nn.Module) -> None:
 
 
 @pytest.mark.parametrize("output_stride", [8, 16])
-@pytest.mark.parametrize("name", [name for name in NAMES if CASES[name].dilatable])
-def test_dilated_maps_sampled_are_the_ordinary_ones(name: str, output_stride: int) -> None:
-    tapped, found = opened(name)
+def test_dilated_maps_sampled_are_the_ordinary_ones(
+    swept: tuple[Case, Tapped, Trace], output_stride: int
+) -> None:
+    case, tapped, found = swept
     plain, dilated = copy.deepcopy(tapped), copy.deepcopy(tapped)
     dilate(dilated.net, found, output_stride)
     for net in (plain, dilated):
         still_random(net.net.eval())
     x = torch.randn(1, 3, 99, 128)
     taps = list(found.taps.values())
+    away = []
     with torch.no_grad():
-        pairs = zip(found.taps, plain.run(x, taps), dilated.run(x, taps), strict=True)
-        for stride, ordinary, dense in pairs:
+        for stride, ordinary, dense in zip(found.taps, plain.run(x, taps), dilated.run(x, taps), strict=True):
             real = min(stride, output_stride)
             assert dense.shape[-2:] == (math.ceil(99 / real), math.ceil(128 / real))
             step = stride // real
-            assert (dense[..., ::step, ::step] - ordinary).abs().max() <= 1e-4 * ordinary.abs().max()
             assert ordinary.std() > 0
+            away.append((dense[..., ::step, ::step] - ordinary).abs().max() / ordinary.abs().max())
+    assert (max(away) <= 1e-4) == case.dilatable, away
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_parameter_has_a_gradient(name: str) -> None:
-    net = copy.deepcopy(opened(name)[0].net).train()
+def test_every_parameter_has_a_gradient(swept: tuple[Case, Tapped, Trace]) -> None:
+    net = copy.deepcopy(swept[1].net).train()
     (net(torch.randn(2, 3, 64, 64)) ** 2).mean().backward()
     assert [key for key, param in net.named_parameters() if param.grad is None] == []
     assert any(param.grad.abs().sum() > 0 for param in net.parameters())
+
+
+def same_as(ours: nn.Module, theirs: nn.Module, size: int) -> None:
+    """The same maps with the same weights, handed over in order; batch norms given random statistics."""
+    still_random(theirs)
+    for own, other in zip(ours.state_dict().values(), theirs.state_dict().values(), strict=True):
+        own.copy_(other)
+    x = torch.randn(1, 3, size, size + 8)
+    expected = theirs.eval()(x)
+    torch.testing.assert_close(ours.eval()(x), expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()))
+
+
+@torch.no_grad()
+def test_inception_resnet_v2_without_attention_is_timms() -> None:
+    import timm
+
+    ours = make(CASES["se_inception_resnet_v2"], attention=None, repair_padding=False)
+    theirs = timm.create_model("inception_resnet_v2", num_classes=0, global_pool="")
+    assert ours.state_dict().keys() == theirs.state_dict().keys()
+    same_as(ours, theirs, 107)
+
+
+@torch.no_grad()
+def test_mobilenetv1_at_width_1_is_timms() -> None:
+    import timm
+
+    theirs = timm.create_model("mobilenetv1_100", num_classes=0, global_pool="")
+    same_as(make(CASES["mobilenetv1_025"], width=1.0), theirs, 64)
+
+
+@torch.no_grad()
+def test_densenet264_is_torchvisions_class() -> None:
+    from torchvision.models import DenseNet
+
+    theirs = DenseNet(32, (6, 12, 64, 48), 64)
+    ours = make(CASES["densenet264"], repair_padding=False)
+    assert [f"features.{key}" for key in theirs.features.state_dict()] == list(ours.state_dict())
+    same_as(ours, nn.Sequential(theirs.features, nn.ReLU()), 72)
+
+
+@torch.no_grad()
+def test_cbam_resnet_without_its_gates_is_timms_resnet() -> None:
+    import timm
+
+    ours = make(CASES["cbam_resnet50"])
+    for module in ours.modules():
+        if hasattr(module, "se"):
+            assert isinstance(module.se, CBAM)
+            module.se = None
+    same_as(ours, timm.create_model("resnet50", num_classes=0, global_pool=""), 64)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"groups": 5}, ["groups=5", "1, 2, 3, 4, 8"]),
+        ({"width": 3.0}, ["width=3.0", "0.5, 1.0, 1.5, 2.0"]),
+        ({"groups": 4, "width": 0.5}, ["groups=4", "width=0.5", "1, 3 or 8"]),
+    ],
+)
+def test_shufflenets_that_do_not_exist_are_refused(arguments: dict[str, Any], words: list[str]) -> None:
+    with pytest.raises(InputError) as caught:
+        make(CASES["shufflenet_v1_g3"], **arguments)
+    for word in words:
+        assert word in str(caught.value)
 
 
 def test_googlenets_auxiliary_classifiers_are_extra_outputs_in_training() -> None:

@@ -72,7 +72,12 @@ class Branches(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, sum of the branches' channels, h, w)."""
-        return torch.cat([branch(x) for branch in self.children()], 1)
+        return self.mix(x)
+
+    def mix(self, x: Tensor) -> Tensor:
+        """What the branches give, side by side."""
+        named = self.named_children()
+        return torch.cat([branch(x) for name, branch in named if name.startswith("branch")], 1)
 
 
 def pooled_linear(

@@ -25,8 +25,10 @@ def nin(*, in_channels: int = 3, num_classes: int = 0, repair_padding: bool = Tr
     for index, (width, kernel, stride, padding) in enumerate(
         [(96, 11, 4, 0), (256, 5, 1, 2), (384, 3, 1, 1), (1024, 3, 1, 1)], start=1
     ):
-        padding = half(kernel) if repair_padding else padding
-        add(f"conv{index}", nn.Conv2d(channels, width, kernel, stride, padding))
+        add(
+            f"conv{index}",
+            nn.Conv2d(channels, width, kernel, stride, half(kernel) if repair_padding else padding),
+        )
         add(f"cccp{2 * index - 1}", nn.Conv2d(width, width, 1))
         if index < 4:
             add(f"cccp{2 * index}", nn.Conv2d(width, width, 1))

@@ -1,0 +1,25 @@
+"""MobileNet v1 (arXiv 1704.04861) at any width; timm has 1.0 and 1.25."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from .chain import Chain
+from .layers import conv_norm_act, initialised, pooled_linear
+
+#: Width of each pair at width 1, and the stride of its depthwise layer.
+PAIRS = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1)]
+
+
+def mobilenetv1(*, in_channels: int = 3, num_classes: int = 0, width: float = 1.0) -> Chain:
+    """Pairs of a depthwise 3x3 and a 1x1 convolution, all channels times ``width``."""
+    channels = round(32 * width)
+    steps = {"stem": conv_norm_act(in_channels, channels, 3, 2, act=nn.ReLU6)}
+    for index, (full, stride) in enumerate(PAIRS, start=1):
+        out = round(full * width)
+        steps[f"pair{index}"] = nn.Sequential(
+            conv_norm_act(channels, channels, 3, stride, groups=channels, act=nn.ReLU6),
+            conv_norm_act(channels, out, 1, act=nn.ReLU6),
+        )
+        channels = out
+    return initialised(Chain(steps, pooled_linear(channels, num_classes)))
