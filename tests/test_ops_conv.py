@@ -19,11 +19,6 @@ DEVICES = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _seed() -> None:
-    torch.manual_seed(0)
-
-
 def deform_inputs(deform_groups: int, groups: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, ...]:
     x = torch.randn(2, 4, 6, 7, dtype=dtype, requires_grad=True)
     offset = (torch.randn(2, deform_groups * 18, 3, 4, dtype=dtype) * 1.3).requires_grad_()

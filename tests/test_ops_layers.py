@@ -20,11 +20,6 @@ DEVICES = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _seed() -> None:
-    torch.manual_seed(0)
-
-
 def attention_inputs() -> tuple[Tensor, ...]:
     shapes = torch.tensor([[4, 5], [2, 3]])
     value = torch.randn(2, 26, 2, 3, dtype=torch.float64, requires_grad=True)

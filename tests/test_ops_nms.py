@@ -17,11 +17,6 @@ DEVICES = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _seed() -> None:
-    torch.manual_seed(0)
-
-
 def scattered_boxes(count: int) -> tuple[Tensor, Tensor]:
     corner, side = torch.rand(count, 2) * 60, torch.rand(count, 2) * 40
     return torch.cat([corner, corner + side], 1), torch.rand(count)
