@@ -98,6 +98,13 @@ def test_soft_nms_ties_are_taken_in_mmcv_order() -> None:
     assert inds.tolist() == [0, 3, 2]
 
 
+def test_suppression_of_boxes_that_carry_gradients() -> None:
+    boxes, scores = scattered_boxes(9)
+    plain = mmcv_ops.soft_nms(boxes, scores)[1]
+    assert torch.equal(mmcv_ops.soft_nms(boxes.requires_grad_(), scores.requires_grad_())[1], plain)
+    assert mmcv_ops.nms(boxes, scores, 0.3)[0].requires_grad
+
+
 def test_nms_match() -> None:
     boxes, scores = scattered_boxes(70)
     left, expected = scores.argsort(descending=True).tolist(), []

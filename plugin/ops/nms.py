@@ -51,7 +51,8 @@ def softnms(
         method: 0 zeroes what overlaps by ``iou_threshold`` or more, 1 multiplies it by ``1 - iou``,
             2 multiplies everything by the Gaussian weight.
     """
-    box, score, index = wide(boxes).numpy().copy(), wide(scores).numpy().copy(), np.arange(len(boxes))
+    box, score = (wide(t).detach().numpy().copy() for t in (boxes, scores))
+    index = np.arange(len(boxes))
     done = 0
     while done < len(index):
         best = done + int(score[done:].argmax())
@@ -79,7 +80,7 @@ def nms_match(dets: Tensor, iou_threshold: float) -> list[list[int]]:
     Args:
         dets: ``(N, 5)`` on the CPU, x1 y1 x2 y2 score.
     """
-    box = wide(dets).numpy()
+    box = wide(dets).detach().numpy()
     order = np.argsort(-box[:, 4], kind="stable")
     groups = []
     while len(order):
