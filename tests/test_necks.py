@@ -240,6 +240,7 @@ def test_bifpn_of_efficientdet_d0(conv_bias: bool, params: int) -> None:
     neck = BiFPN(D0, 64, conv_bias=conv_bias)
     assert sum(p.numel() for p in neck.parameters()) == params
     assert sizes(neck(maps(D0, (8, 16, 32), (512, 512)))) == [(64, 64), (32, 32), (16, 16), (8, 8), (4, 4)]
+    assert {(m.eps, m.momentum) for m in neck.modules() if isinstance(m, nn.BatchNorm2d)} == {(1e-3, 0.01)}
     names = set(neck.state_dict())  # effdet's
     assert "resample.3.conv.conv.weight" in names
     assert "cell.0.fnode.1.combine.resample.2.conv.bn.running_var" in names
@@ -399,6 +400,12 @@ def test_to_strides_keeps_every_cell_in_its_place(stride: int, wanted: int) -> N
         got = out[0, axis].movedim(axis, 0)[inside]
         assert len(got) > 2
         torch.testing.assert_close(got, centres[inside, None].expand_as(got), rtol=0, atol=1e-3)
+
+
+def test_to_strides_loses_no_cell_to_rounding() -> None:
+    """45 * (7 / 5) is 62.999... in floating point."""
+    (out,) = ToStrides([8], in_strides=[7], out_strides=[5])(maps([8], (7,), (45 * 7, 90)))
+    assert sizes((out,)) == [(63, ceil_div(91, 5))]
 
 
 def test_to_strides_without_parameters() -> None:
