@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from statistics import median
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,52 +23,44 @@ if TYPE_CHECKING:
 NETS = ("resnet50", "mobilenetv3_large_100", "swin_tiny_patch4_window7_224", "shufflenet_v2_x1_0")
 # torchvision net -> the nodes of its graph that end at strides 4 to 32
 _NODES = {"shufflenet_v2_x1_0": ("maxpool", "stage2", "stage3", "stage4")}
-_SIZED = ("swin_tiny_patch4_window7_224",)  # bare nets that must be told the size of the image
+# arguments that let a bare timm net take other sizes than its own
+_FREE_SIZE = {"swin_tiny_patch4_window7_224": {"dynamic_img_size": True}}
 _OTHERS = ("timm", "torchvision", "mmdet", "mmseg", "mmcv")
 
-_IMPORT = """
+
+# Run one after the other in a fresh process; each is timed by itself.
+_STATEMENTS = ("import torch, mmengine", "import mmbackbones", "mmbackbones.list_backbones()")
+_CHILD = """
 import json, sys, time
-start = time.perf_counter()
-{statement}
-seconds = time.perf_counter() - start
-print(json.dumps([seconds, [name for name in {others} if name in sys.modules]]))
+rows = []
+for statement in {statements}:
+    start = time.perf_counter()
+    exec(statement)
+    seconds = time.perf_counter() - start
+    rows.append([seconds, [name for name in {others} if name in sys.modules]])
+print(json.dumps(rows))
 """
 
 
 def import_rows(runs: int) -> list[list[str]]:
-    """Seconds of import statements in fresh processes, and which heavy packages they load.
+    """Milliseconds that each statement adds in a fresh process, and which heavy packages are loaded then.
 
-    torch itself imports ``mmbackbones`` through an entry point; the statements without
-    mmbackbones switch that off.
+    torch imports ``mmbackbones`` by itself, through an entry point. That is switched off here, else
+    the first statement would pay for the second.
     """
-    statements = {
-        "import torch, mmengine": "0",
-        "import torch, mmengine, mmbackbones": "1",
-        "import torch, mmengine, mmbackbones; mmbackbones.list_backbones()": "1",
-        "import mmbackbones": "1",
-    }
-    seconds: dict[str, list[float]] = {statement: [] for statement in statements}
-    loaded: dict[str, list[str]] = {}
+    code = _CHILD.format(statements=_STATEMENTS, others=_OTHERS)
+    env = {**os.environ, "TORCH_DEVICE_BACKEND_AUTOLOAD": "0"}
+    found = []
     for _ in range(runs):
-        for statement, autoload in statements.items():
-            code = _IMPORT.format(statement=statement, others=_OTHERS)
-            env = {**os.environ, "TORCH_DEVICE_BACKEND_AUTOLOAD": autoload}
-            child = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, check=True)
-            value, loaded[statement] = json.loads(child.stdout.splitlines()[-1])
-            seconds[statement].append(value)
-    base = median(seconds["import torch, mmengine"])
+        child = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, check=True)
+        found.append(json.loads(child.stdout.splitlines()[-1]))
     return [
-        [
-            statement,
-            f"{median(values):.3f}",
-            f"{median(values) - base:+.3f}" if "torch" in statement else "",
-            ", ".join(loaded[statement]) or "none",
-        ]
-        for statement, values in seconds.items()
+        [statement, f"{1e3 * median(run[i][0] for run in found):.1f}", ", ".join(found[-1][i][1]) or "none"]
+        for i, statement in enumerate(_STATEMENTS)
     ]
 
 
-def bare_net(name: str, size: int) -> nn.Module:
+def bare_net(name: str) -> nn.Module:
     """The upstream's own feature net for a catalog name, maps of strides 4 to 32, random weights."""
     from .catalog import get_spec
     from .spec import PYRAMID
@@ -77,7 +69,7 @@ def bare_net(name: str, size: int) -> nn.Module:
     if spec.source == "timm":
         import timm
 
-        args = {"img_size": size} if name in _SIZED else {}
+        args = _FREE_SIZE.get(name, {})
         reductions = timm.create_model(spec.upstream, features_only=True).feature_info.reduction()
         indices = [i for i, reduction in enumerate(reductions) if reduction in PYRAMID]
         return timm.create_model(spec.upstream, features_only=True, out_indices=indices, **args)
@@ -87,8 +79,8 @@ def bare_net(name: str, size: int) -> nn.Module:
     return create_feature_extractor(models.get_model(spec.upstream, weights=None), list(_NODES[name]))
 
 
-def our_net(name: str, size: int) -> nn.Module:
-    """The same network through mmbackbones, which takes any size."""
+def our_net(name: str) -> nn.Module:
+    """The same network through mmbackbones."""
     from .backbone import build
 
     return build(name)
@@ -152,7 +144,7 @@ def _print_peak(maker: str, name: str, size: int, batch: int) -> None:
     from . import backbone  # noqa: F401
 
     before = _peak_kib()
-    net = {"bare_net": bare_net, "our_net": our_net}[maker](name, size)
+    net = {"bare_net": bare_net, "our_net": our_net}[maker](name)
     for _ in range(2):
         training_step(net, torch.rand(batch, 3, size, size))
     typer.echo((_peak_kib() - before) / 1024)
@@ -171,7 +163,7 @@ def wrapper_rows(names: Sequence[str], size: int, batch: int, runs: int) -> list
     image = torch.rand(batch, 3, size, size)
     rows = []
     for name in names:
-        bare, ours = bare_net(name, size), our_net(name, size)
+        bare, ours = bare_net(name), our_net(name)
         for what, step in (("forward", forward), ("training step", training_step)):
             a, b, ratio = side_by_side(partial(step, bare, image), partial(step, ours, image), runs)
             rows.append([name, f"{what}, ms", f"{a * 1e3:.1f}", f"{b * 1e3:.1f}", f"{ratio:.3f}"])
@@ -193,16 +185,24 @@ def main(
     """
     import torch
 
-    from . import bench_ops
-
     if quick:
         size, runs = min(size, 96), min(runs, 3)
-    _table("Imports, seconds", ["statement", "median", "added", "loads"], import_rows(min(runs, 7)))
+    _table("Imports, one after the other", ["statement", "ms", "loads"], import_rows(min(runs, 7)))
     title = f"Wrapper: {batch} images of {size}x{size}, {torch.get_num_threads()} threads"
     head = ["net", "what", "bare", "mmbackbones", "ratio"]
     _table(title, head, wrapper_rows(net or NETS, size, batch, runs))
-    rows: Any = bench_ops.roi_align_rows()
-    _table("RoIAlign", rows[0], rows[1:])
+    head = ["512 RoIs, forward + backward", "torchvision, ms", "mmbackbones, ms", "times faster"]
+    _table("RoIAlign, 2 threads", head, roi_align_rows())
+
+
+def roi_align_rows() -> list[list[str]]:
+    """RoIAlign of the operators without a compiler against torchvision's."""
+    from . import bench_ops
+
+    return [
+        [row["name"], f"{row['torchvision_ms']:.1f}", f"{row['ours_ms']:.1f}", f"{row['ratio']:.1f}"]
+        for row in bench_ops.roi_align_rows()
+    ]
 
 
 def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
