@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import doctest
 import importlib
+import inspect
 import json
 import os
 import re
@@ -136,6 +137,17 @@ def test_links_of_the_docs_lead_somewhere(root: Path) -> None:
     for page in pages:
         for target in re.findall(r"\]\((?!https?:)([^)#\s]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("readme", ["README.md", "README_zh-CN.md"])
+def test_readme_has_every_argument_of_the_backbone(readme: str, root: Path) -> None:
+    from mmbackbones.backbone import Backbone
+
+    taken = inspect.signature(Backbone).parameters
+    defaults = {f"{key}={p.default}" for key, p in taken.items() if p.kind is p.KEYWORD_ONLY}
+    text = (root / readme).read_text(encoding="utf-8")
+    rows = set(re.findall(r"^\| `(\w+=[^`]*)` \|", text, re.M))
+    assert rows - {"out_indices=(0, 1, 2, 3)"} == defaults - {"out_indices=None", "out_strides=None"}
 
 
 @pytest.mark.parametrize("readme", ["README.md", "README_zh-CN.md"])
