@@ -11,13 +11,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from . import pyramid
 from .catalog import catalog_names, get_spec
 from .checkpointing import add_checkpoints
 from .dilation import check_dilatable, dilate
 from .errors import InputError, UnknownArgumentError, nearest
 from .norms import check_norm_cfg, convert_norms
+from .opening import fixed_size, open_traced
 from .registry import MODELS
-from .sources import Tapped, open_net
+from .sources import Tapped
 from .spec import PYRAMID, Spec
 from .stages import check_frozen_stages, frozen_names, prune, still_paths
 from .trace import Trace, trace
@@ -43,6 +45,8 @@ class Backbone(BaseModule):
         output_stride: 8, 16 or 32: later strides become dilations. ``out_strides`` still counts the
             undilated strides; the attribute says the real ones.
         in_channels: Channels of the image. Pretrained first convolutions are adapted.
+        repair_padding: Whether nets written without padding (Inception, AlexNet, SqueezeNet ...) get it,
+            so that their maps have the exact size and place; False gives the original geometry.
         pretrained: ``True``, a tag of the catalog, an address or a file; loaded at once.
         net_kwargs: More arguments of the upstream's constructor, e.g. ``dict(drop_path_rate=0.1)``.
         init_cfg: ``dict(type='Pretrained', checkpoint=...)`` is loaded by ``init_weights()``; the
@@ -70,6 +74,7 @@ class Backbone(BaseModule):
         with_cp: bool = False,
         output_stride: int | None = None,
         in_channels: int = 3,
+        repair_padding: bool = True,
         pretrained: bool | str | None = None,
         net_kwargs: dict[str, Any] | None = None,
         init_cfg: dict[str, Any] | list[dict[str, Any]] | None = None,
@@ -78,6 +83,7 @@ class Backbone(BaseModule):
         if unknown:
             raise _unknown_arguments(unknown)
         super().__init__(init_cfg)
+        self._is_init: bool
         self.spec = get_spec(name)
         check_frozen_stages(frozen_stages)
         if norm_cfg is not None:
@@ -86,9 +92,11 @@ class Backbone(BaseModule):
             raise InputError(f"in_channels={in_channels!r} must be a whole number of at least 1.")
         strides = choose_strides(self.spec, out_strides, out_indices)
         arguments = {**self.spec.arguments, **(net_kwargs or {})}
-        tapped = open_net(self.spec.source, self.spec.upstream, in_channels, arguments)
-        every = trace(tapped, in_channels, name=name)
-        asked = trace(tapped, in_channels, name=name, strides=strides)
+        tapped, traced, every = open_traced(
+            self.spec.source, self.spec.upstream, in_channels, arguments, name=name, repair=repair_padding
+        )
+        size = fixed_size(arguments)
+        asked = trace(traced, in_channels, name=name, strides=strides, size=size)
         if output_stride is not None:
             check_dilatable(self.spec, output_stride)
             dilate(tapped.net, every, output_stride)
@@ -100,7 +108,7 @@ class Backbone(BaseModule):
         self.load_report: LoadReport | None = None
         self._known = frozenset(tapped.net.state_dict())
         self._taps = tuple(asked.taps[stride] for stride in strides)
-        self._pad_to = 1 if every.exact else max(every.taps)
+        self._pad_to = 1 if every.exact or tapped is not traced else max(every.taps)
         self._still = _prepare(tapped.net, every, asked, frozen_stages, norm_cfg, with_cp)
         self._adopt(tapped)
         if pretrained:
@@ -169,7 +177,9 @@ class Backbone(BaseModule):
             start = prefix.rstrip(".") + "."
             state = {name[len(start) :]: value for name, value in state.items() if name.startswith(start)}
         classifier = self._tapped.classifier
-        self.load_report = load_into(self, state, known=self._known, classifier=classifier, what=checkpoint)
+        self.load_report = load_into(
+            self, state, known=self._known, classifier=classifier, fresh=(pyramid.NAME,), what=checkpoint
+        )
         log_report(self.load_report, f"{self.spec.name} from {checkpoint}")
 
 
@@ -182,7 +192,7 @@ def _prepare(
     with_cp: bool,
 ) -> tuple[str, ...]:
     """Cut, convert and freeze ``net`` in place; returns the paths of modules that stay in eval mode."""
-    frozen = frozen_names(net, every, frozen_stages)
+    frozen = {name for name in frozen_names(net, every, frozen_stages) if not name.startswith(pyramid.NAME)}
     still = still_paths(net, every, frozen)
     needed = asked.needed
     prune(net, asked)

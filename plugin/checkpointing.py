@@ -46,19 +46,21 @@ class _Checkpointed:
     def __init__(self, modules: Sequence[nn.Module]) -> None:
         self.modules = list(modules)
 
-    def _run(self, x: Tensor) -> Tensor:
-        for module in self.modules:
+    def _run(self, *args: Any, **kwargs: Any) -> Tensor:
+        first, *rest = self.modules
+        x = type(first).forward(first, *args, **kwargs)
+        for module in rest:
             x = type(module).forward(module, x)
         return x
 
     def _contexts(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         return nullcontext(), _statistics_held(self.modules)
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         trains = x.requires_grad or any(p.requires_grad for m in self.modules for p in m.parameters())
         if not (torch.is_grad_enabled() and trains):
-            return self._run(x)
-        return checkpoint(self._run, x, use_reentrant=False, context_fn=self._contexts)
+            return self._run(x, *args, **kwargs)
+        return checkpoint(self._run, x, *args, use_reentrant=False, context_fn=self._contexts, **kwargs)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ Which layer needs what follows from one number, the reduction of its input in th
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,15 +24,37 @@ from .trace import Trace, meta_twin
 OUTPUT_STRIDES = (8, 16, 32)
 
 
-class _PadAfter:
-    """A pre-hook that pads right and bottom, for kernels that do not reach back to the same size."""
+class _Pad:
+    """A pre-hook that pads a map: (left, right, top, bottom) with ``value``."""
 
-    def __init__(self, extra: tuple[int, int], value: float) -> None:
-        self.extra, self.value = extra, value
+    def __init__(self, sides: tuple[int, ...], value: float) -> None:
+        self.sides, self.value = sides, value
 
     def __call__(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        high, wide = self.extra
-        return (F.pad(inputs[0], (0, wide, 0, high), value=self.value), *inputs[1:])
+        return (F.pad(inputs[0], self.sides, value=self.value), *inputs[1:])
+
+
+class _SameConv:
+    """The forward of a convolution with TensorFlow's padding, which depends on the map's size.
+
+    Padding is that of the undilated net: ``ceil(size / stride)`` cells, the odd cell of padding at the
+    end. Here it is counted on the map that the undilated net would have, and spread by ``factor``.
+    """
+
+    def __init__(self, module: nn.Conv2d, factor: int, stride: int) -> None:
+        self.module, self.factor, self.stride = module, factor, stride
+        self.spans = tuple((k - 1) * d for k, d in zip(module.kernel_size, module.dilation, strict=True))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        pads: list[int] = []
+        for size, span in zip(x.shape[-2:], self.spans, strict=True):
+            ordinary = -(-size // self.factor)
+            last = (-(-ordinary // self.stride) - 1) * self.stride
+            before = max(last + span + 1 - ordinary, 0) // 2 * self.factor
+            pads = [before, span * self.factor - before, *pads]
+        conv = self.module
+        dilation = tuple(d * self.factor for d in _pair(conv.dilation))
+        return F.conv2d(F.pad(x, pads), conv.weight, conv.bias, 1, 0, dilation, conv.groups)
 
 
 class AtrousAvgPool2d(nn.Module):
@@ -64,6 +86,10 @@ class AtrousAvgPool2d(nn.Module):
         return total / count
 
 
+def _kind(module: nn.Module) -> str:
+    return type(module).__name__.lower()
+
+
 def _pair(value: Any) -> tuple[int, int]:
     return (value, value) if isinstance(value, int) else (value[0], value[1])
 
@@ -89,6 +115,8 @@ def dilate(net: nn.Module, trace: Trace, output_stride: int) -> None:
             continue
         if type(module).forward is nn.Conv2d.forward and not isinstance(module.padding, str):
             _dilate_window(module, factor, keep, value=0.0)
+        elif type(module).__name__ == "Conv2dSame" and keep == 1:
+            module.forward = _SameConv(cast(nn.Conv2d, module), factor, stride)
         elif type(module) is nn.MaxPool2d:
             _dilate_window(module, factor, keep, value=-torch.inf)
         elif type(module) is nn.AvgPool2d:
@@ -114,7 +142,12 @@ def check_dilatable(spec: Spec, output_stride: int) -> None:
 
 
 def can_dilate(tapped: Tapped, trace: Trace) -> bool:
-    """Whether a twin of the RGB network, dilated to output stride 8, gives maps of the right sizes."""
+    """Whether an RGB network takes ``output_stride``: a twin of it, dilated to 8, gives the right sizes.
+
+    Nets with attention layers do not: they read the whole map, which is another map when dilated.
+    """
+    if any("attention" in name or "attn" in name for name in map(_kind, tapped.net.modules())):
+        return False
     twin = meta_twin(tapped)
     side = 256
     image = torch.empty(1, 3, side, side, device="meta")
@@ -129,13 +162,21 @@ def can_dilate(tapped: Tapped, trace: Trace) -> bool:
 
 
 def _dilate_window(module: Any, factor: int, keep: int, value: float) -> None:
-    """Give a convolution or max pool the stride ``keep`` and ``factor`` times its dilation."""
+    """Give a convolution or max pool the stride ``keep`` and ``factor`` times its dilation.
+
+    The map keeps its size: what the window reaches beyond the map counts as ``value``. Padding that
+    the layer cannot have (more on one side, or more than a pool allows) is put before it.
+    """
     kernel, padding, dilation = (_pair(v) for v in (module.kernel_size, module.padding, module.dilation))
     module.stride = (keep, keep)
     module.dilation = tuple(d * factor for d in dilation)
-    module.padding = tuple(p * factor for p in padding)
-    if keep == 1:
-        spans = [(k - 1) * d for k, d in zip(kernel, module.dilation, strict=True)]
-        extra = tuple(span - 2 * p for span, p in zip(spans, module.padding, strict=True))
-        if max(extra) > 0:
-            module.register_forward_pre_hook(_PadAfter((max(0, extra[0]), max(0, extra[1])), value))
+    module.padding = before = tuple(p * factor for p in padding)
+    spans = [(k - 1) * d for k, d in zip(kernel, module.dilation, strict=True)]
+    after = [span - pad for span, pad in zip(spans, before, strict=True)]
+    pool = isinstance(module, nn.MaxPool2d)
+    if keep == 1 and (pool or list(before) != after):
+        module.padding = (0, 0)
+        sides = (before[1], after[1], before[0], after[0])
+        module.register_forward_pre_hook(_Pad(sides, value))
+    if pool:
+        module.ceil_mode = False

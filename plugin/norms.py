@@ -52,7 +52,7 @@ class LocalSyncBatchNorm(nn.SyncBatchNorm):
         distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
         if self.training and distributed and torch.distributed.get_world_size(self.process_group) > 1:
             return super().forward(x)
-        return nn.BatchNorm2d.forward(self, x)  # type: ignore[arg-type]
+        return nn.BatchNorm2d.forward(self, x)
 
     def _check_input_dim(self, x: Tensor) -> None:
         if x.ndim < 2:
@@ -134,7 +134,8 @@ def _replacement(old: _BatchNorm, kind: str, options: dict[str, Any]) -> nn.Modu
                 f"GN cannot cut {channels} channels into num_groups={groups}. "
                 f"Choose a divisor of {channels} that fits all layers, e.g. num_groups=8."
             )
-        base, positional = nn.GroupNorm, (groups, channels)
+        base = nn.GroupNorm
+        positional: tuple[int, ...] = (groups, channels)
     else:
         base = FrozenBatchNorm2d if kind == "FrozenBN" else LocalSyncBatchNorm
         positional = (channels,)

@@ -11,6 +11,7 @@ import copy
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +37,7 @@ class Trace:
         reach: For each stride the parameters that its map depends on and no finer map does.
         order: Modules without children in order of their first call.
         reductions: For each of them the input's reduction against the image, a power of two.
-        plain: Modules with children that are called once, with one tensor, and return one.
+        plain: Modules with children that are called once, with a tensor first, and return a tensor.
     """
 
     size: tuple[int, int]
@@ -67,7 +68,12 @@ def meta_twin(tapped: Tapped) -> Tapped:
 
 
 def trace(
-    tapped: Tapped, in_channels: int, *, name: str = "network", strides: Sequence[int] | None = None
+    tapped: Tapped,
+    in_channels: int,
+    *,
+    name: str = "network",
+    strides: Sequence[int] | None = None,
+    size: tuple[int, int] | None = None,
 ) -> Trace:
     """Run a twin of ``tapped`` and record what happens.
 
@@ -76,15 +82,17 @@ def trace(
         in_channels: Channels of the image.
         name: How messages call it.
         strides: The strides whose maps are asked for; ``None`` means all that the net has.
+        size: The only height and width that the network takes, if it was built for one.
 
     Raises:
         InputError: the network ran at no tried size, or its maps have no power-of-two strides.
     """
     twin = meta_twin(tapped)
     failure: Exception | None = None
-    for size in (ODD_SIZE, *EVEN_SIZES):
+    sizes = (size,) if size else (ODD_SIZE, *EVEN_SIZES)
+    for tried in sizes:
         try:
-            found = _run(twin, in_channels, size, strides)
+            found = _run(twin, in_channels, tried, strides)
         except Exception as error:  # networks refuse a size in many ways: AssertionError, RuntimeError ...
             failure = error
             continue
@@ -92,7 +100,7 @@ def trace(
             return found
     reason = f"it does not run at them ({failure})" if failure else "unpadded layers leave odd sizes"
     raise InputError(
-        f"'{name}' has no maps at strides that are powers of two: tried {(ODD_SIZE, *EVEN_SIZES)}, {reason}. "
+        f"'{name}' has no maps at strides that are powers of two: tried {sizes}, {reason}. "
         f"`mmbackbones list` shows the backbones that do."
     ) from failure
 
@@ -156,30 +164,30 @@ def _watch_leaves(
             if name not in reductions:
                 order.append(name)
                 first = inputs[0] if inputs else None
-                flat = not isinstance(first, Tensor) or first.ndim != 4
-                reductions[name] = 0 if flat else _reduction(size, first)  # type: ignore[arg-type]
+                spatial = isinstance(first, Tensor) and first.ndim == 4
+                reductions[name] = _reduction(size, cast(Tensor, first)) if spatial else 0
 
         return note
 
     return [
-        module.register_forward_pre_hook(noter(name))  # type: ignore[arg-type]
+        module.register_forward_pre_hook(noter(name))
         for name, module in net.named_modules()
         if not list(module.children())
     ]
 
 
 def _watch_blocks(net: nn.Module, calls: dict[str, list[bool]]) -> list[torch.utils.hooks.RemovableHandle]:
-    """Hooks that note for each call of a module with children whether one tensor gives one tensor."""
+    """Hooks that note for each call of a module with children whether a tensor gives a tensor."""
 
     def noter(name: str) -> object:
-        def note(_: nn.Module, inputs: tuple[object, ...], kwargs: dict[str, object], out: object) -> None:
-            tensors = [isinstance(value, Tensor) for value in (*inputs, *kwargs.values())]
-            calls.setdefault(name, []).append(tensors == [True] and not kwargs and isinstance(out, Tensor))
+        def note(_: nn.Module, inputs: tuple[object, ...], out: object) -> None:
+            tensors = [isinstance(value, Tensor) for value in inputs]
+            calls.setdefault(name, []).append(tensors[:1] == [True] and isinstance(out, Tensor))
 
         return note
 
     return [
-        module.register_forward_hook(noter(name), with_kwargs=True)  # type: ignore[arg-type]
+        module.register_forward_hook(noter(name))
         for name, module in net.named_modules()
         if name and list(module.children())
     ]

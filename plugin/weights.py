@@ -169,6 +169,7 @@ def load_into(
     *,
     known: frozenset[str] = frozenset(),
     classifier: tuple[str, ...] = (),
+    fresh: tuple[str, ...] = (),
     what: str = "checkpoint",
 ) -> LoadReport:
     """Fit ``state`` into ``net`` and say how it went.
@@ -178,6 +179,7 @@ def load_into(
         state: Tensors by upstream names, with or without ``module.`` or ``backbone.`` before them.
         known: Names that the whole upstream network has; those not in ``net`` are ignored.
         classifier: Prefixes of names that are ignored likewise, next to :data:`CLASSIFIERS`.
+        fresh: Prefixes of names that no file has: layers that are added here.
         what: How messages call the source.
 
     Raises:
@@ -200,7 +202,12 @@ def load_into(
     left = given.keys() - own.keys()
     heads = tuple(f"{head}." for head in (*CLASSIFIERS, *classifier))
     ignored = {name for name in left if name in known or name.startswith(heads)}
-    missing = [n for n in own if n not in given and not n.endswith("num_batches_tracked")]
+    added = tuple(f"{prefix}." for prefix in fresh)
+    missing = [
+        name
+        for name in own
+        if name not in given and not name.endswith("num_batches_tracked") and not name.startswith(added)
+    ]
     unexpected = sorted(left - ignored)
     report = LoadReport(
         matched=tuple(name for name in own if name in matched),

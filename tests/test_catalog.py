@@ -4,20 +4,19 @@ import csv
 
 import pytest
 import torchvision
+from cases import NAMES
 
 import mmbackbones
 from mmbackbones import InputError
 from mmbackbones.catalog import catalog_names
-from mmbackbones.catalog.open_set import spec_of
+from mmbackbones.catalog.open_set import measured
 from mmbackbones.catalog.rows import ROWS
-
-NAMES = mmbackbones.list_backbones()
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_row_says_what_the_network_is(name: str) -> None:
     row = mmbackbones.get_spec(name)
-    found = spec_of(row.source, row.upstream)
+    found = measured(row.source, row.upstream, row.arguments)
     for field in ("channels", "has_se", "dilatable", "mean", "std", "params"):
         assert getattr(row, field) == getattr(found, field), field
 
@@ -25,7 +24,7 @@ def test_a_row_says_what_the_network_is(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_weights_are_those_of_the_sources_and_the_default_is_theirs(name: str) -> None:
     row = mmbackbones.get_spec(name)
-    found = spec_of(row.source, row.upstream)
+    found = measured(row.source, row.upstream, row.arguments)
     assert row.weights[0] == found.weights[0]
     own = [weights for weights in row.weights if weights.startswith(f"{row.source}://")]
     assert set(own) == set(found.weights)

@@ -6,12 +6,12 @@ import pickle
 
 import pytest
 import torch
+from cases import NAMES
 
 import mmbackbones
 from mmbackbones import InputError
 from mmbackbones.spec import PYRAMID
 
-NAMES = mmbackbones.list_backbones()
 SIZES = [(64, 64), (97, 133), (128, 96)]
 
 
@@ -171,10 +171,6 @@ def test_an_image_with_other_channels_is_refused() -> None:
 
 @pytest.mark.parametrize("name", ["resnet18", "shufflenet_v2_x1_0", "timm:resnet18d", "torchvision:alexnet"])
 def test_other_numbers_of_input_channels(name: str) -> None:
-    if name == "torchvision:alexnet":
-        with pytest.raises(InputError, match="powers of two"):
-            mmbackbones.build(name)
-        return
     net = mmbackbones.build(name, in_channels=4, out_strides=(32,))
     assert net(torch.randn(2, 4, 64, 64))[0].shape[-1] == 2
 
@@ -201,9 +197,41 @@ def test_open_names_of_both_sources_work() -> None:
         assert net.out_strides == (4, 8, 16, 32)
 
 
-def test_a_plain_vit_gives_the_stride_that_it_has() -> None:
-    net = mmbackbones.build("timm:vit_tiny_patch16_224").eval()
-    assert net.out_strides == (16,)
-    assert net(torch.randn(1, 3, 96, 128))[0].shape == (1, 192, 6, 8)
-    with pytest.raises(InputError, match="no map at stride 4"):
-        mmbackbones.build("timm:vit_tiny_patch16_224", out_strides=(4, 8))
+@pytest.mark.parametrize("patch", ["timm:vit_tiny_patch16_224", "timm:vit_small_patch14_dinov2"])
+def test_a_cell_of_a_plain_vits_map_lies_at_its_place(patch: str) -> None:
+    """The patches themselves, without the attention between them: where does a cell come from?"""
+    net = mmbackbones.build(patch, out_strides=(16,)).eval()
+    for block in net.blocks:
+        block.forward = lambda x, **_: x
+    image = torch.rand(1, 3, 224, 224).requires_grad_()
+    (fmap,) = net(image)
+    (grad,) = torch.autograd.grad(fmap[0, :, 5, 9].sum(), image)
+    field = grad[0].abs().sum(0)
+    for axis, cell in ((0, 5), (1, 9)):
+        profile = field.sum(1 - axis)
+        centre = (profile * (torch.arange(224) + 0.5)).sum() / profile.sum()
+        assert abs(centre - (cell + 0.5) * 16) <= 2
+
+
+def test_a_fixed_size_net_is_built_for_its_size() -> None:
+    net = mmbackbones.build(
+        "timm:beit_base_patch16_224", net_kwargs={"img_size": (96, 128)}, out_strides=(4, 32)
+    )
+    maps = net.eval()(torch.randn(1, 3, 96, 128))
+    assert [tuple(fmap.shape[-2:]) for fmap in maps] == [(24, 32), (3, 4)]
+
+
+@pytest.mark.parametrize("name", ["torchvision:alexnet", "torchvision:inception_v3", "timm:inception_v3"])
+def test_the_original_padding_can_be_kept(name: str) -> None:
+    """Same weights, both geometries: the repaired net has exact maps, the original its own."""
+    repaired = mmbackbones.build(name).eval()
+    original = mmbackbones.build(name, repair_padding=False).eval()
+    original.load_state_dict(repaired.state_dict())
+    x = torch.randn(1, 3, 299, 299)
+    with torch.no_grad():
+        ours, theirs = repaired(x), original(x)
+    assert [m.shape[-1] for m in ours] == [75, 38, 19, 10]
+    assert all(
+        a.shape[1] == b.shape[1] and a.shape[-1] > b.shape[-1] for a, b in zip(ours, theirs, strict=True)
+    )
+    assert original.out_strides == repaired.out_strides

@@ -11,22 +11,27 @@ from ..spec import IMAGENET_MEAN, IMAGENET_STD, Spec
 
 @cache
 def spec_of(source: str, upstream: str) -> Spec:
+    """What :func:`measured` says of a network as its source builds it by default."""
+    return measured(source, upstream, {})
+
+
+def measured(source: str, upstream: str, arguments: dict[str, Any]) -> Spec:
     """Trace ``upstream`` of ``source`` and describe it; mean, std and weights come from the source.
 
     Raises:
         InputError: the source has no such network, or its maps have no power-of-two strides.
     """
-    from torch import nn
-
     from ..dilation import can_dilate
-    from ..sources import open_net
-    from ..trace import trace
+    from ..opening import open_traced
 
-    tapped = open_net(source, upstream, 3, {})
     name = f"{source}:{upstream}"
-    found = trace(tapped, 3, name=name)
-    facts = _timm_facts(upstream) if source == "timm" else _torchvision_facts(upstream)
-    needed = frozenset().union(*found.reach.values())
+    tapped, _, found = open_traced(source, upstream, 3, arguments, name=name)
+    facts: dict[str, Any] = {}
+    if source == "timm":
+        facts = _timm_facts(upstream)
+    elif source == "torchvision":
+        facts = _torchvision_facts(upstream)
+    needed = found.needed
     params = dict(tapped.net.named_parameters())
     gates = ("squeezeexcit", "semodule", "effectivese")
     return Spec(
@@ -36,7 +41,7 @@ def spec_of(source: str, upstream: str) -> Spec:
         family=type(tapped.net).__name__.lower(),
         channels=found.channels,
         has_se=any(type(m).__name__.lower().startswith(gates) for m in tapped.net.modules()),
-        dilatable=any(isinstance(m, nn.Conv2d) for m in tapped.net.modules()) and can_dilate(tapped, found),
+        dilatable=can_dilate(tapped, found),
         params=sum(params[key].numel() for key in needed),
         **facts,
     )

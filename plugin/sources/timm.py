@@ -17,6 +17,7 @@ from ..errors import InputError, nearest
 _DYNAMIC: dict[str, Any] = {"dynamic_img_size": True}
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "deit": _DYNAMIC,
+    "eva": _DYNAMIC,
     "swin_transformer": _DYNAMIC,
     "swin_transformer_v2": _DYNAMIC,
     "swin_transformer_v2_cr": _DYNAMIC,
@@ -27,7 +28,12 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 
 
 class TimmNet:
-    """See :class:`mmbackbones.sources.Tapped`."""
+    """See :class:`mmbackbones.sources.Tapped`.
+
+    Attributes:
+        reductions: What timm reports as the stride of each tap.
+        widths: Channels of each tap, as timm reports them.
+    """
 
     def __init__(self, name: str, in_channels: int, net_kwargs: dict[str, Any]) -> None:
         import timm
@@ -44,7 +50,10 @@ class TimmNet:
             raise InputError(f"timm's '{base}' refuses net_kwargs={net_kwargs}: {error}") from error
         if not hasattr(self.net, "forward_intermediates"):
             raise InputError(f"timm's '{base}' has no forward_intermediates, so its maps cannot be read.")
-        self.taps = len(self.net.feature_info)
+        infos = list(self.net.feature_info)
+        self.taps = len(infos)
+        self.reductions = tuple(info["reduction"] for info in infos)
+        self.widths = tuple(info["num_chs"] for info in infos)
         names = self.net.default_cfg.get("classifier") or ()
         self.classifier = (names,) if isinstance(names, str) else tuple(names)
 

@@ -1,0 +1,60 @@
+"""From a name to a network that is ready to be traced: pools as modules, pyramid, repaired padding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .errors import InputError
+from .padding import repair_padding
+from .pools import pools_as_modules
+from .pyramid import PyramidNet, is_plain
+from .sources import Tapped, open_net
+from .trace import Trace, meta_twin, trace
+
+
+def open_traced(
+    source: str,
+    upstream: str,
+    in_channels: int,
+    arguments: dict[str, Any],
+    *,
+    name: str,
+    repair: bool = True,
+) -> tuple[Tapped, Tapped, Trace]:
+    """Open a network and trace all its maps.
+
+    Args:
+        source: ``timm``, ``torchvision`` or ``native``.
+        upstream: The network's name there.
+        in_channels: Channels of the image.
+        arguments: For the upstream's constructor.
+        name: How messages call the network.
+        repair: Whether unpadded layers get padding. If not, the network stays as its authors wrote
+            it and its maps have other sizes; what the trace says of stages and strides still holds.
+
+    Returns:
+        The network, the network to trace (a padded twin of it where ``repair`` is false), its trace.
+
+    Raises:
+        InputError: the source has no such network, or its maps have no power-of-two strides.
+    """
+    if source == "native":
+        arguments = {"repair_padding": repair, **arguments}
+    tapped = open_net(source, upstream, in_channels, arguments)
+    pools_as_modules(tapped.net)
+    if is_plain(tapped):
+        tapped = PyramidNet(tapped)
+    size = fixed_size(arguments)
+    try:
+        return tapped, tapped, trace(tapped, in_channels, name=name, size=size)
+    except InputError:
+        padded = tapped if repair else meta_twin(tapped)
+        if not repair_padding(padded.net):
+            raise
+    return tapped, padded, trace(padded, in_channels, name=name, size=size)
+
+
+def fixed_size(arguments: dict[str, Any]) -> tuple[int, int] | None:
+    """Height and width that ``img_size`` among the constructor's arguments fixes, if any."""
+    size = arguments.get("img_size")
+    return (size, size) if isinstance(size, int) else tuple(size) if size else None

@@ -1,0 +1,69 @@
+"""Contract point 2: cell (i, j) of the stride-s map looks at ((i + 0.5) s, (j + 0.5) s), within s / 2."""
+
+import pytest
+import torch
+from cases import CONVOLUTIONAL
+from torch import nn
+
+import mmbackbones
+
+
+def linear(net: nn.Module) -> nn.Module:
+    """The net as an average over its windows: positive weights, no bias, norms and gates left out.
+
+    What remains is geometry: the gradient of a cell is the net's receptive field, without noise.
+    """
+    for path, module in list(net.named_modules()):
+        kind = type(module).__name__
+        if isinstance(module, nn.MaxPool2d):
+            pool = nn.AvgPool2d(module.kernel_size, module.stride, module.padding, module.ceil_mode)
+            parent, _, child = path.rpartition(".")
+            setattr(net.get_submodule(parent), child, pool)
+        elif isinstance(module, nn.LayerNorm) or kind in (
+            "SqueezeExcite",
+            "SEModule",
+            "LayerNorm2d",
+            "SEBlock",
+        ):
+            module.forward = lambda x, *_: x
+    with torch.no_grad():
+        for name, param in net.named_parameters():
+            if param.ndim > 1:
+                param.fill_(1.0 / param[0].numel())
+            else:
+                param.fill_(0.0 if name.endswith("bias") or ".grn." in name else 1.0)
+    return net.eval()
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONAL)
+def test_the_centre_of_a_cells_gradient_lies_at_its_place(name: str) -> None:
+    net = linear(mmbackbones.build(name))
+    image = torch.rand(1, net.in_channels, 448, 448).mul_(1e-6).requires_grad_()  # below every ReLU6
+    for stride, fmap in zip(net.out_strides, net(image), strict=True):
+        cell = fmap.shape[-1] // 2
+        (grad,) = torch.autograd.grad(fmap[..., cell, cell].sum(), image, retain_graph=True)
+        field = grad[0].abs().sum(0)
+        assert field.sum() > 0
+        for axis in (0, 1):
+            profile = field.sum(1 - axis)
+            centre = (profile * (torch.arange(448) + 0.5)).sum() / profile.sum()
+            assert abs(centre - (cell + 0.5) * stride) <= stride / 2, (stride, axis)
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONAL)
+def test_shifting_the_image_shifts_the_maps(name: str) -> None:
+    net = linear(mmbackbones.build(name))
+    spot = torch.rand(1, net.in_channels, 32, 32) * 1e-6
+    maps = []
+    for left in (192, 224):
+        image = torch.zeros(1, net.in_channels, 448, 448)
+        image[..., 208:240, left : left + 32] = spot
+        with torch.no_grad():
+            maps.append(net(image))
+    for stride, before, after in zip(net.out_strides, *maps, strict=True):
+        step = 32 // stride
+        inner = slice(128 // stride, 320 // stride)
+        moved = after[..., inner, 128 // stride + step : 320 // stride + step]
+        scale = before.abs().max()
+        assert scale > 0
+        assert (before[..., inner, inner] - moved).abs().max() <= 1e-3 * scale, stride
