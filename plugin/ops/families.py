@@ -24,6 +24,11 @@ from rich.progress import Progress
 PACKAGES = ("mmdet", "mmseg")
 NOT_A_FAMILY = ("_base_",)
 TRIES = 3
+KNOWN = {
+    "no attribute 'loss_cls'": "mmdet 3.3.0's base head reads an attribute that its SSD heads lack: "
+    "they cannot predict with any mmcv",
+    "no config with a model": "its files hold data or schedules only",
+}
 # Among a family's configs, those with none of these are taken first, then the shortest name.
 LARGE = re.compile(
     r"101|152|swin-[lb]|convnext-[lbx]|-large|-base|[-_][lx]_|-b[2-9][-_.]|w40|w48|x4d|ms-|tta|test|vit-[lb]|levir"
@@ -104,15 +109,19 @@ def table(rows: list[dict[str, Any]], seconds: int) -> str:
         f"python -m mmbackbones.ops.families --seconds {seconds}",
         "```",
         "",
-        "made this page. `Image` is height x width in pixels; parameters are in millions.",
+        "made this page. `image` is height x width in pixels; parameters are in millions; `network only`:",
+        "the outputs are computed, but not turned into predictions.",
         "",
         "| family | config | parameters | image | builds | predicts | what is missing |",
         "|---|---|--:|---|---|---|---|",
     ]
     for row in rows:
         parameters = f"{row['parameters'] / 1e6:.1f}" if "parameters" in row else ""
-        reason = row.get("reason", "").replace("|", "\\|").replace("\n", " ")
+        reason = row.get("reason", "").replace("|", "\\|")
+        reason += "".join(f" ({why})" for text, why in KNOWN.items() if text in reason)
         marks = ["yes" if row.get(step) else "no" for step in ("builds", "forward")]
+        if row.get("network") and not row.get("forward"):
+            marks[1] = "network only"
         lines.append(
             f"| {row['package']}/{row['family']} | {Path(row['config']).stem} | {parameters} "
             f"| {row.get('image', '')} | {marks[0]} | {marks[1]} | {reason} |"
