@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,15 +11,15 @@ from torch.nn import functional as F  # noqa: N812
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from . import pyramid
+from .arguments import choose_strides, unknown_arguments
 from .catalog import catalog_names, get_spec
 from .checkpointing import add_checkpoints
 from .dilation import check_dilatable, dilate
-from .errors import InputError, UnknownArgumentError, nearest
+from .errors import InputError
 from .norms import check_norm_cfg, convert_norms
 from .opening import fixed_size, open_traced
 from .registry import MODELS
 from .sources import Tapped
-from .spec import PYRAMID, Spec
 from .stages import check_frozen_stages, frozen_names, prune, still_paths
 from .trace import Trace, trace
 from .weights import LoadReport, load_into, log_report, read, resolve
@@ -81,7 +80,7 @@ class Backbone(BaseModule):
         **unknown: Any,
     ) -> None:
         if unknown:
-            raise _unknown_arguments(unknown)
+            raise unknown_arguments(unknown, Backbone)
         super().__init__(init_cfg)
         self._is_init: bool
         self.spec = get_spec(name)
@@ -205,48 +204,6 @@ def _prepare(
         add_checkpoints(net, asked)
     left = {path for path, _ in net.named_modules()}
     return tuple(path for path in still if path in left)
-
-
-def _unknown_arguments(unknown: dict[str, Any]) -> UnknownArgumentError:
-    known = [name for name in inspect.signature(Backbone).parameters if name != "unknown"]
-    near = {name: nearest(name, known, count=1) for name in unknown}
-    hints = "".join(f" Did you mean '{found[0]}'?" for found in near.values() if found)
-    return UnknownArgumentError(
-        f"Backbone has no argument {', '.join(map(repr, unknown))}.{hints} Allowed: {', '.join(known)}. "
-        f"What the upstream's constructor takes goes into net_kwargs."
-    )
-
-
-def choose_strides(
-    spec: Spec, out_strides: Sequence[int] | None, out_indices: Sequence[int] | None
-) -> tuple[int, ...]:
-    """The asked strides, ascending; by default all of 4, 8, 16, 32 that the net has.
-
-    Raises:
-        InputError: both spellings at once, a stride that the net lacks, or a wrong order.
-    """
-    if out_strides is not None and out_indices is not None:
-        raise InputError(
-            f"out_strides={tuple(out_strides)} and out_indices={tuple(out_indices)} say the same twice. "
-            f"Give one: out_indices=(0, 1, 2, 3) means out_strides=(4, 8, 16, 32)."
-        )
-    if out_indices is not None:
-        wrong = [index for index in out_indices if index not in range(len(PYRAMID))]
-        if wrong:
-            raise InputError(
-                f"out_indices={tuple(out_indices)}: allowed are 0, 1, 2, 3, which mean C2 to C5."
-            )
-        out_strides = [PYRAMID[index] for index in out_indices]
-    if out_strides is None:
-        out_strides = [stride for stride in PYRAMID if stride in spec.channels]
-    lacking = [stride for stride in out_strides if stride not in spec.channels]
-    if lacking:
-        raise InputError(
-            f"'{spec.name}' has no map at stride {', '.join(map(str, lacking))}. It has {spec.strides}."
-        )
-    if not out_strides or list(out_strides) != sorted(set(out_strides)):
-        raise InputError(f"strides {tuple(out_strides)} must ascend, each once, e.g. (4, 8, 16, 32).")
-    return tuple(out_strides)
 
 
 def build(name: str, **kwargs: Any) -> Backbone:
