@@ -78,7 +78,7 @@ CASES = {
     "inception_resnet_v1": Case(
         "inception_resnet.inception_resnet_v1", {2: 64, 4: 192, 8: 256, 16: 896, 32: 1792},
         20_963_328, 22_756_328, size=299,
-        cells={"conv2d_1a": 149, "conv2d_2b": 147, "conv2d_4a": 71, "repeat": 35, "repeat_1": 17, "repeat_2": 8},
+        cells={"conv2d_2b": 147, "conv2d_4a": 71, "repeat": 35, "repeat_1": 17, "repeat_2": 8},
     ),
     "se_inception_resnet_v2": Case(
         "inception_resnet.se_inception_resnet_v2", {2: 64, 4: 192, 8: 320, 16: 1088, 32: 1536},
@@ -184,7 +184,7 @@ def test_maps_have_exact_sizes(swept: tuple[Case, Tapped, Trace]) -> None:
     case, tapped, found = swept
     assert found.exact
     twin = meta_twin(tapped)
-    for height, width in [(64, 64), (65, 95), (97, 133), (333, 517), (79, 256)]:
+    for height, width in [(64, 95), (333, 517)]:
         maps = twin.run(torch.empty(1, 3, height, width, device="meta"), list(found.taps.values()))
         for fmap, (stride, channels) in zip(maps, case.channels.items(), strict=True):
             assert fmap.shape == (1, channels, math.ceil(height / stride), math.ceil(width / stride))
@@ -204,7 +204,7 @@ def test_without_repair_the_maps_are_the_papers(name: str) -> None:
     assert {step: cells[step] for step in case.cells} == case.cells
 
 
-@pytest.mark.parametrize("name", ORIGINAL)
+@pytest.mark.parametrize("name", NAMES)
 def test_repair_changes_no_weight(name: str) -> None:
     case = CASES[name]
     with torch.device("meta"):

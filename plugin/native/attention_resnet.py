@@ -9,7 +9,12 @@ from .chain import Chain
 from .layers import pooled_linear
 
 
-def cbam_resnet50(*, in_channels: int = 3, num_classes: int = 0) -> Chain:
+def cbam_resnet50(
+    *,
+    in_channels: int = 3,
+    num_classes: int = 0,
+    repair_padding: bool = True,  # taken as by all builders; the paper's maps are exact already
+) -> Chain:
     """ResNet-50 with CBAM before each addition; all other parameters are named as timm's ResNet's."""
     net = timm.create_model("resnet50", in_chans=in_channels, num_classes=0)
     embed_attention(net, "cbam")

@@ -11,7 +11,13 @@ from .layers import conv_norm_act, initialised, pooled_linear
 PAIRS = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1)]
 
 
-def mobilenetv1(*, in_channels: int = 3, num_classes: int = 0, width: float = 1.0) -> Chain:
+def mobilenetv1(
+    *,
+    in_channels: int = 3,
+    num_classes: int = 0,
+    width: float = 1.0,
+    repair_padding: bool = True,  # taken as by all builders; the paper's maps are exact already
+) -> Chain:
     """Pairs of a depthwise 3x3 and a 1x1 convolution, all channels times ``width``."""
     channels = round(32 * width)
     steps = {"stem": conv_norm_act(in_channels, channels, 3, 2, act=nn.ReLU6)}
