@@ -42,7 +42,12 @@ class Unit(nn.Module):
 
 
 def shufflenet_v1(
-    *, in_channels: int = 3, num_classes: int = 0, groups: int = 3, width: float = 1.0
+    *,
+    in_channels: int = 3,
+    num_classes: int = 0,
+    groups: int = 3,
+    width: float = 1.0,
+    repair_padding: bool = True,  # taken as by all builders; the paper's maps are exact already
 ) -> Chain:
     """ShuffleNet v1. The classifier has no bias, as the official one.
 
