@@ -29,7 +29,8 @@ class _OneLevel(fx.Tracer):
 def pools_as_modules(net: nn.Module) -> None:
     """Rewrite, in place, each submodule whose code calls a pooling function; names stay."""
     for path, module in list(net.named_modules()):
-        if path and _calls_pools(type(module)):
+        kind: Any = type(module)
+        if path and _calls_pools(kind):
             parent, _, child = path.rpartition(".")
             setattr(net.get_submodule(parent), child, _rewritten(module))
 
