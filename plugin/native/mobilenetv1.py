@@ -11,6 +11,16 @@ from .layers import conv_norm_act, initialised, pooled_linear
 PAIRS = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1)]
 
 
+class Pair(nn.Sequential):
+    """A depthwise 3x3 and a 1x1 convolution: one block for gradient checkpointing."""
+
+    def __init__(self, channels: int, width: int, stride: int) -> None:
+        super().__init__(
+            conv_norm_act(channels, channels, 3, stride, groups=channels, act=nn.ReLU6),
+            conv_norm_act(channels, width, 1, act=nn.ReLU6),
+        )
+
+
 def mobilenetv1(
     *,
     in_channels: int = 3,
@@ -18,14 +28,10 @@ def mobilenetv1(
     width: float = 1.0,
     repair_padding: bool = True,  # taken as by all builders; the paper's maps are exact already
 ) -> Chain:
-    """Pairs of a depthwise 3x3 and a 1x1 convolution, all channels times ``width``."""
+    """MobileNet v1 with all channels times ``width``."""
     channels = round(32 * width)
-    steps = {"stem": conv_norm_act(in_channels, channels, 3, 2, act=nn.ReLU6)}
+    steps: dict[str, nn.Module] = {"stem": conv_norm_act(in_channels, channels, 3, 2, act=nn.ReLU6)}
     for index, (full, stride) in enumerate(PAIRS, start=1):
-        out = round(full * width)
-        steps[f"pair{index}"] = nn.Sequential(
-            conv_norm_act(channels, channels, 3, stride, groups=channels, act=nn.ReLU6),
-            conv_norm_act(channels, out, 1, act=nn.ReLU6),
-        )
-        channels = out
+        steps[f"pair{index}"] = Pair(channels, round(full * width), stride)
+        channels = round(full * width)
     return initialised(Chain(steps, pooled_linear(channels, num_classes)))
