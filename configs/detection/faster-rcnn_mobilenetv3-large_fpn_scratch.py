@@ -21,7 +21,7 @@ model.update(
     ),
     test_cfg=dict(rpn=dict(nms_pre=500, max_per_img=200)),
 )
-img_scale = (192, 192)
+img_scale = (160, 160)
 train_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(type="LoadAnnotations", with_bbox=True),
@@ -42,12 +42,12 @@ val_dataloader = dict(
     batch_size=8, num_workers=0, persistent_workers=False, dataset=dict(pipeline=test_pipeline)
 )
 test_dataloader = val_dataloader
-max_epochs = 12
+max_epochs = 8
 train_cfg = dict(max_epochs=max_epochs)
 optim_wrapper = dict(
     _delete_=True,
     type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=1e-3, weight_decay=0.05),
+    optimizer=dict(type="AdamW", lr=2e-3, weight_decay=0.05),
     clip_grad=dict(max_norm=10),
 )
 param_scheduler = [

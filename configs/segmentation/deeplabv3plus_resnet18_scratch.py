@@ -4,6 +4,7 @@ from mmbackbones import pair
 
 norm_cfg = dict(type="BN")
 model = pair("resnet18", neck=None, output_stride=16)
+model["data_preprocessor"]["size"] = (360, 480)
 model.update(
     decode_head=dict(
         in_channels=512,
@@ -15,8 +16,26 @@ model.update(
     ),
     auxiliary_head=None,
 )
-train_dataloader = dict(batch_size=8, num_workers=0, persistent_workers=False)
-val_dataloader = dict(num_workers=0, persistent_workers=False)
+img_scale = (480, 360)
+train_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(type="LoadAnnotations"),
+    dict(type="RandomResize", scale=img_scale, ratio_range=(0.75, 1.5), keep_ratio=True),
+    dict(type="RandomCrop", crop_size=img_scale[::-1], cat_max_ratio=0.9),
+    dict(type="RandomFlip", prob=0.5),
+    dict(type="PhotoMetricDistortion"),
+    dict(type="PackSegInputs"),
+]
+test_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(type="Resize", scale=img_scale, keep_ratio=True),
+    dict(type="LoadAnnotations"),
+    dict(type="PackSegInputs"),
+]
+train_dataloader = dict(
+    batch_size=8, num_workers=0, persistent_workers=False, dataset=dict(pipeline=train_pipeline)
+)
+val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 optim_wrapper = dict(
     _delete_=True,

@@ -10,8 +10,8 @@ import typer
 from .options import Device
 
 CONFIG = "detection/faster-rcnn_mobilenetv3-large_fpn_scratch"
-TRAIN, VAL = 600, 120  # images
-SIZE = (192, 192)  # pixels
+TRAIN, VAL = 800, 120  # images
+SIZE = (160, 160)  # pixels
 
 
 def demo_command(

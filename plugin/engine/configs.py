@@ -63,15 +63,20 @@ def find_config(name: str) -> Path:
     for full in known:
         if short in (full, full.rpartition("/")[2]):
             return folder / f"{full}.py"
-    near = _near(short, package) or [hit for other in ("mmbackbones", *TASKS) for hit in _near(short, other)]
+    packages = [package] if "::" in name else ["mmbackbones", *TASKS]
+    near = _near(short, packages)
     hint = f"Nearest names: {', '.join(near)}." if near else f"Known names: {', '.join(known[:5])} ..."
     raise InputError(f"There is no config file or name '{name}'. {hint}")
 
 
-def _near(short: str, package: str) -> list[str]:
-    prefix = "" if package == "mmbackbones" else f"{package}::"
-    by_stem = {full.rpartition("/")[2]: full for full in shipped_names(package)}
-    return [prefix + by_stem[stem] for stem in nearest(short.rpartition("/")[2], by_stem, count=3)]
+def _near(short: str, packages: Sequence[str]) -> list[str]:
+    """The names most like ``short``, compared without their folders."""
+    by_stem = {
+        full.rpartition("/")[2]: full if package == "mmbackbones" else f"{package}::{full}"
+        for package in reversed(packages)
+        for full in shipped_names(package)
+    }
+    return [by_stem[stem] for stem in nearest(short.rpartition("/")[2], by_stem)]
 
 
 def load_config(name: str) -> Config:

@@ -16,7 +16,7 @@ from ..errors import InputError
 from . import draw
 from .configs import kind, pipelines, task_of
 
-SCORE_THR = 0.3
+SCORE_THR = 0.5
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 
@@ -128,9 +128,10 @@ def write_validation_grid(
         info = dataset.get_data_info(int(index))
         image = open_image(Path(info["img_path"]))
         zoom = side / max(image.size)
-        truth = _true_boxes(info, image) if boxes else _true_labels(info, dataset)
-        shown = (truth, predict(Path(info["img_path"])))
-        pictures = [picture_of(image, found, classes, palette, zoom) for found in shown]
+        guess = predict(Path(info["img_path"]))
+        with_masks = guess.masks is not None
+        truth = _true_boxes(info, image, with_masks) if boxes else _true_labels(info, dataset)
+        pictures = [picture_of(image, found, classes, palette, zoom) for found in (truth, guess)]
         groups.append(pictures if boxes else [draw.zoomed(image, zoom), *pictures])
     titles = ["truth", "prediction"] if boxes else ["image", "truth", "prediction"]
     if boxes and len(groups) > 1:  # two images a row
@@ -146,12 +147,12 @@ def open_image(path: Path) -> Image.Image:
         return ImageOps.exif_transpose(image).convert("RGB")
 
 
-def _true_boxes(info: dict[str, Any], image: Image.Image) -> Prediction:
+def _true_boxes(info: dict[str, Any], image: Image.Image, with_masks: bool) -> Prediction:
     things = [thing for thing in info["instances"] if not thing.get("ignore_flag")]
     boxes = np.asarray([thing["bbox"] for thing in things], np.float32).reshape(-1, 4)
     labels = np.asarray([thing["bbox_label"] for thing in things], int)
     masks = None
-    if things and all(thing.get("mask") for thing in things):
+    if with_masks and things and all(thing.get("mask") for thing in things):
         masks = np.stack([_decode(thing["mask"], image) for thing in things])
     return Prediction(boxes, labels, None, masks)
 
