@@ -298,6 +298,16 @@ def test_every_parameter_has_a_gradient(swept: tuple[Case, Tapped, Trace]) -> No
     assert any(param.grad.abs().sum() > 0 for param in net.parameters())
 
 
+def test_fresh_weights_keep_the_values_in_range(swept: tuple[Case, Tapped, Trace]) -> None:
+    """Batch norms of a fresh net know no data, so sums of blocks may grow; SE gates halve, which is right."""
+    _, tapped, found = swept
+    net = copy.deepcopy(tapped)
+    net.net.eval()
+    with torch.no_grad():
+        for fmap in net.run(torch.randn(1, 3, 96, 96), list(found.taps.values())):
+            assert 0 < float(fmap.std()) < 300
+
+
 def same_as(ours: nn.Module, theirs: nn.Module, size: int) -> None:
     """The same maps with the same weights, handed over in order; batch norms given random statistics."""
     still_random(theirs)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .chain import Chain
-from .layers import conv_norm_act, initialised, max_pool, pooled_linear
+from .layers import DAMPING, conv_norm_act, initialised, max_pool, pooled_linear
 
 
 class Unit(nn.Module):
@@ -16,17 +16,16 @@ class Unit(nn.Module):
         super().__init__()
         self.pre = nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU())
         self.branch = nn.Sequential(
-            conv_norm_act(channels, width // 4, 1),
-            conv_norm_act(width // 4, width // 4, 3, stride),
-            nn.Conv2d(width // 4, width, 1, bias=False),
+            conv_norm_act(channels, width // 4, 1), conv_norm_act(width // 4, width // 4, 3, stride)
         )
+        self.last = nn.Conv2d(width // 4, width, 1, bias=False)
         same = channels == width and stride == 1
         self.shortcut = None if same else nn.Conv2d(channels, width, 1, stride, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, channels, H, W) to (N, width, ceil(H / stride), ceil(W / stride))."""
         active = self.pre(x)
-        return (x if self.shortcut is None else self.shortcut(active)) + self.branch(active)
+        return (x if self.shortcut is None else self.shortcut(active)) + self.last(self.branch(active))
 
 
 class Sum(nn.Module):
@@ -112,4 +111,8 @@ def residual_attention(
         channels = width
     steps["stage4"] = nn.Sequential(Unit(1024, 2048, 2), Unit(2048, 2048), Unit(2048, 2048))
     steps["norm"] = nn.Sequential(nn.BatchNorm2d(2048), nn.ReLU())
-    return initialised(Chain(steps, pooled_linear(2048, num_classes)))
+    net = initialised(Chain(steps, pooled_linear(2048, num_classes)))
+    for unit in net.modules():
+        if isinstance(unit, Unit) and unit.shortcut is None:
+            nn.init.normal_(unit.last.weight, std=DAMPING * (2 / unit.last.in_channels) ** 0.5)
+    return net

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from .chain import Chain
-from .layers import conv_norm_act, initialised, pooled_linear
+from .layers import DAMPING, conv_norm_act, initialised, pooled_linear
 
 #: Channels of the first stage at width 1 by the number of groups; each later stage has twice as many.
 CHANNELS = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}
@@ -32,6 +32,8 @@ class Unit(nn.Module):
         self.expand = conv_norm_act(hidden, out, 1, groups=groups, act=None)
         self.shortcut = nn.AvgPool2d(3, 2, padding=1) if self.halves else nn.Identity()
         self.act = nn.ReLU()
+        if not self.halves:
+            nn.init.constant_(self.expand.get_parameter("bn.weight"), DAMPING)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, channels, H, W) to (N, width, H, W), or half of H and W where the width grows."""
