@@ -18,6 +18,7 @@ def list_command(
     dilatable: Annotated[
         bool, typer.Option("--dilatable", help="Only nets that take output_stride.")
     ] = False,
+    families: Annotated[bool, typer.Option("--families", help="One line per family.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
 ) -> None:
@@ -40,24 +41,22 @@ def list_command(
             f"{', '.join(near) or 'none'}. 'timm:{pattern or '<name>'}' reaches timm's other nets."
         )
     found = [get_spec(name) for name in names]
+    head, rows = (_FAMILY_HEAD, _family_rows(found)) if families else (_HEAD, [_row(spec) for spec in found])
     if as_json:
         typer.echo(json.dumps([_facts(spec) for spec in found], indent=2))
     elif as_markdown:
-        rows = [_HEAD, ["---"] * len(_HEAD), *map(_row, found)]
-        typer.echo("\n".join(f"| {' | '.join(row)} |" for row in rows))
+        lines = [head, ["---"] * len(head), *rows]
+        typer.echo("\n".join(f"| {' | '.join(line)} |" for line in lines))
     else:
         from rich import box
         from rich.console import Console
         from rich.table import Table
 
-        head = _HEAD[:-1]  # with the paper it would not fit 80 columns
-        table = Table(
-            *head,
-            box=box.SIMPLE_HEAD,
-            caption=f"{len(found)} backbones; any other: timm:<name>, torchvision:<name>",
-        )
-        for spec in found:
-            table.add_row(*_row(spec)[: len(head)])
+        shown = slice(0, len(head) - 1)  # with the paper it would not fit 80 columns
+        caption = f"{len(found)} backbones; any other: timm:<name>, torchvision:<name>"
+        table = Table(*head[shown], box=box.SIMPLE_HEAD, caption=caption)
+        for row in rows:
+            table.add_row(*row[shown])
         Console().print(table)
 
 
@@ -118,7 +117,7 @@ def measure(name: str, size: tuple[int, int]) -> dict[str, Any]:
         size: height and width of one image in pixels.
 
     Returns:
-        ``parameters``; ``flops``, the multiply-adds of convolutions and matrix products for one
+        ``parameters`` that the maps depend on; ``flops``, the multiply-adds of convolutions and matrix products for one
         image; ``input_size``; ``map_sizes``, height and width of each map.
     """
     import torch
@@ -133,7 +132,7 @@ def measure(name: str, size: tuple[int, int]) -> dict[str, Any]:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         maps = net(image)
     return {
-        "parameters": sum(p.numel() for p in net.parameters()),
+        "parameters": sum(p.numel() for p in net.parameters() if p.requires_grad),
         "flops": counter.get_total_flops() // 2,  # torch counts a multiply-add as two
         "input_size": list(size),
         "map_sizes": [list(m.shape[2:]) for m in maps],
@@ -173,6 +172,24 @@ def _row(spec: Spec) -> list[str]:
         "yes" if spec.dilatable else "no",
         spec.paper,
     ]
+
+
+_FAMILY_HEAD = ["family", "backbones", "params", "paper"]
+
+
+def _family_rows(specs: list[Spec]) -> list[list[str]]:
+    """The cells of each family under :data:`_FAMILY_HEAD`, the oldest family first."""
+    families: dict[str, list[Spec]] = {}
+    for spec in sorted(specs, key=lambda spec: (spec.year, spec.family, spec.params)):
+        families.setdefault(spec.family, []).append(spec)
+    rows = []
+    for family, members in families.items():
+        sizes = sorted({f"{spec.params / 1e6:.1f}" for spec in members}, key=float)
+        names = sorted(members, key=lambda spec: spec.params)
+        papers = dict.fromkeys(spec.paper for spec in members)
+        size = " to ".join(dict.fromkeys([sizes[0], sizes[-1]]))
+        rows.append([family, " ".join(spec.name for spec in names), f"{size} M", ", ".join(papers)])
+    return rows
 
 
 def _facts(spec: Spec) -> dict[str, Any]:
