@@ -117,8 +117,8 @@ def measure(name: str, size: tuple[int, int]) -> dict[str, Any]:
         size: height and width of one image in pixels.
 
     Returns:
-        ``parameters`` that the maps depend on; ``flops``, the multiply-adds of convolutions and matrix products for one
-        image; ``input_size``; ``map_sizes``, height and width of each map.
+        ``parameters`` that the maps depend on; ``flops``, the multiply-adds of convolutions and matrix
+        products for one image; ``input_size``; ``map_sizes``, height and width of each map.
     """
     import torch
     from torch.utils.flop_counter import FlopCounterMode
