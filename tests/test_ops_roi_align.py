@@ -132,6 +132,21 @@ def test_half_maps_are_pooled_in_float32(dtype: torch.dtype) -> None:
     assert gradient(ours, narrow).dtype == dtype
 
 
+def test_memory_kept_between_calls_carries_nothing_over() -> None:
+    """A map's memory is used again by the next call: of another size, type and mode."""
+    for shape, dtype in [((30, 40), torch.float32), ((11, 9), torch.float64), ((30, 40), torch.float32)]:
+        x, rois = feature_map(3, dtype, shape), random_boxes(300).to(dtype)
+        with torch.inference_mode():
+            inferred = RoIAlign(3, SCALE, 0)(x.detach(), rois)
+        ours, stock = RoIAlign(3, SCALE, 0)(x, rois), torchvision.ops.roi_align(x, rois, 3, SCALE, 0, True)
+        torch.testing.assert_close(ours, stock, atol=1e-4, rtol=0)
+        torch.testing.assert_close(inferred, stock, atol=1e-4, rtol=0)
+        expected = gradient(stock, x)
+        for pooled in (ours, RoIAlign(3, SCALE, 0)(x, rois)):
+            torch.testing.assert_close(gradient(pooled, x), expected, atol=1e-4, rtol=0)
+    assert provider._memory.kept.numel() <= provider.KEPT
+
+
 def test_autocast_does_not_narrow_the_products() -> None:
     x, rois = feature_map(), boxes()
     plain = RoIAlign(3, SCALE, 0)(x, rois)

@@ -27,6 +27,7 @@ TRIES = 3
 KNOWN = {
     "no attribute 'loss_cls'": "mmdet 3.3.0's base head reads an attribute that its SSD heads lack: "
     "they cannot predict with any mmcv",
+    "inconsistent with step sign": "random weights put boxes outside the image; their masks cannot be pasted",
     "no config with a model": "its files hold data or schedules only",
 }
 # Among a family's configs, those with none of these are taken first, then the shortest name.

@@ -77,7 +77,9 @@ def build(package: str, cfg: Any) -> tuple[Any, bool]:
     model = MODELS.build(without_weights(cfg.model))
     model.init_weights()
     video = cfg.model.get("data_preprocessor", {}).get("type") == "TrackDataPreprocessor"
-    return revert_sync_batchnorm(model).eval(), video
+    model = revert_sync_batchnorm(model)
+    model.eval()  # returns None in some of mmdet's detectors
+    return model, video
 
 
 def runs(model: Any, given: dict[str, Any]) -> bool:
