@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from mmbackbones.engine.configs import (
     walk,
 )
 from mmbackbones.engine.fit import Settings, fit, set_data
+from mmbackbones.engine.report import read_history
 from mmbackbones.engine.scale import parse_scale, set_scale
 from mmbackbones.errors import InputError
 
@@ -330,3 +332,21 @@ def test_a_config_without_training_parts_is_refused(tmp_path: Path) -> None:
 )
 def test_words_are_joined(given: list[str], meant: list[str]) -> None:
     assert normalise(given) == meant
+
+
+# -- history --------------------------------------------------------------------------------------
+
+
+def test_a_history_is_that_of_one_training(tmp_path: Path) -> None:
+    runs = {
+        "20260101_000000": [{"loss": 9.0, "lr": 0.1, "step": 50}, {"mIoU": 1.0, "step": 90}],
+        "20260102_000000": [{"loss": 3.0, "lr": 0.1, "step": 1}, {"loss": 2.0, "lr": 0.1, "step": 2}],
+        "20260103_000000": [{"loss": 1.0, "lr": 0.1, "step": 2}, {"mIoU": 5.0, "step": 2, "time": 1.0}],
+    }
+    for name, rows in runs.items():
+        (tmp_path / name / "vis_data").mkdir(parents=True)
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (tmp_path / name / "vis_data" / "scalars.json").write_text(lines)
+    history = read_history(tmp_path, "20260102_000000")
+    assert history.losses == {1: 3.0, 2: 1.0}
+    assert history.evaluations == {2: {"mIoU": 5.0}}

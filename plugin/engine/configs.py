@@ -17,7 +17,16 @@ Task = Literal["detection", "segmentation"]
 TASKS: dict[str, Task] = {"mmdet": "detection", "mmseg": "segmentation"}
 _OURS = Path(__file__).resolve().parents[1]
 # Keys that mmengine's Runner reads from the config although they are no parameters of it.
-_RUNNER_KEYS = {"find_unused_parameters", "sync_bn", "compile", "model_wrapper_cfg", "runner_type"}
+_RUNNER_KEYS = {
+    "compile",
+    "custom_imports",
+    "find_unused_parameters",
+    "model_wrapper_cfg",
+    "runner_type",
+    "sync_bn",
+    "tta_model",
+    "tta_pipeline",
+}
 
 
 def config_folder(package: str) -> Path | None:
@@ -136,9 +145,7 @@ def apply_options(cfg: Config, options: dict[str, Any]) -> None:
         InputError: the first part of a key is neither in the config nor known to mmengine, or a part
             of the way does not exist.
     """
-    from mmengine.runner import Runner
-
-    allowed = {*cfg, *inspect.signature(Runner.__init__).parameters, *_RUNNER_KEYS} - {"self"}
+    allowed = {*cfg, *runner_keys()}
     for key in options:
         first = key.partition(".")[0]
         if first not in allowed:
@@ -148,6 +155,13 @@ def apply_options(cfg: Config, options: dict[str, Any]) -> None:
         cfg.merge_from_dict(options)
     except (KeyError, TypeError, IndexError, AssertionError) as error:
         raise InputError(f"--cfg-options {' '.join(options)}: {error}") from error
+
+
+def runner_keys() -> set[str]:
+    """The top-level keys of a config that mmengine reads; all others are helper variables."""
+    from mmengine.runner import Runner
+
+    return {*inspect.signature(Runner.__init__).parameters, *_RUNNER_KEYS} - {"self", "cfg"}
 
 
 def kind(node: Any) -> str:

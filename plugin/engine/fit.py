@@ -154,7 +154,7 @@ def set_data(cfg: Config, data: DataSet) -> list[str]:
 
 
 def tidy(cfg: Config) -> None:
-    """Remove contradictions that options leave behind: loader workers, checkpoints of the last epochs."""
+    """Settle what a command relies on: loader workers, checkpoints to keep, a log of scalars on disk."""
     for part in ("train", "val", "test"):
         loader = cfg.get(f"{part}_dataloader")
         if loader and loader.get("num_workers", 0) == 0:
@@ -165,6 +165,9 @@ def tidy(cfg: Config) -> None:
     checkpoint.setdefault("max_keep_ckpts", 2)  # the one before stays until the new one is written
     if cfg.get("val_dataloader"):
         checkpoint.setdefault("save_best", "auto")
+    backends = (cfg.get("visualizer") or {}).get("vis_backends")
+    if backends is not None and "LocalVisBackend" not in [kind(backend) for backend in backends]:
+        backends.append({"type": "LocalVisBackend"})
 
 
 def _uses_masks(cfg: Config) -> bool:

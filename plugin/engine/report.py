@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +24,35 @@ class History:
     evaluations: dict[int, Figures] = field(default_factory=dict)
 
 
-def read_history(work_dir: Path) -> History:
-    """Collect the log of every run in ``work_dir``; a resumed run replaces what it repeats."""
+def read_history(work_dir: Path, first_run: str = "") -> History:
+    """Collect the logs of a training and of the runs that resumed it.
+
+    Args:
+        work_dir: holds one folder a run, named by its time.
+        first_run: name of the run that began the training; older ones are of other trainings.
+    """
     history = History()
     for path in sorted(work_dir.glob("*/vis_data/scalars.json")):
-        for line in path.read_text().splitlines():
-            row = json.loads(line)
-            step = int(row.get("step", 0))
-            if "loss" in row:
-                history.losses[step] = row["loss"]
-                history.rates[step] = row.get("lr", math.nan)
-            elif figures := numbers(row, skip=("step", "data_time", "time")):
-                history.evaluations[step] = figures
+        if path.parent.parent.name >= first_run:
+            run = _read_run(path)
+            for known, new in zip(vars(history).values(), vars(run).values(), strict=True):
+                for step in [step for step in known if new and step >= min(new)]:
+                    del known[step]  # a resumed run repeats what came after its checkpoint
+                known.update(new)
     return history
+
+
+def _read_run(path: Path) -> History:
+    run = History()
+    for line in path.read_text().splitlines():
+        row = json.loads(line)
+        step = int(row.get("step", 0))
+        if "loss" in row:
+            run.losses[step] = row["loss"]
+            run.rates[step] = row.get("lr", math.nan)
+        elif figures := numbers(row, skip=("step", "data_time", "time")):
+            run.evaluations[step] = figures
+    return run
 
 
 def numbers(row: Mapping[str, Any], skip: tuple[str, ...] = ()) -> Figures:
@@ -43,7 +60,7 @@ def numbers(row: Mapping[str, Any], skip: tuple[str, ...] = ()) -> Figures:
     return {
         key: float(value)
         for key, value in row.items()
-        if key not in skip and isinstance(value, (int, float)) and not isinstance(value, bool)
+        if key not in skip and isinstance(value, Real) and not isinstance(value, bool)
     }
 
 

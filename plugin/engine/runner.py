@@ -17,7 +17,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner as _Runner
 
 from ..errors import InputError
-from .checkpoints import allow_mmengine_classes, check_fits, read_checkpoint
+from .checkpoints import allow_mmengine_classes, check_fits, read_checkpoint, state_dict_of
 from .configs import kind, walk
 
 
@@ -44,23 +44,46 @@ class Runner(_Runner):
         if self.rank == 0:
             os.replace(Path(out_dir) / part, Path(out_dir) / filename)
 
+    def load_or_resume(self) -> None:
+        """As mmengine's; every checkpoint remembers the run that began the training."""
+        super().load_or_resume()
+        if "first_run" not in self.message_hub.runtime_info:
+            self.message_hub.update_info("first_run", self.timestamp)
+
+    @property
+    def first_run(self) -> str:
+        """Name of the log folder of the run that began this training."""
+        return str(self.message_hub.get_info("first_run", self.timestamp))
+
     def dump_config(self) -> None:
         """Nothing: the command writes ``config.py``, without what belongs to one run only."""
 
-    def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
-        """As mmengine's; a file of another model is refused.
+    def load_checkpoint(self, filename: str, *args: Any, **kwargs: Any) -> Any:
+        """As mmengine's, for ``load_from``; a file of which nothing fits is refused.
 
         Raises:
-            InputError: unreadable, or of another model, or written without the state of a training.
+            InputError: missing, unreadable, more than data, or without a single fitting weight.
         """
-        checkpoint = read_checkpoint(filename)
-        check_fits(self.network, checkpoint, filename)
+        if "://" not in filename:
+            given, own = state_dict_of(read_checkpoint(filename)), self.network.state_dict()
+            if not any(key in own and own[key].shape == value.shape for key, value in given.items()):
+                names = f"{', '.join(list(given)[:2])}; the model has {', '.join(list(own)[:2])}"
+                raise InputError(f"load_from={filename}: none of its weights fits the model. It has {names}.")
+        return super().load_checkpoint(filename, *args, **kwargs)
+
+    def check_resume(self, path: Path) -> None:
+        """Check that a training can go on from a checkpoint, before the data is read.
+
+        Raises:
+            InputError: unreadable, of another model, or without the state of a training.
+        """
+        checkpoint = read_checkpoint(path)
+        check_fits(self.network, checkpoint, path)
         if not {"message_hub", "optimizer", "meta"} <= checkpoint.keys():
             raise InputError(
-                f"Checkpoint {filename} has weights but no optimizer state, so training cannot go on from "
-                f"it. Take an epoch_*.pth or iter_*.pth, or start anew with --cfg-options load_from=..."
+                f"Checkpoint {path} has weights but no optimizer state, so training cannot go on from it. "
+                f"Take an epoch_*.pth or iter_*.pth, or start anew with --cfg-options load_from={path}."
             )
-        super().resume(filename, *args, **kwargs)
 
 
 def choose_device(device: str | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import shutil
 import time
 from dataclasses import dataclass
@@ -15,8 +14,7 @@ from rich.console import Console
 
 from ..errors import InputError
 from . import report
-from .checkpoints import check_fits, read_checkpoint
-from .configs import task_of
+from .configs import runner_keys, task_of, walk
 from .hooks import ProgressHook, StopHook
 from .predictions import write_validation_grid
 from .runner import Runner, build_runner, library_output_to_log
@@ -73,8 +71,8 @@ def train(cfg: Config, work_dir: Path, *, resume: Path | None = None, console: C
     runner = build_runner(cfg)
     if runner.rank == 0:
         write_config(cfg, work_dir / "config.py")
-    if resume is not None:  # before the data is read
-        check_fits(runner.network, read_checkpoint(resume), resume)
+    if resume is not None:
+        runner.check_resume(resume)
     progress, stop = ProgressHook(console), StopHook()
     runner.register_hook(progress)
     runner.register_hook(stop)
@@ -100,13 +98,20 @@ def train(cfg: Config, work_dir: Path, *, resume: Path | None = None, console: C
 
 
 def write_config(cfg: Config, path: Path) -> Path:
-    """Write the resolved config without what belongs to one run, so that it can be trained again."""
-    content = copy.deepcopy(cfg._to_lazy_dict() if hasattr(cfg, "_to_lazy_dict") else dict(cfg))
+    """Write the resolved config, so that it can be trained again.
+
+    Left out are what belongs to one run, and helper variables of the config file, whose values are
+    where they are used and may differ by now.
+    """
+    content = {key: value for key, value in cfg.to_dict().items() if key in runner_keys()}
     for key in ("launcher", "model_wrapper_cfg", "experiment_name"):
         content.pop(key, None)
     if content.get("resume"):
         content["load_from"] = None
     content["resume"] = False
+    for _, node in walk(content):
+        if node.get("_scope_") == cfg.get("default_scope"):
+            del node["_scope_"]
     Config(content).dump(path)
     return path
 
@@ -114,7 +119,7 @@ def write_config(cfg: Config, path: Path) -> Path:
 def write_results(runner: Runner, work_dir: Path, seconds: float) -> Results:
     """Write ``last.pth``, ``best.pth``, ``metrics.json``, ``curves.png`` and ``predictions.png``."""
     files = _name_checkpoints(runner, work_dir)
-    history = report.read_history(work_dir)
+    history = report.read_history(work_dir, runner.first_run)
     in_epochs = is_epoch_based(runner.cfg)
     final = history.evaluations[max(history.evaluations)] if history.evaluations else {}
     unit = "epoch" if in_epochs else "iteration"
@@ -148,7 +153,7 @@ def _evaluate_at_end(runner: Runner, work_dir: Path) -> None:
     if runner.val_loop is None:
         return
     last = runner.epoch if is_epoch_based(runner.cfg) else runner.iter
-    if last not in report.read_history(work_dir).evaluations:
+    if last not in report.read_history(work_dir, runner.first_run).evaluations:
         runner.val_loop.run()
 
 
