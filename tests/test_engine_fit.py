@@ -203,6 +203,24 @@ def test_epochs_of_an_iteration_based_config_become_iterations() -> None:
     assert cfg.train_cfg.val_interval == cfg.default_hooks.checkpoint.interval == 50
 
 
+def test_hooks_of_the_last_epochs_follow_length_and_scale() -> None:
+    cfg = load_config("mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco")
+    schedule.set_epochs(cfg, 30, steps=100)
+    set_scale(cfg, (320, 320))
+    (switch,) = [hook for hook in cfg.custom_hooks if "switch_epoch" in hook]
+    assert switch["switch_epoch"] == 28
+    resize = next(step for step in switch["switch_pipeline"] if kind(step) == "RandomResize")
+    assert tuple(resize["scale"]) == (320, 320)
+
+
+def test_a_config_without_a_plain_optimizer_keeps_its_rates() -> None:
+    cfg = load_config(FASTER)
+    cfg.optim_wrapper = {"constructor": "Own"}
+    assert "left to the config" in schedule.set_lr(cfg, None, 16, 1)
+    with pytest.raises(InputError, match="has no optimizer.lr"):
+        schedule.set_lr(cfg, 0.1, 16, 1)
+
+
 def test_a_warm_up_longer_than_a_tenth_is_cut_aloud() -> None:
     cfg = load_config(FASTER)
     (note,) = schedule.limit_warmup(cfg, steps=20)

@@ -84,6 +84,7 @@ def set_scale(cfg: Config, scale: tuple[int, int]) -> None:
 
     for pipeline in pipelines(cfg, "train", "val", "test"):
         visit(pipeline)
+    visit(cfg.get("custom_hooks") or [])  # pipelines for the last epochs
     preprocessor = cfg.model.get("data_preprocessor", {})
     visit(preprocessor)
     for node in (preprocessor, preprocessor.get("test_cfg") or {}, cfg.model.get("test_cfg") or {}):

@@ -60,23 +60,27 @@ def set_lr(cfg: Config, lr: float | None, base_batch: int, world_size: int, *, f
         One sentence that says what was done.
 
     Raises:
-        InputError: ``lr`` <= 0.
+        InputError: ``lr`` <= 0, or given where the config has none.
     """
     if lr is not None and not lr > 0:
         raise InputError(f"--lr {lr}: a learning rate must be above 0.")
-    optimizer = cfg.optim_wrapper.optimizer
+    optimizer = cfg.optim_wrapper.get("optimizer") or {}
+    if "lr" not in optimizer:
+        if lr is not None:
+            raise InputError(f"--lr {lr}: the config's optim_wrapper has no optimizer.lr to set.")
+        return "learning rate left to the config: it has no optim_wrapper.optimizer.lr"
     batch = cfg.train_dataloader.batch_size * world_size
-    before = optimizer.lr
+    before = optimizer["lr"]
     if lr is not None:
-        optimizer.lr = lr
+        optimizer["lr"] = lr
     elif not fixed:
-        optimizer.lr = before * batch / base_batch
+        optimizer["lr"] = before * batch / base_batch
     cfg.auto_scale_lr = {"enable": False, "base_batch_size": batch}
     if lr is not None or fixed:
-        return f"learning rate {optimizer.lr:g} as given, batch {batch}"
+        return f"learning rate {optimizer['lr']:g} as given, batch {batch}"
     if batch == base_batch:
         return f"learning rate {before:g} of the config, batch {batch}"
-    return f"learning rate {optimizer.lr:g} = {before:g} x {batch}/{base_batch}, following the batch size"
+    return f"learning rate {optimizer['lr']:g} = {before:g} x {batch}/{base_batch}, following the batch size"
 
 
 def steps_per_epoch(cfg: Config, images: int, world_size: int) -> int:
@@ -109,6 +113,8 @@ def set_epochs(cfg: Config, epochs: int, steps: int) -> None:
         in_unit = scheduler.get("by_epoch", True) == is_epoch_based(cfg)
         if in_unit:
             _stretch(scheduler, loop[key] / old_length)
+    for hook in cfg.get("custom_hooks") or []:  # such as mosaics that end before the training does
+        _stretch(hook, loop[key] / old_length)
 
 
 def limit_warmup(cfg: Config, steps: int) -> list[str]:
@@ -141,8 +147,8 @@ def _schedulers(cfg: Config) -> list[dict[str, Any]]:
 
 
 def _stretch(scheduler: dict[str, Any], ratio: float) -> None:
-    """Multiply every mark in time of a scheduler by ``ratio``, keeping marks apart and above 0."""
-    for key in ("begin", "end", "T_max", "step_size", "total_iters", "total_steps"):
+    """Multiply every mark in time of a scheduler or hook by ``ratio``, keeping marks apart and above 0."""
+    for key in ("begin", "end", "T_max", "step_size", "total_steps", "switch_epoch", "num_last_epochs"):
         value = scheduler.get(key)
         if isinstance(value, (int, float)) and 0 < value < 10**9:
             scheduler[key] = max(1, round(value * ratio))
