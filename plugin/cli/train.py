@@ -103,17 +103,13 @@ def run(
 
 
 def print_results(console: Console, results: Results) -> None:
-    """A small table of the main figures and the files."""
-    from rich.table import Table
-
+    """A small table of the main figures and the files; paths are never cut."""
     from ..engine.report import main_figures
 
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    for name, value in main_figures(results.metrics).items():
-        table.add_row(name, f"{value:.3f}")
-    for name, path in results.files.items():
-        table.add_row(name, str(shortest(path)))
-    console.print(table, soft_wrap=True)
+    rows = {name: f"{value:.3f}" for name, value in main_figures(results.metrics).items()}
+    rows |= {name: str(shortest(path)) for name, path in results.files.items()}
+    for name, value in rows.items():
+        console.print(f"{name:<17}{value}", soft_wrap=True, highlight=False)
 
 
 def new_console() -> Console:

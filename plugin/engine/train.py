@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmengine import dist
 from mmengine.config import Config
 from mmengine.runner import find_latest_checkpoint
 from rich.console import Console
@@ -153,7 +154,9 @@ def _evaluate_at_end(runner: Runner, work_dir: Path) -> None:
     if runner.val_loop is None:
         return
     last = runner.epoch if is_epoch_based(runner.cfg) else runner.iter
-    if last not in report.read_history(work_dir, runner.first_run).evaluations:
+    missing = [last not in report.read_history(work_dir, runner.first_run).evaluations]
+    dist.broadcast_object_list(missing)  # the first process writes the log, so it knows
+    if missing[0]:
         runner.val_loop.run()
 
 
