@@ -32,18 +32,10 @@ def run(package: str, family: str, turn: int) -> dict[str, Any]:
     try:
         cfg = pick(package, family, turn)
         row["config"] = Path(cfg.filename).name
-        size = SIZES.get(cfg.model.get("backbone", {}).get("type"), SIZE)
-        row["image"] = f"{size[0]}x{size[1]}"
         model, video = build(package, cfg)
         row["parameters"] = sum(p.numel() for p in model.parameters())
         row["builds"] = True
-        given = batch(package, size, video, proposals=cfg.model.type == "FastRCNN")
-        with torch.no_grad():
-            try:
-                model.test_step(given)
-            except Exception:
-                row["network"] = runs(model, given)
-                raise
+        predict(model, package, cfg, video, row)
         row["forward"] = True
     except Exception as error:  # any failure is a result here, and is shown in the table
         row["reason"] = reason(error)
@@ -80,6 +72,24 @@ def build(package: str, cfg: Any) -> tuple[Any, bool]:
     model = revert_sync_batchnorm(model)
     model.eval()  # returns None in some of mmdet's detectors
     return model, video
+
+
+def predict(model: Any, package: str, cfg: Any, video: bool, row: dict[str, Any]) -> None:
+    """Predict a random image, of the config's own size if a small one fails; its size goes to ``row``."""
+    own = tuple(cfg.model.get("data_preprocessor", {}).get("size") or SIZE)
+    backbone = cfg.model.get("backbone", {}).get("type")
+    for size in sorted({SIZES.get(backbone, SIZE), own}):
+        row["image"] = f"{size[0]}x{size[1]}"
+        given = batch(package, size, video, proposals=cfg.model.type == "FastRCNN")
+        try:
+            with torch.no_grad():
+                model.test_step(given)
+            return
+        except Exception as error:
+            failure = error
+    with torch.no_grad():
+        row["network"] = runs(model, given)
+    raise failure
 
 
 def runs(model: Any, given: dict[str, Any]) -> bool:
