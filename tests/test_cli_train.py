@@ -161,7 +161,23 @@ def test_a_finished_training_is_prolonged(detector: Trained, tmp_path: Path) -> 
 def start(words: list[object]) -> subprocess.Popen[str]:
     command = [sys.executable, "-u", "-m", "mmbackbones.cli", *map(str, words)]
     env = {**os.environ, "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=env,
+        start_new_session=True,
+    )
+
+
+def press_ctrl_c(process: subprocess.Popen[str]) -> str:
+    """Interrupt the process and its loader workers, as a terminal does; returns the output."""
+    os.killpg(process.pid, signal.SIGINT)
+    output = process.communicate(timeout=300)[0]
+    assert process.returncode == 130, output
+    assert "Traceback" not in output
+    return output
 
 
 @pytest.mark.parametrize("config", [DETECTOR, SEGMENTER])
@@ -169,22 +185,18 @@ def test_ctrl_c_leaves_a_checkpoint_to_resume_from(config: str, shapes: Path, tm
     work = tmp_path / "work"
     words: list[object] = ["train", config, "--data", shapes, "--work-dir", work, *SMALL]
     words += ["--epochs", 500, "--cfg-options", "train_cfg.val_interval=10000"]
+    words += ["train_dataloader.num_workers=1"]
     process = start(words)
     wait_for(lambda: '"loss"' in scalars(work), process)
-    process.send_signal(signal.SIGINT)
-    output = process.communicate(timeout=300)[0]
-    assert process.returncode == 130, output
+    output = press_ctrl_c(process)
     assert f"mmbackbones train {work}/config.py --work-dir {work} --resume" in output
-    assert "Traceback" not in output
     checkpoint = read_checkpoint(work / "interrupted.pth")
     assert (work / "last_checkpoint").read_text() == str(work / "interrupted.pth")
     done = checkpoint["meta"]["iter"]
 
     process = start(["train", work / "config.py", "--work-dir", work, "--resume", "--device", "cpu"])
     wait_for(lambda: last_step(work) > done, process)
-    process.send_signal(signal.SIGINT)
-    output = process.communicate(timeout=300)[0]
-    assert process.returncode == 130, output
+    press_ctrl_c(process)
     resumed = read_checkpoint(work / "interrupted.pth")
     assert resumed["meta"]["iter"] > done
     log = "".join(path.read_text() for path in work.glob("*/*.log"))

@@ -135,7 +135,15 @@ class StopHook(Hook):
         self._epoch_start: tuple[list[dict[str, Any]], list[dict[str, Any]]] = ([], [])
 
     def before_train(self, runner: Any) -> None:
-        if threading.current_thread() is threading.main_thread():
+        self.install()
+
+    def install(self) -> None:
+        """Take Ctrl-C over; safe to call twice.
+
+        A terminal sends it to loader workers too. Those that start after this have the same handler,
+        so they live until the running iteration has ended.
+        """
+        if self._old_handler is None and threading.current_thread() is threading.main_thread():
             self._old_handler = signal.signal(signal.SIGINT, self._ask)
 
     def after_train(self, runner: Any) -> None:

@@ -77,6 +77,7 @@ def train(cfg: Config, work_dir: Path, *, resume: Path | None = None, console: C
     progress, stop = ProgressHook(console), StopHook()
     runner.register_hook(progress)
     runner.register_hook(stop)
+    stop.install()
     try:
         with library_output_to_log():
             runner.train()
