@@ -167,11 +167,15 @@ def _row(spec: Spec) -> list[str]:
     return [
         spec.name,
         " ".join(str(spec.channels.get(stride, "-")) for stride in PYRAMID),
-        f"{spec.params / 1e6:.1f} M",
+        f"{_millions(spec.params)} M",
         "SE" if spec.has_se else "",
         "yes" if spec.dilatable else "no",
         spec.paper,
     ]
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:.1f}" if count >= 1e5 else f"{count / 1e6:.3f}"
 
 
 _FAMILY_HEAD = ["family", "backbones", "params", "paper"]
@@ -184,11 +188,11 @@ def _family_rows(specs: list[Spec]) -> list[list[str]]:
         families.setdefault(spec.family, []).append(spec)
     rows = []
     for family, members in families.items():
-        sizes = sorted({f"{spec.params / 1e6:.1f}" for spec in members}, key=float)
-        names = sorted(members, key=lambda spec: spec.params)
         papers = dict.fromkeys(spec.paper for spec in members)
-        size = " to ".join(dict.fromkeys([sizes[0], sizes[-1]]))
-        rows.append([family, " ".join(spec.name for spec in names), f"{size} M", ", ".join(papers)])
+        members.sort(key=lambda spec: spec.params)
+        sizes = dict.fromkeys(_millions(spec.params) for spec in (members[0], members[-1]))
+        names = " ".join(spec.name for spec in members)
+        rows.append([family, names, f"{' to '.join(sizes)} M", ", ".join(papers)])
     return rows
 
 
