@@ -6,6 +6,7 @@ from cases import CONVOLUTIONAL
 from torch import nn
 
 import mmbackbones
+from mmbackbones.native.attention import GlobalGate
 
 
 def linear(net: nn.Module) -> nn.Module:
@@ -19,7 +20,7 @@ def linear(net: nn.Module) -> nn.Module:
             pool = nn.AvgPool2d(module.kernel_size, module.stride, module.padding, module.ceil_mode)
             parent, _, child = path.rpartition(".")
             setattr(net.get_submodule(parent), child, pool)
-        elif isinstance(module, nn.LayerNorm) or kind in (
+        elif isinstance(module, (nn.LayerNorm, GlobalGate)) or kind in (
             "SqueezeExcite",
             "SEModule",
             "LayerNorm2d",

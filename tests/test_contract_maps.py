@@ -10,6 +10,7 @@ from cases import NAMES
 
 import mmbackbones
 from mmbackbones import InputError
+from mmbackbones.native.attention import GlobalGate
 from mmbackbones.spec import PYRAMID
 
 SIZES = [(64, 64), (97, 133), (128, 96)]
@@ -80,7 +81,7 @@ def _set_random_statistics(net: torch.nn.Module) -> None:
 
 def _hold_gates(net: torch.nn.Module) -> None:
     for module in net.modules():
-        if type(module).__name__ in ("SqueezeExcite", "SEModule"):
+        if type(module).__name__ in ("SqueezeExcite", "SEModule") or isinstance(module, GlobalGate):
             module.forward = lambda x: x
 
 

@@ -59,10 +59,10 @@ def test_frozen_stages_stay_and_the_rest_trains(name: str) -> None:
         wake(net)
         frozen = {n for n, p in net.named_parameters() if not p.requires_grad}
         before = copy.deepcopy(net.state_dict())
-        if frozen_stages < 4:
+        if len(frozen) < len(list(net.parameters())):
             step(net)
         else:
-            assert len(frozen) == len(list(net.parameters()))
+            assert frozen_stages == 4 or len(net.out_strides) < 4
             net(torch.randn(2, 3, 64, 64))
         for key, value in net.state_dict().items():
             owner = key.rpartition(".")[0]
@@ -210,7 +210,8 @@ def test_checkpointing_changes_no_value(name: str) -> None:
         torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-3, atol=1e-5, msg=key)
     for key, value in plain.state_dict().items():
         torch.testing.assert_close(cheap.state_dict()[key], value, rtol=1e-5, atol=1e-6, msg=key)
-    assert kept[1] < 0.7 * kept[0], kept
+    if len(plain.out_strides) > 1:  # LeNet's two layers have nothing between them to forget
+        assert kept[1] < 0.7 * kept[0], kept
 
 
 class _Kept(torch.autograd.graph.saved_tensors_hooks):

@@ -33,7 +33,7 @@ def measured(source: str, upstream: str, arguments: dict[str, Any]) -> Spec:
         facts = _torchvision_facts(upstream)
     needed = found.needed
     params = dict(tapped.net.named_parameters())
-    gates = ("squeezeexcit", "semodule", "effectivese")
+    gates = ("squeezeexcit", "semodule", "effectivese", "channelgate")  # the last is CBAM's
     return Spec(
         name=name,
         source=source,
