@@ -23,7 +23,7 @@ from rich.progress import Progress
 
 PACKAGES = ("mmdet", "mmseg")
 NOT_A_FAMILY = ("_base_",)
-TRIES = 3
+TRIES = 4
 KNOWN = {
     "no attribute 'loss_cls'": "mmdet 3.3.0's base head reads an attribute that its SSD heads lack: "
     "they cannot predict with any mmcv",

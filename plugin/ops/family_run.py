@@ -13,7 +13,6 @@ import tempfile
 import time
 from importlib import import_module
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,6 +21,7 @@ from .families import candidates
 
 SIZE = (224, 256)  # not square, and a multiple of 32
 SIZES = {"SSDVGG": (300, 300)}  # by backbone, where it needs its own
+OWN_WEIGHTS = ("SideAdapterCLIPHead",)  # heads whose init_weights works with a checkpoint only
 
 
 def run(package: str, family: str, turn: int) -> dict[str, Any]:
@@ -30,8 +30,9 @@ def run(package: str, family: str, turn: int) -> dict[str, Any]:
     row: dict[str, Any] = {"versions": {name: version(name) for name in names}}
     start = time.perf_counter()
     try:
-        cfg = pick(package, family, turn)
-        row["config"] = Path(cfg.filename).name
+        row["config"], cfg = pick(package, family, turn)
+        if isinstance(cfg, Exception):
+            raise cfg
         model, video = build(package, cfg)
         row["parameters"] = sum(p.numel() for p in model.parameters())
         row["builds"] = True
@@ -43,15 +44,21 @@ def run(package: str, family: str, turn: int) -> dict[str, Any]:
     return row
 
 
-def pick(package: str, family: str, turn: int) -> Any:
-    """The family's config number ``turn`` of those that have a model; some hold data or categories only."""
+def pick(package: str, family: str, turn: int) -> tuple[str, Any]:
+    """Name and content of the family's config number ``turn``, or why it cannot be read.
+
+    Files without a model, which hold data or categories only, do not count.
+    """
     from mmengine.config import Config
 
     for file in candidates(package, family):
-        cfg = Config.fromfile(file)
-        turn -= "type" in cfg.get("model", {})
+        try:
+            cfg = Config.fromfile(file)
+        except Exception as error:
+            cfg = error
+        turn -= isinstance(cfg, Exception) or "type" in cfg.get("model", {})
         if turn < 0:
-            return cfg
+            return file.name, cfg
     raise LookupError("no config with a model")
 
 
@@ -67,7 +74,8 @@ def build(package: str, cfg: Any) -> tuple[Any, bool]:
 
     torch.manual_seed(0)
     model = MODELS.build(without_weights(cfg.model))
-    model.init_weights()
+    if cfg.model.get("decode_head", {}).get("type") not in OWN_WEIGHTS:
+        model.init_weights()
     video = cfg.model.get("data_preprocessor", {}).get("type") == "TrackDataPreprocessor"
     model = revert_sync_batchnorm(model)
     model.eval()  # returns None in some of mmdet's detectors
