@@ -50,7 +50,8 @@ def pair(
         name: a catalog name, ``timm:<name>`` or ``torchvision:<name>``.
         neck: a neck of this package; one of another scope with its scope, as ``"mmdet.PAFPN"``; or
             None for the backbone alone.
-        strides: of the maps that the neck takes, in pixels, fine to coarse. By default (4, 8, 16, 32),
+        strides: of the maps that the neck takes, in pixels, fine to coarse. By default those of (4, 8,
+            16, 32) that the backbone has,
             but (8, 16, 32) for ``BiFPN`` and (16,) for ``SimpleFeaturePyramid``, as in their papers.
         out_channels: channels of each map that leaves the neck.
         num_outs: how many maps leave the neck, by default 5. ``ToStrides`` has ``out_strides`` instead,
@@ -76,8 +77,9 @@ def pair(
                 f"{other}={backbone_args[other]!r}: in pair() write strides, as strides={PYRAMID}."
             )
     neck_type = None if neck is None else _neck_type(neck)
+    own = tuple(s for s in PYRAMID if s in spec.channels)  # the backbone's default
     if strides is None:
-        strides = _STRIDES.get((neck_type or "").removeprefix("mmbackbones."), PYRAMID)
+        strides = _STRIDES.get((neck_type or "").removeprefix("mmbackbones."), own)
     lacking = [s for s in strides if s not in spec.channels]
     if lacking or not strides:
         raise InputError(f"strides={tuple(strides)}: '{name}' has maps at strides {spec.strides} only.")
@@ -92,7 +94,7 @@ def pair(
     general = {"type": "mmbackbones.Backbone", "name": spec.name}
     pieces["backbone"] = Replacing(
         **(general if ":" in spec.name else {"type": f"mmbackbones.{spec.name}"}),
-        **({} if strides == PYRAMID else {"out_strides": strides}),
+        **({} if strides == own else {"out_strides": strides}),
         **backbone_args,
     )
     if neck_type is not None:

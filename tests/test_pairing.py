@@ -43,6 +43,14 @@ def test_default() -> None:
     }
 
 
+def test_a_net_without_stride_32_gives_what_it_has() -> None:
+    pieces = pair("squeezenet1_1", out_channels=16)
+    assert pieces["backbone"] == {"type": "mmbackbones.squeezenet1_1"}
+    assert pieces["neck"]["in_channels"] == [128, 256, 512]
+    maps = MODELS.build(pieces["neck"])(MODELS.build(pieces["backbone"])(torch.rand(1, 3, 128, 128)))
+    assert [m.shape[-1] for m in maps] == [32, 16, 8, 4, 2]
+
+
 def test_mean_and_std_are_those_of_the_weights() -> None:
     spec = get_spec("mobilenetv3_large_100")
     hints = pair(spec.name)["data_preprocessor"]

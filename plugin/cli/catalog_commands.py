@@ -143,11 +143,10 @@ def config_snippet(spec: Spec) -> str:
     """Python text that puts the backbone with an FPN over a base config's model."""
     from ..pairing import pair
 
-    strides = tuple(s for s in PYRAMID if s in spec.channels)
     loads: dict[str, Any] = (
         {"init_cfg": {"type": "Pretrained", "checkpoint": spec.weights[0]}} if spec.weights else {}
     )
-    pieces = pair(spec.name, strides=strides, num_outs=len(strides) + 1, **loads)
+    pieces = pair(spec.name, **loads)
     for part in ("backbone", "neck"):
         pieces[part] = {"_delete_": True, **pieces[part]}
     lines = [f"    {part}={_as_config(values)}," for part, values in pieces.items()]
