@@ -51,8 +51,8 @@ def pair(
         neck: a neck of this package; one of another scope with its scope, as ``"mmdet.PAFPN"``; or
             None for the backbone alone.
         strides: of the maps that the neck takes, in pixels, fine to coarse. By default those of (4, 8,
-            16, 32) that the backbone has,
-            but (8, 16, 32) for ``BiFPN`` and (16,) for ``SimpleFeaturePyramid``, as in their papers.
+            16, 32) that the backbone has, but (8, 16, 32) for ``BiFPN`` and (16,) for
+            ``SimpleFeaturePyramid``, as in their papers.
         out_channels: channels of each map that leaves the neck.
         num_outs: how many maps leave the neck, by default 5. ``ToStrides`` has ``out_strides`` instead,
             in ``neck_cfg``.
