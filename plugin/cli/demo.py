@@ -30,7 +30,7 @@ def demo_command(
     from .train import new_console, run
 
     console = new_console()
-    with Progress(console=console, transient=True) as progress:
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("draw images", total=TRAIN + VAL)
         data = write_shapes(
             work_dir / "data",

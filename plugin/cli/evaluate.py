@@ -33,7 +33,7 @@ def evaluate_command(
     from ..engine.configs import load_config
     from ..engine.evaluate import evaluate
     from ..engine.fit import Settings, fit_for_test
-    from .train import new_console, shortest
+    from .train import new_console, reading, shortest
 
     cfg = load_config(config)
     kind_of_device = running.choose_device(device)
@@ -42,7 +42,9 @@ def evaluate_command(
     folder = work_dir or Path("work_dirs") / f"{Path(cfg.filename).stem}_test"
     folder = running.prepare_work_dir(folder.expanduser().absolute())
     settings = Settings(data=data, batch_size=batch_size, img_scale=img_scale, options=cfg_options or [])
-    for note in fit_for_test(cfg, settings, cache_dir=folder / "data_cache"):
+    with reading(console) as progress:
+        notes = fit_for_test(cfg, settings, cache_dir=folder / "data_cache", progress=progress)
+    for note in notes:
         console.print(f"  {note}", highlight=False)
     try:
         metrics, path = evaluate(cfg, checkpoint, folder, console=console)

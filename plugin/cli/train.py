@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -86,7 +88,10 @@ def run(
     console.print(
         f"[bold]{stem}[/] on {kind_of_device}" + (f", {processes} processes" if processes > 1 else "")
     )
-    for note in fit(cfg, settings, cache_dir=folder / "data_cache", world_size=processes):
+    with reading(console) as progress:
+        cache = folder / "data_cache"
+        notes = fit(cfg, settings, cache_dir=cache, world_size=processes, progress=progress)
+    for note in notes:
         console.print(f"  {note}", highlight=False)
     if amp:
         running.use_amp(cfg, kind_of_device)
@@ -110,6 +115,22 @@ def print_results(console: Console, results: Results) -> None:
     rows |= {name: str(shortest(path)) for name, path in results.files.items()}
     for name, value in rows.items():
         console.print(f"{name:<17}{value}", soft_wrap=True, highlight=False)
+
+
+@contextmanager
+def reading(console: Console) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for each kind of files that is being read; gone when all are."""
+    from rich.progress import Progress, TaskID
+
+    tasks: dict[str, TaskID] = {}
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(f"read {what}", total=total)
+            bar.update(tasks[what], completed=done, total=total)
+
+        yield show
 
 
 def new_console() -> Console:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmengine import dist
 from mmengine.config import Config
 
 from ..errors import InputError
@@ -41,7 +43,14 @@ class Settings:
     options: list[str] = field(default_factory=list)
 
 
-def fit(cfg: Config, settings: Settings, *, cache_dir: Path, world_size: int = 1) -> list[str]:
+def fit(
+    cfg: Config,
+    settings: Settings,
+    *,
+    cache_dir: Path,
+    world_size: int = 1,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> list[str]:
     """Apply ``settings`` to ``cfg``, in place.
 
     Options are applied first, so that what follows sees them, and last, so that they win.
@@ -51,6 +60,7 @@ def fit(cfg: Config, settings: Settings, *, cache_dir: Path, world_size: int = 1
         settings: the user's.
         cache_dir: folder for files that recognising the data may have to write.
         world_size: number of processes.
+        progress: called with ("images" or "labels", files read, files in all) while data is read.
 
     Returns:
         What was decided for the user, one sentence each.
@@ -66,7 +76,7 @@ def fit(cfg: Config, settings: Settings, *, cache_dir: Path, world_size: int = 1
     notes: list[str] = []
     images = 0
     if settings.data is not None:
-        data = recognise_data(cfg, settings.data, cache_dir)
+        data = recognise_data(cfg, settings.data, cache_dir, progress)
         notes += [*data.notes, *set_data(cfg, data)]
         images = data.train.count
     if settings.img_scale is not None:
@@ -90,7 +100,13 @@ def fit(cfg: Config, settings: Settings, *, cache_dir: Path, world_size: int = 1
     return notes
 
 
-def fit_for_test(cfg: Config, settings: Settings, *, cache_dir: Path) -> list[str]:
+def fit_for_test(
+    cfg: Config,
+    settings: Settings,
+    *,
+    cache_dir: Path,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> list[str]:
     """Apply what concerns testing (data, batch size, image scale, options) to ``cfg``; returns notes.
 
     Raises:
@@ -100,7 +116,7 @@ def fit_for_test(cfg: Config, settings: Settings, *, cache_dir: Path) -> list[st
     apply_options(cfg, options)
     notes: list[str] = []
     if settings.data is not None:
-        data = recognise_data(cfg, settings.data, cache_dir)
+        data = recognise_data(cfg, settings.data, cache_dir, progress)
         notes += [*data.notes, *set_data(cfg, data)]
     if settings.img_scale is not None:
         set_scale(cfg, parse_scale(settings.img_scale))
@@ -112,15 +128,24 @@ def fit_for_test(cfg: Config, settings: Settings, *, cache_dir: Path) -> list[st
     return notes
 
 
-def recognise_data(cfg: Config, root: Path, cache_dir: Path) -> DataSet:
-    """Recognise the user's folder for the config's task.
+def recognise_data(
+    cfg: Config, root: Path, cache_dir: Path, progress: Callable[[str, int, int], None] | None = None
+) -> DataSet:
+    """Recognise the user's folder for the config's task; of several processes one writes the cache first.
 
     Raises:
         InputError: nothing is recognised, or the data is faulty.
     """
     from ..data.layouts import recognise
 
-    return recognise(root, task_of(cfg), cache_dir=cache_dir)
+    first = dist.is_main_process()
+    if not first:
+        dist.barrier()
+    try:
+        return recognise(root, task_of(cfg), cache_dir=cache_dir, progress=progress if first else None)
+    finally:
+        if first:
+            dist.barrier()
 
 
 def set_data(cfg: Config, data: DataSet) -> list[str]:
