@@ -29,9 +29,11 @@ def test_side_by_side_tells_which_is_slower() -> None:
     assert ratio > 2
 
 
-def test_rows() -> None:
-    imports = bench.import_rows(1)
-    assert [row[2] for row in imports] == ["none"] * 3
+def test_import_rows() -> None:
+    assert [row[2] for row in bench.import_rows(1)] == ["none"] * 3
+
+
+def test_wrapper_rows() -> None:
     rows = bench.wrapper_rows(["mobilenetv3_small_100"], 64, 1, 1)
     assert [row[1] for row in rows] == ["forward, ms", "training step, ms", "peak of training, MiB"]
     assert all(float(row[2]) > 0 and float(row[3]) > 0 for row in rows)

@@ -5,13 +5,24 @@ from __future__ import annotations
 import json
 
 import pytest
-from cases import NAMES
 from mmengine.config import Config
 from typer.testing import CliRunner
 
 from mmbackbones import get_spec, list_backbones
 from mmbackbones.cli import app
 from mmbackbones.errors import InputError
+
+# one of each kind: residual, SE, dense, window attention, plain transformer, few strides, written here
+KINDS = (
+    "resnet18",
+    "mobilenetv3_small_100",
+    "densenet121",
+    "swin_tiny_patch4_window7_224",
+    "vit_tiny_patch16_224",
+    "squeezenet1_1",
+    "shufflenet_v2_x0_5",
+    "mobilenetv1_025",
+)
 
 
 def run(*args: str) -> str:
@@ -92,8 +103,8 @@ def test_families() -> None:
     assert "resnet18" in run("list", "--families", "resnet*")
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_info_of_every_backbone(name: str) -> None:
+@pytest.mark.parametrize("name", KINDS)
+def test_info_agrees_with_the_catalog(name: str) -> None:
     facts = json.loads(run("info", name, "--json"))
     assert facts["parameters"] == get_spec(name).params > 0
     assert facts["flops"] > 0
