@@ -5,7 +5,7 @@ DEMO ?= demo
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: demo test lint bench install
+.PHONY: demo test sweep lint bench install
 
 install: $(VENV)/.installed
 
@@ -20,6 +20,11 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest -n $(JOBS)
+
+# The contract on every name of the catalog, not only the smallest of each family: an hour or two.
+SWEPT := alignment catalog contract_maps contract_training
+sweep: install
+	MMBACKBONES_SWEEP=1 $(BIN)/python -m pytest -n $(JOBS) $(SWEPT:%=tests/test_%.py)
 
 # mypy wants one folder per package: build/lint/mmbackbones links the three source folders.
 lint: install
