@@ -95,6 +95,8 @@ def measure_one(package: str, family: str, turn: int, seconds: int) -> dict[str,
 def table(rows: list[dict[str, Any]], seconds: int) -> str:
     """The page, in Markdown."""
     done = sum(bool(row.get("forward")) for row in rows)
+    second = sum(bool(row.get("forward") and row.get("reason")) for row in rows)
+    empty = sum("no config with a model" in row.get("reason", "") for row in rows)
     versions = ", ".join(f"{k} {v}" for k, v in next(r["versions"] for r in rows if "versions" in r).items())
     lines = [
         "# What runs without a compiler",
@@ -103,8 +105,10 @@ def table(rows: list[dict[str, Any]], seconds: int) -> str:
         "in the two wheels, one was taken (of the smaller ones that with the shortest name), its model",
         "built at full size with random weights (everything pretrained is left out), and one random image",
         "(or a clip of two frames) predicted through `test_step` on the CPU, post-processing included.",
+        f"Where that fails, the next ones are tried, up to {TRIES} in all; the last column says what failed.",
         "",
-        f"**{done} of {len(rows)} families build and predict.** Measured with {versions}.",
+        f"**{done} of {len(rows) - empty} families build and predict**, {second} of them with another config",
+        f"than the first; {empty} more hold no model. Measured with {versions}.",
         "",
         "```",
         f"python -m mmbackbones.ops.families --seconds {seconds}",
