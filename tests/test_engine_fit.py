@@ -299,6 +299,17 @@ def test_segmentation_labels_are_plain_indices(shapes: Path, tmp_path: Path) -> 
     assert cfg.model.decode_head.num_classes == cfg.model.auxiliary_head.num_classes == len(CLASSES) + 1
 
 
+@pytest.mark.parametrize(("name", "figure"), [(FASTER, "auto"), (DEEPLAB, "mIoU")])
+def test_the_best_checkpoint_is_that_of_the_main_figure(
+    name: str, figure: str, shapes: Path, tmp_path: Path
+) -> None:
+    cfg = load_config(name)
+    fit(cfg, Settings(shapes), cache_dir=tmp_path)
+    assert cfg.default_hooks.checkpoint.save_best == figure
+    assert cfg.default_hooks.checkpoint.max_keep_ckpts == 2
+    assert "max_keep_ckpts" not in load_config(name).default_hooks.checkpoint
+
+
 def test_masks_are_needed_where_masks_are_trained(shapes: Path, tmp_path: Path) -> None:
     from dataclasses import replace
 

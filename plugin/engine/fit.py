@@ -13,7 +13,7 @@ from mmengine.config import Config
 from ..errors import InputError
 from . import schedule
 from .classes import set_num_classes
-from .configs import apply_options, kind, parse_options, pipelines, task_of
+from .configs import apply_options, kind, parse_options, pipelines, task_of, walk
 from .scale import parse_scale, set_scale
 
 if TYPE_CHECKING:
@@ -189,7 +189,8 @@ def tidy(cfg: Config) -> None:
     checkpoint = cfg.setdefault("default_hooks", {}).setdefault("checkpoint", {"type": "CheckpointHook"})
     checkpoint.setdefault("max_keep_ckpts", 2)  # the one before stays until the new one is written
     if cfg.get("val_dataloader"):
-        checkpoint.setdefault("save_best", "auto")
+        evaluators = [kind(node) for _, node in walk(cfg.get("val_evaluator") or {})]
+        checkpoint.setdefault("save_best", "mIoU" if "IoUMetric" in evaluators else "auto")
     backends = (cfg.get("visualizer") or {}).get("vis_backends")
     if backends is not None and "LocalVisBackend" not in [kind(backend) for backend in backends]:
         backends.append({"type": "LocalVisBackend"})

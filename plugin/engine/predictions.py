@@ -134,7 +134,7 @@ def write_validation_grid(
         pictures = [picture_of(image, found, classes, palette, zoom) for found in (truth, guess)]
         groups.append(pictures if boxes else [draw.zoomed(image, zoom), *pictures])
     titles = ["truth", "prediction"] if boxes else ["image", "truth", "prediction"]
-    if boxes and len(groups) > 1:  # two images a row
+    if len(groups) > 1:  # two images a row
         groups = [sum(groups[start : start + 2], []) for start in range(0, len(groups), 2)]
         titles *= 2
     draw.grid(groups, titles, list(zip(classes, palette, strict=True))).save(path, optimize=True)
