@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mmengine.model import BaseModule, initialize
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -108,7 +108,7 @@ class Backbone(BaseModule):
         self._known = frozenset(tapped.net.state_dict())
         self._taps = tuple(asked.taps[stride] for stride in strides)
         self._pad_to = 1 if every.exact or tapped is not traced else max(every.taps)
-        self._still = _prepare(tapped.net, every, asked, frozen_stages, norm_cfg, with_cp)
+        self._still = _prepare(tapped, every, asked, in_channels, frozen_stages, norm_cfg, with_cp)
         self._adopt(tapped)
         if pretrained:
             self._load(resolve(self.spec, pretrained))
@@ -183,18 +183,20 @@ class Backbone(BaseModule):
 
 
 def _prepare(
-    net: nn.Module,
+    tapped: Tapped,
     every: Trace,
     asked: Trace,
+    in_channels: int,
     frozen_stages: int,
     norm_cfg: dict[str, Any] | None,
     with_cp: bool,
 ) -> tuple[str, ...]:
-    """Cut, convert and freeze ``net`` in place; returns the paths of modules that stay in eval mode."""
+    """Cut, convert and freeze the network in place; returns the paths of what stays in eval mode."""
+    net = tapped.net
     frozen = {name for name in frozen_names(net, every, frozen_stages) if not name.startswith(pyramid.NAME)}
     still = still_paths(net, every, frozen)
     needed = asked.needed
-    prune(net, asked)
+    prune(tapped, asked, in_channels)
     if norm_cfg is not None:
         convert_norms(net, norm_cfg)
     for name, param in net.named_parameters():

@@ -9,12 +9,15 @@ parameters that hang on no layer (position embedding, class token).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
+import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from .errors import InputError
-from .trace import Trace
+from .sources import Tapped
+from .trace import Trace, meta_twin
 
 STAGES = 4
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
@@ -125,13 +128,44 @@ def still_paths(net: nn.Module, trace: Trace, frozen: Iterable[str]) -> list[str
     return still
 
 
-def prune(net: nn.Module, asked: Trace) -> None:
-    """Take out of ``net`` what the asked maps do not depend on.
+def prune(tapped: Tapped, asked: Trace, in_channels: int) -> None:
+    """Take out of the network, in place, what the asked maps do not depend on.
 
-    A module that is not called becomes ``nn.Identity`` (indices of containers stay). What is computed
-    but reaches no asked map, as some branches of HRNet, cannot be taken out: its parameters remain.
+    A module that is not called becomes ``nn.Identity`` (indices of containers stay), and so does one
+    that is called behind the last map, as GhostNet's head, if the maps can be had without it. What is
+    computed in between but reaches no asked map, as some branches of HRNet, remains.
     """
-    _prune_children(net, "", asked.needed, set(asked.order))
+    called = set(asked.order)
+    tail = _tail(tapped.net, asked)
+    if tail:
+        twin = meta_twin(tapped)
+        _prune_children(twin.net, "", asked.needed, called - tail)
+        if _runs(twin, asked, in_channels):
+            called -= tail
+            for path in tail:  # what was taken out made a copy; nothing may write into the map instead
+                module: Any = tapped.net.get_submodule(path)
+                if getattr(module, "inplace", False):
+                    module.inplace = False
+    _prune_children(tapped.net, "", asked.needed, called)
+
+
+def _tail(net: nn.Module, asked: Trace) -> set[str]:
+    """Modules called after the last one whose parameters are needed, if any has parameters."""
+    owners = {name.rpartition(".")[0] for name in asked.needed}
+    last = max((index for index, path in enumerate(asked.order) if path in owners), default=-1)
+    tail = asked.order[last + 1 :]
+    weighted = any(next(net.get_submodule(path).parameters(), None) is not None for path in tail)
+    return set(tail) if weighted else set()
+
+
+def _runs(twin: Tapped, asked: Trace, in_channels: int) -> bool:
+    """Whether the twin still gives maps of the asked channels."""
+    image = torch.empty(1, in_channels, *asked.size, device="meta")
+    try:
+        maps = twin.run(image, list(asked.taps.values()))
+    except (RuntimeError, AttributeError, TypeError):  # a branch that others read was taken out
+        return False
+    return [fmap.shape[1] for fmap in maps] == list(asked.channels.values())
 
 
 def _prune_children(module: nn.Module, path: str, needed: frozenset[str], called: set[str]) -> None:

@@ -87,12 +87,11 @@ def trace(
     Raises:
         InputError: the network ran at no tried size, or its maps have no power-of-two strides.
     """
-    twin = meta_twin(tapped)
     failure: Exception | None = None
     sizes = (size,) if size else (ODD_SIZE, *EVEN_SIZES)
     for tried in sizes:
         try:
-            found = _run(twin, in_channels, tried, strides)
+            found = _traced(tapped, in_channels, tried, strides)
         except Exception as error:  # networks refuse a size in many ways: AssertionError, RuntimeError ...
             failure = error
             continue
@@ -103,6 +102,14 @@ def trace(
         f"'{name}' has no maps at strides that are powers of two: tried {sizes}, {reason}. "
         f"`mmbackbones list` shows the backbones that do."
     ) from failure
+
+
+def _traced(
+    tapped: Tapped, in_channels: int, size: tuple[int, int], strides: Sequence[int] | None
+) -> Trace | None:
+    """:func:`_run` on a twin of ``tapped``, with autograd on whatever mode the caller is in."""
+    with torch.inference_mode(False), torch.enable_grad():
+        return _run(meta_twin(tapped), in_channels, size, strides)
 
 
 def _run(

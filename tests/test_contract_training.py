@@ -282,6 +282,23 @@ def test_hrnet_branches_that_are_not_asked_for_do_not_train() -> None:
     assert [n for n, p in net.named_parameters() if p.requires_grad and p.grad is None] == []
 
 
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_a_net_built_without_autograd_trains_all_the_same(mode) -> None:
+    with mode():
+        net = mmbackbones.build("mobilenetv3_small_050", frozen_stages=0, out_strides=(8,))
+    plain = mmbackbones.build("mobilenetv3_small_050", frozen_stages=0, out_strides=(8,))
+    trains = [name for name, param in plain.named_parameters() if param.requires_grad]
+    assert [name for name, param in net.named_parameters() if param.requires_grad] == trains
+    assert net.state_dict().keys() == plain.state_dict().keys()
+
+
+def test_what_is_called_behind_the_last_map_is_taken_out() -> None:
+    net = mmbackbones.build("ghostnet_100")
+    assert sum(p.numel() for p in net.parameters()) == mmbackbones.get_spec("ghostnet_100").params
+    hrnet = mmbackbones.build("timm:hrnet_w18_small", out_strides=(4,)).eval()
+    assert hrnet(torch.randn(1, 3, 64, 64))[0].shape == (1, 128, 16, 16)
+
+
 def test_every_parameter_has_a_stage() -> None:
     from mmbackbones.sources import open_net
     from mmbackbones.trace import trace
