@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from .errors import InputError
+from .padding import both_sides
 from .sources import Tapped
 from .spec import Spec
 from .trace import Trace, meta_twin
@@ -53,7 +54,7 @@ class _SameConv:
             before = max(last + span + 1 - ordinary, 0) // 2 * self.factor
             pads = [before, span * self.factor - before, *pads]
         conv = self.module
-        dilation = tuple(d * self.factor for d in _pair(conv.dilation))
+        dilation = tuple(d * self.factor for d in both_sides(conv.dilation))
         return F.conv2d(F.pad(x, pads), conv.weight, conv.bias, 1, 0, dilation, conv.groups)
 
 
@@ -66,7 +67,7 @@ class AtrousAvgPool2d(nn.Module):
 
     def __init__(self, pool: nn.AvgPool2d, dilation: int) -> None:
         super().__init__()
-        self.kernel, self.padding = _pair(pool.kernel_size), _pair(pool.padding)
+        self.kernel, self.padding = both_sides(pool.kernel_size), both_sides(pool.padding)
         self.dilation, self.include_pad = dilation, pool.count_include_pad
         self.divisor = pool.divisor_override
 
@@ -90,10 +91,6 @@ def _kind(module: nn.Module) -> str:
     return type(module).__name__.lower()
 
 
-def _pair(value: Any) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else (value[0], value[1])
-
-
 def dilate(net: nn.Module, trace: Trace, output_stride: int) -> None:
     """Change strides beyond ``output_stride`` into dilations, in place. Weights stay as they are.
 
@@ -107,10 +104,10 @@ def dilate(net: nn.Module, trace: Trace, output_stride: int) -> None:
     """
     for path, reduction in trace.reductions.items():
         module = net.get_submodule(path)
-        stride = max(_pair(getattr(module, "stride", None) or 1))
+        stride = max(both_sides(getattr(module, "stride", None) or 1))
         factor = max(1, reduction // output_stride)
         keep = max(1, min(stride, output_stride // max(1, reduction)))
-        pointwise = max(_pair(getattr(module, "kernel_size", None) or 1)) == 1
+        pointwise = max(both_sides(getattr(module, "kernel_size", None) or 1)) == 1
         if keep == stride and (factor == 1 or pointwise):
             continue
         if type(module).forward is nn.Conv2d.forward and not isinstance(module.padding, str):
@@ -167,7 +164,7 @@ def _dilate_window(module: Any, factor: int, keep: int, value: float) -> None:
     The map keeps its size: what the window reaches beyond the map counts as ``value``. Padding that
     the layer cannot have (more on one side, or more than a pool allows) is put before it.
     """
-    kernel, padding, dilation = (_pair(v) for v in (module.kernel_size, module.padding, module.dilation))
+    kernel, padding, dilation = (both_sides(v) for v in (module.kernel_size, module.padding, module.dilation))
     module.stride = (keep, keep)
     module.dilation = tuple(d * factor for d in dilation)
     module.padding = before = tuple(p * factor for p in padding)

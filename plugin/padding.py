@@ -7,6 +7,8 @@ AlexNet, SqueezeNet, Inception v3 and v4, Inception-ResNet and the first Xceptio
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 
 Window = nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d
@@ -28,7 +30,7 @@ def _centre(module: Window) -> bool:
     if isinstance(module.padding, str):
         return False
     kernel, padding, dilation = (
-        _pair(getattr(module, what, 1)) for what in ("kernel_size", "padding", "dilation")
+        both_sides(getattr(module, what, 1)) for what in ("kernel_size", "padding", "dilation")
     )
     windows = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
     wanted = tuple(w // 2 if w % 2 else p for w, p in zip(windows, padding, strict=True))
@@ -42,5 +44,6 @@ def _centre(module: Window) -> bool:
     return True
 
 
-def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
+def both_sides(value: Any) -> tuple[int, int]:
+    """Height and width of a layer's argument that may be one number for both."""
     return (value, value) if isinstance(value, int) else (value[0], value[1])
