@@ -45,9 +45,20 @@ MODELS = ModelRegistry(
     "model",
     parent=root.MODELS,
     scope=SCOPE,
-    locations=["mmbackbones.backbone", "mmbackbones.necks"],
+    locations=["mmbackbones.backbone", "mmbackbones.necks", "mmbackbones.heads"],
 )
-HOOKS = Registry("hook", parent=root.HOOKS, scope=SCOPE, locations=["mmbackbones.engine.hooks"])
+HOOKS = Registry(
+    "hook", parent=root.HOOKS, scope=SCOPE, locations=["mmbackbones.engine.hooks", "mmbackbones.finetune"]
+)
+OPTIM_WRAPPER_CONSTRUCTORS = Registry(
+    "optimizer wrapper constructor",
+    parent=root.OPTIM_WRAPPER_CONSTRUCTORS,
+    scope=SCOPE,
+    locations=["mmbackbones.finetune"],
+)
+TRANSFORMS = Registry(
+    "transform", parent=root.TRANSFORMS, scope=SCOPE, locations=["mmbackbones.finetune.augment"]
+)
 
 # torch >= 2.6 refuses mmengine's own checkpoints until the classes in them are allowed. Whoever
 # meets one of our types comes by here before any checkpoint is read.

@@ -1,0 +1,1 @@
+"""Fine-tuning: what trains, at which learning rate, from when on, and recipes by amount of data."""

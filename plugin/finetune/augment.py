@@ -1,0 +1,1 @@
+"""RandAugment for detection and segmentation pipelines."""

@@ -1,0 +1,1 @@
+"""Heads that mmdet and mmseg lack, registered for ``type='mmbackbones.<name>'``."""
