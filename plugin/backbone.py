@@ -17,11 +17,18 @@ from .checkpointing import add_checkpoints
 from .dilation import check_dilatable, dilate
 from .errors import InputError
 from .norms import check_norm_cfg, convert_norms
-from .opening import fixed_size, open_traced
+from .opening import open_traced
 from .registry import MODELS
 from .sources import Tapped
-from .stages import check_frozen_stages, frozen_names, prune, still_paths
-from .trace import Trace, trace
+from .stages import (
+    check_frozen_fraction,
+    check_frozen_stages,
+    first_names,
+    frozen_names,
+    prune,
+    still_paths,
+)
+from .trace import Trace, narrowed
 from .weights import LoadReport, load_into, log_report, read, resolve
 
 
@@ -38,6 +45,8 @@ class Backbone(BaseModule):
         out_indices: The same in OpenMMLab's spelling: 0, 1, 2, 3 always mean C2, C3, C4, C5.
         frozen_stages: -1 nothing, 0 the stem, k the stem and the first k stages; stage k ends at the
             map C(k+1). Frozen means no gradient, statistics constant, drop-out off, whatever ``train``.
+        frozen_fraction: Instead: the first fraction, 0 to 1, of the convolutions and linear layers, in
+            order of execution, with what is executed between them.
         norm_eval: Whether all batch norms keep their statistics constant while training.
         norm_cfg: ``dict(type='BN' | 'SyncBN' | 'GN' | 'FrozenBN', ...)`` replaces every batch norm.
         with_cp: Gradient checkpointing: less memory, one more forward pass of each block.
@@ -68,6 +77,7 @@ class Backbone(BaseModule):
         out_strides: Sequence[int] | None = None,
         out_indices: Sequence[int] | None = None,
         frozen_stages: int = -1,
+        frozen_fraction: float | None = None,
         norm_eval: bool = False,
         norm_cfg: dict[str, Any] | None = None,
         with_cp: bool = False,
@@ -85,6 +95,7 @@ class Backbone(BaseModule):
         self._is_init: bool
         self.spec = get_spec(name)
         check_frozen_stages(frozen_stages)
+        check_frozen_fraction(frozen_fraction, frozen_stages)
         if norm_cfg is not None:
             check_norm_cfg(norm_cfg)
         if isinstance(in_channels, bool) or not isinstance(in_channels, int) or in_channels < 1:
@@ -94,13 +105,12 @@ class Backbone(BaseModule):
         tapped, traced, every = open_traced(
             self.spec.source, self.spec.upstream, in_channels, arguments, name=name, repair=repair_padding
         )
-        size = fixed_size(arguments)
-        asked = trace(traced, in_channels, name=name, strides=strides, size=size)
+        asked = narrowed(traced, in_channels, every, strides)
         if output_stride is not None:
             check_dilatable(self.spec, output_stride)
             dilate(tapped.net, every, output_stride)
 
-        self.frozen_stages, self.norm_eval = frozen_stages, norm_eval
+        self.frozen_stages, self.frozen_fraction, self.norm_eval = frozen_stages, frozen_fraction, norm_eval
         self.in_channels = in_channels
         self.out_channels = tuple(asked.channels[stride] for stride in strides)
         self.out_strides = tuple(min(stride, output_stride or stride) for stride in strides)
@@ -108,7 +118,11 @@ class Backbone(BaseModule):
         self._known = frozenset(tapped.net.state_dict())
         self._taps = tuple(asked.taps[stride] for stride in strides)
         self._pad_to = 1 if every.exact or tapped is not traced else max(every.taps)
-        self._still = _prepare(tapped, every, asked, in_channels, frozen_stages, norm_cfg, with_cp)
+        if frozen_fraction is None:
+            frozen = frozen_names(tapped.net, every, frozen_stages)
+        else:
+            frozen = first_names(tapped.net, every, frozen_fraction)
+        self._still = _prepare(tapped, every, asked, in_channels, frozen, norm_cfg, with_cp)
         self._adopt(tapped)
         if pretrained:
             self._load(resolve(self.spec, pretrained))
@@ -187,13 +201,13 @@ def _prepare(
     every: Trace,
     asked: Trace,
     in_channels: int,
-    frozen_stages: int,
+    frozen: set[str],
     norm_cfg: dict[str, Any] | None,
     with_cp: bool,
 ) -> tuple[str, ...]:
     """Cut, convert and freeze the network in place; returns the paths of what stays in eval mode."""
     net = tapped.net
-    frozen = {name for name in frozen_names(net, every, frozen_stages) if not name.startswith(pyramid.NAME)}
+    frozen = {name for name in frozen if not name.startswith(pyramid.NAME)}
     still = still_paths(net, every, frozen)
     needed = asked.needed
     prune(tapped, asked, in_channels)

@@ -8,13 +8,16 @@ parameters that hang on no layer (position embedding, class token).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd
 
+from . import pyramid
 from .errors import InputError
 from .sources import Tapped
 from .trace import Trace, meta_twin
@@ -100,6 +103,64 @@ def frozen_names(net: nn.Module, trace: Trace, frozen_stages: int) -> set[str]:
     if frozen_stages < 0:
         return set()
     return {name for name, stage in stage_of_params(net, trace).items() if stage <= frozen_stages}
+
+
+def check_frozen_fraction(fraction: float | None, frozen_stages: int) -> None:
+    """Raises InputError unless ``fraction`` is None or in [0, 1], and the only way of freezing."""
+    if fraction is None:
+        return
+    number = isinstance(fraction, (int, float)) and not isinstance(fraction, bool)
+    if not number or not 0 <= fraction <= 1:
+        raise InputError(
+            f"frozen_fraction={fraction!r} is out of range. Allowed: 0 (nothing) to 1 (all weight layers), "
+            f"as 1/3 for the first third."
+        )
+    if frozen_stages != -1:
+        raise InputError(
+            f"frozen_stages={frozen_stages} and frozen_fraction={fraction} both say where freezing ends. "
+            f"Give one of them."
+        )
+
+
+def first_names(net: nn.Module, trace: Trace, fraction: float) -> set[str]:
+    """Names of the parameters up to the first ``fraction`` of the weight layers, in order of execution.
+
+    Weight layers are convolutions and linear layers; what is executed between two of them goes with the
+    earlier one. The number of frozen layers is rounded down.
+    """
+    places = _places(net, trace)
+    kinds = (_ConvNd, nn.Linear)
+    starts = sorted(
+        places[f"{path}.weight"]
+        for path, module in net.named_modules()
+        if isinstance(module, kinds) and f"{path}.weight" in places
+    )
+    count = math.floor(len(starts) * fraction + 1e-6)  # 1/3 of 120 layers is 40, whatever the rounding
+    if count == len(starts):
+        return set(places)
+    return {name for name, place in places.items() if place < starts[count]} if count else set()
+
+
+def _places(net: nn.Module, trace: Trace) -> dict[str, int]:
+    """Place in ``trace.order`` of each parameter behind a map, the plain ViT's own pyramid left out.
+
+    A parameter that hangs on no called layer (class token, table of position biases) stands where the
+    first layer of the module that holds it stands.
+    """
+    first: dict[str, int] = {}
+    for place, path in enumerate(trace.order):
+        parts = path.split(".")
+        for length in range(len(parts) + 1):
+            first.setdefault(".".join(parts[:length]), place)
+    places = {}
+    for name in trace.needed:
+        if name.startswith(f"{pyramid.NAME}."):
+            continue
+        owner = name.rpartition(".")[0]
+        while owner not in first:
+            owner = owner.rpartition(".")[0]
+        places[name] = first[owner]
+    return places
 
 
 def still_paths(net: nn.Module, trace: Trace, frozen: Iterable[str]) -> list[str]:
