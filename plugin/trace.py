@@ -72,16 +72,14 @@ def trace(
     in_channels: int,
     *,
     name: str = "network",
-    strides: Sequence[int] | None = None,
     size: tuple[int, int] | None = None,
 ) -> Trace:
-    """Run a twin of ``tapped`` and record what happens.
+    """Run a twin of ``tapped`` for all its maps and record what happens.
 
     Args:
         tapped: The network; it is not changed.
         in_channels: Channels of the image.
         name: How messages call it.
-        strides: The strides whose maps are asked for; ``None`` means all that the net has.
         size: The only height and width that the network takes, if it was built for one.
 
     Raises:
@@ -91,7 +89,7 @@ def trace(
     sizes = (size,) if size else (ODD_SIZE, *EVEN_SIZES)
     for tried in sizes:
         try:
-            found = _traced(tapped, in_channels, tried, strides)
+            found = _run(tapped, in_channels, tried)
         except Exception as error:  # networks refuse a size in many ways: AssertionError, RuntimeError ...
             failure = error
             continue
@@ -104,40 +102,48 @@ def trace(
     ) from failure
 
 
-def _traced(
-    tapped: Tapped, in_channels: int, size: tuple[int, int], strides: Sequence[int] | None
-) -> Trace | None:
-    """:func:`_run` on a twin of ``tapped``, with autograd on whatever mode the caller is in."""
-    with torch.inference_mode(False), torch.enable_grad():
-        return _run(meta_twin(tapped), in_channels, size, strides)
+def narrowed(tapped: Tapped, in_channels: int, every: Trace, strides: Sequence[int]) -> Trace:
+    """The record of a run that asks ``tapped`` for the maps of ``strides`` only.
+
+    Args:
+        tapped: The network; it is not changed.
+        in_channels: Channels of the image.
+        every: Its record with all maps, from :func:`trace`.
+        strides: Some of the strides of ``every``.
+    """
+    taps = {stride: tap for stride, tap in every.taps.items() if stride in strides}
+    found = every if taps == every.taps else _run(tapped, in_channels, every.size, taps)
+    return cast(Trace, found)
 
 
 def _run(
-    twin: Tapped, in_channels: int, size: tuple[int, int], strides: Sequence[int] | None
+    tapped: Tapped, in_channels: int, size: tuple[int, int], taps: dict[int, int] | None = None
 ) -> Trace | None:
-    """The record at ``size``; ``None`` when the maps are not those of powers of two."""
-    image = torch.empty(1, in_channels, *size, device="meta")
-    every = twin.run(image, range(twin.taps))
-    taps = _taps_by_stride(every, size)
-    if not taps:
-        return None
-    if strides is not None:
-        taps = {stride: tap for stride, tap in taps.items() if stride in strides}
+    """The record at ``size``, with autograd on whatever mode the caller is in.
+
+    ``taps`` are those of the asked strides; without them all taps are read, and ``None`` comes back
+    when their maps are not those of powers of two.
+    """
     order: list[str] = []
     reductions: dict[str, int] = {}
     calls: dict[str, list[bool]] = {}
-    hooks = _watch_leaves(twin.net, size, order, reductions) + _watch_blocks(twin.net, calls)
-    try:
-        maps = dict(zip(taps, twin.run(image, list(taps.values())), strict=True))
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with torch.inference_mode(False), torch.enable_grad():
+        twin = meta_twin(tapped)
+        _watch_leaves(twin.net, size, order, reductions)
+        _watch_blocks(twin.net, calls)
+        read = range(twin.taps) if taps is None else list(taps.values())
+        image = torch.empty(1, in_channels, *size, device="meta")
+        maps = dict(zip(read, twin.run(image, read), strict=True))
+        taps = _taps_by_stride(maps.values(), size) if taps is None else taps
+        reach = _reach(twin.net, {stride: maps[tap] for stride, tap in taps.items()})
+    if not taps:
+        return None
     return Trace(
         size=size,
         taps=taps,
-        channels={stride: fmap.shape[1] for stride, fmap in maps.items()},
+        channels={stride: maps[tap].shape[1] for stride, tap in taps.items()},
         exact=size == ODD_SIZE,
-        reach=_reach(twin.net, maps),
+        reach=reach,
         order=tuple(order),
         reductions=reductions,
         plain=frozenset(name for name, plain in calls.items() if plain == [True]),
@@ -163,8 +169,8 @@ def _reduction(size: tuple[int, int], fmap: Tensor) -> int:
 
 def _watch_leaves(
     net: nn.Module, size: tuple[int, int], order: list[str], reductions: dict[str, int]
-) -> list[torch.utils.hooks.RemovableHandle]:
-    """Hooks that note each childless module at its first call."""
+) -> None:
+    """Hook each childless module of a twin, to note its first call."""
 
     def noter(name: str) -> object:
         def note(_: nn.Module, inputs: tuple[object, ...]) -> None:
@@ -176,15 +182,13 @@ def _watch_leaves(
 
         return note
 
-    return [
-        module.register_forward_pre_hook(noter(name))
-        for name, module in net.named_modules()
-        if not list(module.children())
-    ]
+    for name, module in net.named_modules():
+        if not list(module.children()):
+            module.register_forward_pre_hook(noter(name))
 
 
-def _watch_blocks(net: nn.Module, calls: dict[str, list[bool]]) -> list[torch.utils.hooks.RemovableHandle]:
-    """Hooks that note for each call of a module with children whether a tensor gives a tensor."""
+def _watch_blocks(net: nn.Module, calls: dict[str, list[bool]]) -> None:
+    """Hook each module with children of a twin, to note for each call whether a tensor gives a tensor."""
 
     def noter(name: str) -> object:
         def note(_: nn.Module, inputs: tuple[object, ...], out: object) -> None:
@@ -193,11 +197,9 @@ def _watch_blocks(net: nn.Module, calls: dict[str, list[bool]]) -> list[torch.ut
 
         return note
 
-    return [
-        module.register_forward_hook(noter(name))
-        for name, module in net.named_modules()
-        if name and list(module.children())
-    ]
+    for name, module in net.named_modules():
+        if name and list(module.children()):
+            module.register_forward_hook(noter(name))
 
 
 def _reach(net: nn.Module, maps: dict[int, Tensor]) -> dict[int, frozenset[str]]:
