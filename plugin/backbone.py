@@ -16,6 +16,7 @@ from .catalog import catalog_names, get_spec
 from .checkpointing import add_checkpoints
 from .dilation import check_dilatable, dilate
 from .errors import InputError
+from .layers import layers_of_params
 from .norms import check_norm_cfg, convert_norms
 from .opening import open_traced
 from .registry import MODELS
@@ -26,6 +27,7 @@ from .stages import (
     first_names,
     frozen_names,
     prune,
+    stage_of_params,
     still_paths,
 )
 from .trace import Trace, narrowed
@@ -63,6 +65,7 @@ class Backbone(BaseModule):
     Attributes:
         out_channels: Channels of each map.
         out_strides: Stride of each map in pixels.
+        param_stages: Stage (0 the stem, 1 to 4) of each parameter but those of a plain ViT's pyramid.
         spec: The catalog's row.
         load_report: What the last load of pretrained weights did; None before one.
 
@@ -118,12 +121,18 @@ class Backbone(BaseModule):
         self._known = frozenset(tapped.net.state_dict())
         self._taps = tuple(asked.taps[stride] for stride in strides)
         self._pad_to = 1 if every.exact or tapped is not traced else max(every.taps)
+        stages = stage_of_params(tapped.net, every)
         if frozen_fraction is None:
-            frozen = frozen_names(tapped.net, every, frozen_stages)
+            frozen = frozen_names(stages, frozen_stages)
         else:
             frozen = first_names(tapped.net, every, frozen_fraction)
-        self._still = _prepare(tapped, every, asked, in_channels, frozen, norm_cfg, with_cp)
+        _prepare(tapped, asked, in_channels, norm_cfg, with_cp)
         self._adopt(tapped)
+        self._trace = asked
+        self._trains = frozenset(name for name, param in self.named_parameters() if param.requires_grad)
+        left = {name for name, _ in self.named_parameters() if not name.startswith(f"{pyramid.NAME}.")}
+        self.param_stages = {name: stage for name, stage in stages.items() if name in left}
+        self._freeze(frozen & left)
         if pretrained:
             self._load(resolve(self.spec, pretrained))
         self.train()
@@ -172,6 +181,30 @@ class Backbone(BaseModule):
                         module.eval()
         return self
 
+    def freeze(self, frozen_stages: int) -> Backbone:
+        """Move the end of what is frozen to ``frozen_stages``, as the argument has it. Returns self.
+
+        What is thawed trains from the next forward pass on. A ``DistributedDataParallel`` around it has to
+        be made again, see :class:`mmbackbones.finetune.hooks.UnfreezeHook`.
+
+        Raises:
+            InputError: no such stage.
+        """
+        check_frozen_stages(frozen_stages)
+        self._freeze(frozen_names(self.param_stages, frozen_stages))
+        self.frozen_stages, self.frozen_fraction = frozen_stages, None
+        return self.train(self.training)
+
+    def _freeze(self, frozen: set[str]) -> None:
+        for name, param in self.named_parameters():
+            param.requires_grad_(name in self._trains and name not in frozen)
+        self._still = still_paths(self._tapped.net, self._trace, frozen)
+
+    @property
+    def param_layers(self) -> dict[str, int]:
+        """Layer (0 the stem, 1, 2, ... in order of execution) of each parameter but a ViT's pyramid."""
+        return layers_of_params(self._tapped.net, self._trace, self.param_stages)
+
     def init_weights(self) -> None:
         """Load what ``init_cfg`` names; without one the upstream's own initialisation stays."""
         if self._is_init or not self.init_cfg:
@@ -198,28 +231,21 @@ class Backbone(BaseModule):
 
 def _prepare(
     tapped: Tapped,
-    every: Trace,
     asked: Trace,
     in_channels: int,
-    frozen: set[str],
     norm_cfg: dict[str, Any] | None,
     with_cp: bool,
-) -> tuple[str, ...]:
-    """Cut, convert and freeze the network in place; returns the paths of what stays in eval mode."""
-    net = tapped.net
-    frozen = {name for name in frozen if not name.startswith(pyramid.NAME)}
-    still = still_paths(net, every, frozen)
-    needed = asked.needed
+) -> None:
+    """Cut and convert the network in place; what no asked map depends on does not train."""
+    net, needed = tapped.net, asked.needed
     prune(tapped, asked, in_channels)
     if norm_cfg is not None:
         convert_norms(net, norm_cfg)
     for name, param in net.named_parameters():
-        if name in frozen or name not in needed:
+        if name not in needed:
             param.requires_grad_(False)
     if with_cp:
         add_checkpoints(net, asked)
-    left = {path for path, _ in net.named_modules()}
-    return tuple(path for path in still if path in left)
 
 
 def build(name: str, **kwargs: Any) -> Backbone:

@@ -26,7 +26,7 @@ _WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Linear)
 
 def add_checkpoints(net: nn.Module, trace: Trace) -> int:
     """Wrap every unit of ``net`` in place; returns how many units there are."""
-    units = [[net.get_submodule(path)] for path in _blocks(net, "", trace)]
+    units = [[net.get_submodule(path)] for path in blocks(net, "", trace)]
     units += [[net.get_submodule(path) for path in run] for run in _leaf_runs(net, trace)]
     for first, *rest in units:
         first.forward = _Checkpointed([first, *rest])
@@ -81,7 +81,7 @@ def _statistics_held(modules: Sequence[nn.Module]) -> Iterator[None]:
                 norm.num_batches_tracked.copy_(tracked)
 
 
-def _blocks(module: nn.Module, path: str, trace: Trace) -> Iterator[str]:
+def blocks(module: nn.Module, path: str, trace: Trace) -> Iterator[str]:
     """Paths of the blocks below ``module``: the largest that hold no series of blocks themselves."""
     for name, child in module.named_children():
         where = f"{path}.{name}" if path else name
@@ -89,7 +89,7 @@ def _blocks(module: nn.Module, path: str, trace: Trace) -> Iterator[str]:
         if not opened and where in trace.plain and _weight_layers(child) > 1:
             yield where
         else:
-            yield from _blocks(child, where, trace)
+            yield from blocks(child, where, trace)
 
 
 def _holds_series(module: nn.Module, path: str, trace: Trace) -> bool:

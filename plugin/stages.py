@@ -98,11 +98,9 @@ def check_frozen_stages(frozen_stages: int) -> None:
         )
 
 
-def frozen_names(net: nn.Module, trace: Trace, frozen_stages: int) -> set[str]:
+def frozen_names(stages: dict[str, int], frozen_stages: int) -> set[str]:
     """Names of the parameters of the stem and the first ``frozen_stages`` stages."""
-    if frozen_stages < 0:
-        return set()
-    return {name for name, stage in stage_of_params(net, trace).items() if stage <= frozen_stages}
+    return {name for name, stage in stages.items() if stage <= frozen_stages}
 
 
 def check_frozen_fraction(fraction: float | None, frozen_stages: int) -> None:
@@ -128,20 +126,20 @@ def first_names(net: nn.Module, trace: Trace, fraction: float) -> set[str]:
     Weight layers are convolutions and linear layers; what is executed between two of them goes with the
     earlier one. The number of frozen layers is rounded down.
     """
-    places = _places(net, trace)
+    place_of = places(trace)
     kinds = (_ConvNd, nn.Linear)
     starts = sorted(
-        places[f"{path}.weight"]
+        place_of[f"{path}.weight"]
         for path, module in net.named_modules()
-        if isinstance(module, kinds) and f"{path}.weight" in places
+        if isinstance(module, kinds) and f"{path}.weight" in place_of
     )
     count = math.floor(len(starts) * fraction + 1e-6)  # 1/3 of 120 layers is 40, whatever the rounding
     if count == len(starts):
-        return set(places)
-    return {name for name, place in places.items() if place < starts[count]} if count else set()
+        return set(place_of)
+    return {name for name, place in place_of.items() if place < starts[count]} if count else set()
 
 
-def _places(net: nn.Module, trace: Trace) -> dict[str, int]:
+def places(trace: Trace) -> dict[str, int]:
     """Place in ``trace.order`` of each parameter behind a map, the plain ViT's own pyramid left out.
 
     A parameter that hangs on no called layer (class token, table of position biases) stands where the
@@ -152,15 +150,15 @@ def _places(net: nn.Module, trace: Trace) -> dict[str, int]:
         parts = path.split(".")
         for length in range(len(parts) + 1):
             first.setdefault(".".join(parts[:length]), place)
-    places = {}
+    found = {}
     for name in trace.needed:
         if name.startswith(f"{pyramid.NAME}."):
             continue
         owner = name.rpartition(".")[0]
         while owner not in first:
             owner = owner.rpartition(".")[0]
-        places[name] = first[owner]
-    return places
+        found[name] = first[owner]
+    return found
 
 
 def still_paths(net: nn.Module, trace: Trace, frozen: Iterable[str]) -> list[str]:
@@ -181,6 +179,8 @@ def still_paths(net: nn.Module, trace: Trace, frozen: Iterable[str]) -> list[str
             still.append(path)
     last_frozen = False
     for path in trace.order:
+        if path not in modules:  # cut, with what it was in
+            continue
         own = [f"{path}.{name}" for name, _ in modules[path].named_parameters()]
         if own:
             last_frozen = frozen.issuperset(own)
