@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import torch
@@ -38,6 +38,7 @@ class Trace:
         order: Modules without children in order of their first call.
         reductions: For each of them the input's reduction against the image, a power of two.
         plain: Modules with children that are called once, with a tensor first, and return a tensor.
+        narrower: Records of runs for fewer maps, by their strides, as :func:`narrowed` made them.
     """
 
     size: tuple[int, int]
@@ -48,6 +49,7 @@ class Trace:
     order: tuple[str, ...]
     reductions: dict[str, int]
     plain: frozenset[str]
+    narrower: dict[tuple[int, ...], Trace] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def needed(self) -> frozenset[str]:
@@ -103,7 +105,7 @@ def trace(
 
 
 def narrowed(tapped: Tapped, in_channels: int, every: Trace, strides: Sequence[int]) -> Trace:
-    """The record of a run that asks ``tapped`` for the maps of ``strides`` only.
+    """The record of a run that asks ``tapped`` for the maps of ``strides`` only; made once, and kept.
 
     Args:
         tapped: The network; it is not changed.
@@ -112,8 +114,12 @@ def narrowed(tapped: Tapped, in_channels: int, every: Trace, strides: Sequence[i
         strides: Some of the strides of ``every``.
     """
     taps = {stride: tap for stride, tap in every.taps.items() if stride in strides}
-    found = every if taps == every.taps else _run(tapped, in_channels, every.size, taps)
-    return cast(Trace, found)
+    if taps == every.taps:
+        return every
+    key = tuple(taps)
+    if key not in every.narrower:
+        every.narrower[key] = cast(Trace, _run(tapped, in_channels, every.size, taps))
+    return every.narrower[key]
 
 
 def _run(
