@@ -12,11 +12,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from . import pyramid
 from .arguments import choose_strides, unknown_arguments
+from .auxiliary import Readers, auxiliaries
 from .catalog import catalog_names, get_spec
 from .checkpointing import add_checkpoints
 from .dilation import check_dilatable, dilate
 from .errors import InputError
 from .layers import layers_of_params
+from .native.attention import attention_paths
 from .norms import check_norm_cfg, convert_norms
 from .opening import open_traced
 from .registry import MODELS
@@ -54,6 +56,10 @@ class Backbone(BaseModule):
         with_cp: Gradient checkpointing: less memory, one more forward pass of each block.
         output_stride: 8, 16 or 32: later strides become dilations. ``out_strides`` still counts the
             undilated strides; the attribute says the real ones.
+        attention: 'se', 'cbam' or 'eca' puts that module into every residual block of timm's ResNet, ResNeXt
+            or Wide ResNet, in front of the addition; its weights are fresh, those around it as they were.
+        aux_classes: Builds the auxiliary classifiers of GoogLeNet or Inception v3 for so many classes: the
+            maps are followed by their logits (N, aux_classes).
         in_channels: Channels of the image. Pretrained first convolutions are adapted.
         repair_padding: Whether nets written without padding (Inception, AlexNet, SqueezeNet ...) get it,
             so that their maps have the exact size and place; False gives the original geometry.
@@ -85,6 +91,8 @@ class Backbone(BaseModule):
         norm_cfg: dict[str, Any] | None = None,
         with_cp: bool = False,
         output_stride: int | None = None,
+        attention: str | None = None,
+        aux_classes: int | None = None,
         in_channels: int = 3,
         repair_padding: bool = True,
         pretrained: bool | str | None = None,
@@ -104,9 +112,16 @@ class Backbone(BaseModule):
         if isinstance(in_channels, bool) or not isinstance(in_channels, int) or in_channels < 1:
             raise InputError(f"in_channels={in_channels!r} must be a whole number of at least 1.")
         strides = choose_strides(self.spec, out_strides, out_indices)
+        auxiliary = auxiliaries(self.spec, aux_classes, strides)
         arguments = {**self.spec.arguments, **(net_kwargs or {})}
         tapped, traced, every = open_traced(
-            self.spec.source, self.spec.upstream, in_channels, arguments, name=name, repair=repair_padding
+            self.spec.source,
+            self.spec.upstream,
+            in_channels,
+            arguments,
+            name=name,
+            repair=repair_padding,
+            attention=attention,
         )
         asked = narrowed(traced, in_channels, every, strides)
         if output_stride is not None:
@@ -120,13 +135,14 @@ class Backbone(BaseModule):
         self.load_report: LoadReport | None = None
         self._known = frozenset(tapped.net.state_dict())
         self._taps = tuple(asked.taps[stride] for stride in strides)
-        self._pad_to = 1 if every.exact or tapped is not traced else max(every.taps)
+        self._pad_to = 1 if every.exact or not repair_padding else max(every.taps)
         stages = stage_of_params(tapped.net, every)
         if frozen_fraction is None:
             frozen = frozen_names(stages, frozen_stages)
         else:
             frozen = first_names(tapped.net, every, frozen_fraction)
         _prepare(tapped, asked, in_channels, norm_cfg, with_cp)
+        self._readers = Readers(tapped, auxiliary, aux_classes or 0)
         self._adopt(tapped)
         self._trace = asked
         self._trains = frozenset(name for name, param in self.named_parameters() if param.requires_grad)
@@ -159,13 +175,15 @@ class Backbone(BaseModule):
         high, wide = x.shape[-2:]
         if self._pad_to > 1:
             x = F.pad(x, (0, -wide % self._pad_to, 0, -high % self._pad_to))
-        maps = self._tapped.run(x, self._taps)
+        at = dict.fromkeys((*self._taps, *self._readers.taps))
+        at = dict(zip(sorted(at), self._tapped.run(x, sorted(at)), strict=True))
+        maps = [at[tap] for tap in self._taps]
         if self._pad_to > 1:
             maps = [
                 fmap[..., : -(-high // stride), : -(-wide // stride)]
                 for fmap, stride in zip(maps, self.out_strides, strict=True)
             ]
-        return tuple(maps)
+        return (*maps, *self._readers.read(self._tapped.net, at))
 
     def train(self, mode: bool = True) -> Backbone:
         """As ``nn.Module.train``; what is frozen stays in eval mode. Returns self."""
@@ -195,6 +213,10 @@ class Backbone(BaseModule):
         self.frozen_stages, self.frozen_fraction = frozen_stages, None
         return self.train(self.training)
 
+    def trainable_names(self, frozen_stages: int) -> frozenset[str]:
+        """Names of the parameters that train when that much is frozen."""
+        return self._trains - frozen_names(self.param_stages, frozen_stages)
+
     def _freeze(self, frozen: set[str]) -> None:
         for name, param in self.named_parameters():
             param.requires_grad_(name in self._trains and name not in frozen)
@@ -222,9 +244,13 @@ class Backbone(BaseModule):
         if prefix:
             start = prefix.rstrip(".") + "."
             state = {name[len(start) :]: value for name, value in state.items() if name.startswith(start)}
-        classifier = self._tapped.classifier
         self.load_report = load_into(
-            self, state, known=self._known, classifier=classifier, fresh=(pyramid.NAME,), what=checkpoint
+            self,
+            state,
+            known=self._known,
+            classifier=(*self._tapped.classifier, *self._readers.names),
+            fresh=(pyramid.NAME, *self._readers.names, *attention_paths(self._tapped.net)),
+            what=checkpoint,
         )
         log_report(self.load_report, f"{self.spec.name} from {checkpoint}")
 

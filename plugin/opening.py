@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .errors import InputError
+from .native.attention import embed_attention
 from .padding import repair_padding
 from .pools import pools_as_modules
 from .pyramid import PyramidNet, is_plain
@@ -20,6 +21,7 @@ def open_traced(
     *,
     name: str,
     repair: bool = True,
+    attention: str | None = None,
 ) -> tuple[Tapped, Tapped, Trace]:
     """Open a network and trace all its maps.
 
@@ -31,6 +33,7 @@ def open_traced(
         name: How messages call the network.
         repair: Whether unpadded layers get padding. If not, the network stays as its authors wrote
             it and its maps have other sizes; what the trace says of stages and strides still holds.
+        attention: What to put into each residual block: see ``mmbackbones.native.attention``.
 
     Returns:
         The network, the network to trace (a padded twin of it where ``repair`` is false), its trace.
@@ -41,6 +44,8 @@ def open_traced(
     if source == "native":
         arguments = {"repair_padding": repair, **arguments}
     tapped = open_net(source, upstream, in_channels, arguments)
+    if attention is not None:
+        embed_attention(tapped.net, attention)
     pools_as_modules(tapped.net)
     if is_plain(tapped):
         tapped = PyramidNet(tapped)

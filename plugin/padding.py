@@ -45,5 +45,5 @@ def _centre(module: Window) -> bool:
 
 
 def both_sides(value: Any) -> tuple[int, int]:
-    """Height and width of a layer's argument that may be one number for both."""
-    return (value, value) if isinstance(value, int) else (value[0], value[1])
+    """Height and width of a layer's argument that may be one number, or one side's, for both."""
+    return (value, value) if isinstance(value, int) else (value[0], value[-1])

@@ -36,6 +36,7 @@ class LoadReport:
         unexpected: In the file and unknown to the network.
         ignored: In the file, and of the classifier or of a part that this backbone does not need.
         adapted: Loaded after a change of the number of input channels.
+        fresh: Not in the file, and not to be expected there: layers that were added here.
     """
 
     matched: tuple[str, ...]
@@ -43,10 +44,11 @@ class LoadReport:
     unexpected: tuple[str, ...]
     ignored: tuple[str, ...]
     adapted: tuple[str, ...]
+    fresh: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         parts = [f"{len(self.matched)} tensors loaded"]
-        for what in ("adapted", "missing", "unexpected", "ignored"):
+        for what in ("adapted", "missing", "unexpected", "ignored", "fresh"):
             names = getattr(self, what)
             if names:
                 parts.append(f"{what}: {_some(names)}")
@@ -178,8 +180,9 @@ def load_into(
         net: The backbone.
         state: Tensors by upstream names, with or without ``module.`` or ``backbone.`` before them.
         known: Names that the whole upstream network has; those not in ``net`` are ignored.
-        classifier: Prefixes of names that are ignored likewise, next to :data:`CLASSIFIERS`.
-        fresh: Prefixes of names that no file has: layers that are added here.
+        classifier: Prefixes of names that are ignored likewise, next to :data:`CLASSIFIERS`; those in
+            ``net``, auxiliary classifiers, are loaded where their shapes fit.
+        fresh: Prefixes of names that no upstream's file need have: layers that were added here.
         what: How messages call the source.
 
     Raises:
@@ -188,10 +191,14 @@ def load_into(
     """
     given = _upstream_names(state)
     own = net.state_dict()
+    heads = tuple(f"{head}." for head in (*CLASSIFIERS, *classifier))
+    added = tuple(f"{prefix}." for prefix in fresh)
     matched, adapted, wrong = {}, [], []
     for name in own.keys() & given.keys():
         value = given[name]
         if value.shape != own[name].shape:
+            if name.startswith(heads):  # an auxiliary classifier of other classes
+                continue
             fitted = _fit_input(value, own[name])
             if fitted is None:
                 wrong.append(f"{name} is {tuple(value.shape)}, needs {tuple(own[name].shape)}")
@@ -200,14 +207,9 @@ def load_into(
             adapted.append(name)
         matched[name] = value
     left = given.keys() - own.keys()
-    heads = tuple(f"{head}." for head in (*CLASSIFIERS, *classifier))
     ignored = {name for name in left if name in known or name.startswith(heads)}
-    added = tuple(f"{prefix}." for prefix in fresh)
-    missing = [
-        name
-        for name in own
-        if name not in given and not name.endswith("num_batches_tracked") and not name.startswith(added)
-    ]
+    absent = [name for name in own if name not in matched and not name.endswith("num_batches_tracked")]
+    missing = [name for name in absent if not name.startswith(added)]
     unexpected = sorted(left - ignored)
     report = LoadReport(
         matched=tuple(name for name in own if name in matched),
@@ -215,6 +217,7 @@ def load_into(
         unexpected=tuple(unexpected),
         ignored=tuple(sorted(ignored)),
         adapted=tuple(sorted(adapted)),
+        fresh=tuple(name for name in absent if name.startswith(added)),
     )
     if wrong:
         raise InputError(f"{what} does not fit: {_some(sorted(wrong))}. Is it a file of this backbone?")

@@ -267,3 +267,15 @@ def test_no_classes_anywhere(message, shapes: Path, tmp_path: Path) -> None:
     image = next((shapes / "images").rglob("*.*"))
     said = message("predict", config, tmp_path / "weights.pth", image, "--device", "cpu")
     assert "names the classes" in said
+
+
+def test_processes_may_prepare_one_folder_at_once(tmp_path: Path) -> None:
+    """All processes of torchrun check the same work dir in the same moment."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from mmbackbones.engine.runner import prepare_work_dir
+
+    with ThreadPoolExecutor(8) as pool:
+        done = list(pool.map(prepare_work_dir, [tmp_path / "work"] * 400))
+    assert done == [tmp_path / "work"] * 400
+    assert list((tmp_path / "work").iterdir()) == []

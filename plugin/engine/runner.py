@@ -6,6 +6,7 @@ import contextlib
 import io
 import logging
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -175,9 +176,9 @@ def prepare_work_dir(path: Path, option: str = "--work-dir") -> Path:
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
-        probe = path / ".write_test"
-        probe.write_bytes(b"\0" * 4096)
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=path) as probe:  # of its own: all processes do this at once
+            probe.write(b"\0" * 4096)
+            probe.flush()
     except OSError as error:
         raise InputError(
             f"{option} {path} cannot be written: {error.strerror or error}. Choose another folder."

@@ -126,3 +126,9 @@ def embed_attention(net: nn.Module, kind: str) -> None:
     for block in blocks:
         norm = block.bn3 if isinstance(block, Bottleneck) else block.bn2
         block.se = make_attention(kind, norm.num_features)
+
+
+def attention_paths(net: nn.Module) -> tuple[str, ...]:
+    """Paths of the modules above in ``net``: files of networks without attention have no weights for them."""
+    kinds = tuple(ATTENTIONS.values())
+    return tuple(path for path, module in net.named_modules() if isinstance(module, kinds))

@@ -87,7 +87,7 @@ def googlenet_original(
         channels = _width(widths)
     net = Chain(steps, pooled_linear(channels, num_classes, dropout=0.4))
     if aux_logits:
-        net = GoogLeNet(net, *(_auxiliary(_width(WIDTHS[name[-2:]]), num_classes) for name in AUXILIARY))
+        net = GoogLeNet(net, *(auxiliary(_width(WIDTHS[name[-2:]]), num_classes) for name in AUXILIARY))
     return initialised(net)
 
 
@@ -107,7 +107,7 @@ def _width(widths: tuple[int, ...]) -> int:
     return widths[0] + widths[2] + widths[4] + widths[5]
 
 
-def _auxiliary(channels: int, num_classes: int) -> nn.Sequential:
+def auxiliary(channels: int, num_classes: int) -> nn.Sequential:
     return nn.Sequential(
         nn.AvgPool2d(5, 3),
         nn.AdaptiveAvgPool2d(4),  # 4x4 cells already at 224 pixels
