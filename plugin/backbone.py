@@ -126,7 +126,7 @@ class Backbone(BaseModule):
         asked = narrowed(traced, in_channels, every, strides)
         if output_stride is not None:
             check_dilatable(self.spec, output_stride)
-            dilate(tapped.net, every, output_stride)
+            dilate(tapped.net, every, output_stride, original=not repair_padding)
 
         self.frozen_stages, self.frozen_fraction, self.norm_eval = frozen_stages, frozen_fraction, norm_eval
         self.in_channels = in_channels

@@ -25,14 +25,47 @@ from .trace import Trace, meta_twin
 OUTPUT_STRIDES = (8, 16, 32)
 
 
-class _Pad:
-    """A pre-hook that pads a map: (left, right, top, bottom) with ``value``."""
+class _Reach:
+    """How far a window that reads every ``factor``-th cell reaches beyond its map.
 
-    def __init__(self, sides: tuple[int, ...], value: float) -> None:
-        self.sides, self.value = sides, value
+    Either its map keeps its size, or, for an ``original`` window, it ends with the last cell that the
+    undilated net has. So the maps of branches side by side have one size in both cases.
+    """
+
+    def __init__(self, module: Any, factor: int, original: bool) -> None:
+        names = ("kernel_size", "stride", "padding", "dilation")
+        self.sides = tuple(zip(*(both_sides(getattr(module, name, 1)) for name in names), strict=True))
+        self.factor, self.original = factor, original
+        self.ceil = getattr(module, "ceil_mode", False)
+
+    def pads(self, x: Tensor) -> tuple[int, ...]:
+        """Cells (left, right, top, bottom) to add to ``x``; negative ones are cut off."""
+        pads: list[int] = []
+        for size, (kernel, stride, padding, dilation) in zip(x.shape[-2:], self.sides, strict=True):
+            span = (kernel - 1) * dilation
+            after = (span - padding) * self.factor
+            if self.original:
+                last = (self._cells(-(-size // self.factor), span, stride, padding) - 1) * stride
+                after = (last - padding + span) * self.factor - (size - 1)
+            pads = [padding * self.factor, after, *pads]
+        return tuple(pads)
+
+    def _cells(self, cells: int, span: int, stride: int, padding: int) -> int:
+        """Cells of the undilated net's next map; with ``ceil_mode`` a window must begin before its end."""
+        room = cells + 2 * padding - span - 1
+        if not self.ceil:
+            return room // stride + 1
+        return min(-(-room // stride), (cells + padding - 1) // stride) + 1
+
+
+class _Pad:
+    """A pre-hook that gives a map what its window reaches, as ``value``."""
+
+    def __init__(self, reach: _Reach, value: float) -> None:
+        self.reach, self.value = reach, value
 
     def __call__(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return (F.pad(inputs[0], self.sides, value=self.value), *inputs[1:])
+        return (F.pad(inputs[0], self.reach.pads(inputs[0]), value=self.value), *inputs[1:])
 
 
 class _SameConv:
@@ -65,16 +98,16 @@ class AtrousAvgPool2d(nn.Module):
     the padding enters as zeros, what lies beyond the padding (``ceil_mode``) never counts.
     """
 
-    def __init__(self, pool: nn.AvgPool2d, dilation: int) -> None:
+    def __init__(self, pool: nn.AvgPool2d, dilation: int, original: bool = False) -> None:
         super().__init__()
-        self.kernel, self.padding = both_sides(pool.kernel_size), both_sides(pool.padding)
+        self.kernel = both_sides(pool.kernel_size)
+        self.reach = _Reach(pool, dilation, original)
         self.dilation, self.include_pad = dilation, pool.count_include_pad
         self.divisor = pool.divisor_override
 
     def forward(self, x: Tensor) -> Tensor:
-        high, wide = (k - 1 for k in self.kernel)
-        top, left = (p * self.dilation for p in self.padding)
-        pad = (left, wide * self.dilation - left, top, high * self.dilation - top)
+        pad = self.reach.pads(x)
+        left, right, top, bottom = pad
         window = x.new_ones(x.shape[1], 1, *self.kernel)
         total = F.conv2d(F.pad(x, pad), window, dilation=self.dilation, groups=x.shape[1])
         if self.divisor:
@@ -82,7 +115,7 @@ class AtrousAvgPool2d(nn.Module):
         ones = x.new_ones(1, 1, *x.shape[-2:])
         if self.include_pad:
             ones = F.pad(ones, (left, left, top, top), value=1.0)
-            pad = (0, pad[1] - left, 0, pad[3] - top)
+            pad = (0, right - left, 0, bottom - top)
         count = F.conv2d(F.pad(ones, pad), window[:1], dilation=self.dilation)
         return total / count
 
@@ -91,13 +124,15 @@ def _kind(module: nn.Module) -> str:
     return type(module).__name__.lower()
 
 
-def dilate(net: nn.Module, trace: Trace, output_stride: int) -> None:
+def dilate(net: nn.Module, trace: Trace, output_stride: int, *, original: bool = False) -> None:
     """Change strides beyond ``output_stride`` into dilations, in place. Weights stay as they are.
 
     Args:
         net: The network, freshly built.
         trace: Its record with all maps.
         output_stride: 8, 16 or 32.
+        original: Whether windows keep the padding of their authors, and maps lose the cells that go with
+            it; otherwise every window gets what its map needs to have ``ceil(size / stride)`` cells.
 
     Raises:
         InputError: a layer behind that stride is of a kind that cannot be dilated.
@@ -111,14 +146,14 @@ def dilate(net: nn.Module, trace: Trace, output_stride: int) -> None:
         if keep == stride and (factor == 1 or pointwise):
             continue
         if type(module).forward is nn.Conv2d.forward and not isinstance(module.padding, str):
-            _dilate_window(module, factor, keep, value=0.0)
+            _dilate_window(module, factor, keep, original, value=0.0)
         elif type(module).__name__ == "Conv2dSame" and keep == 1:
             module.forward = _SameConv(cast(nn.Conv2d, module), factor, stride)
         elif type(module) is nn.MaxPool2d:
-            _dilate_window(module, factor, keep, value=-torch.inf)
+            _dilate_window(module, factor, keep, original, value=-torch.inf)
         elif type(module) is nn.AvgPool2d:
             parent, _, child = path.rpartition(".")
-            setattr(net.get_submodule(parent), child, AtrousAvgPool2d(module, factor))
+            setattr(net.get_submodule(parent), child, AtrousAvgPool2d(module, factor, original))
         elif stride > 1:
             raise InputError(
                 f"output_stride={output_stride} is not possible: '{path}' ({type(module).__name__}) "
@@ -158,22 +193,21 @@ def can_dilate(tapped: Tapped, trace: Trace) -> bool:
     )
 
 
-def _dilate_window(module: Any, factor: int, keep: int, value: float) -> None:
+def _dilate_window(module: Any, factor: int, keep: int, original: bool, value: float) -> None:
     """Give a convolution or max pool the stride ``keep`` and ``factor`` times its dilation.
 
-    The map keeps its size: what the window reaches beyond the map counts as ``value``. Padding that
-    the layer cannot have (more on one side, or more than a pool allows) is put before it.
+    What the window reaches beyond the map counts as ``value``. Padding that the layer cannot have (more
+    on one side, or more than a pool allows) is put before it.
     """
     kernel, padding, dilation = (both_sides(v) for v in (module.kernel_size, module.padding, module.dilation))
+    reach = _Reach(module, factor, original)
     module.stride = (keep, keep)
     module.dilation = tuple(d * factor for d in dilation)
-    module.padding = before = tuple(p * factor for p in padding)
-    spans = [(k - 1) * d for k, d in zip(kernel, module.dilation, strict=True)]
-    after = [span - pad for span, pad in zip(spans, before, strict=True)]
+    module.padding = tuple(p * factor for p in padding)
     pool = isinstance(module, nn.MaxPool2d)
-    if keep == 1 and (pool or list(before) != after):
+    centred = all((k - 1) * d == 2 * p for k, d, p in zip(kernel, dilation, padding, strict=True))
+    if keep == 1 and (pool or original or not centred):
         module.padding = (0, 0)
-        sides = (before[1], after[1], before[0], after[0])
-        module.register_forward_pre_hook(_Pad(sides, value))
+        module.register_forward_pre_hook(_Pad(reach, value))
     if pool:
         module.ceil_mode = False

@@ -1,23 +1,136 @@
-"""Which backbones the sweeping tests take: the smallest of each family, or all of them.
+"""Which backbones the sweeping tests take, and one built net that all checks of a name share.
 
-``make sweep`` sets MMBACKBONES_SWEEP=1 and takes the whole catalog; it runs for an hour or two.
+``make test`` takes the smallest of each family. ``make sweep`` sets MMBACKBONES_SWEEP=1 and takes the
+whole catalog.
 """
 
+from __future__ import annotations
+
+import contextlib
+import copy
+import functools
 import os
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 import mmbackbones
+from mmbackbones.backbone import Backbone
+from mmbackbones.native.attention import GlobalGate
+
+EVERY = mmbackbones.list_backbones()
 
 
-def _names() -> list[str]:
-    every = mmbackbones.list_backbones()
-    if os.environ.get("MMBACKBONES_SWEEP"):
-        return every
+def _smallest() -> list[str]:
     smallest: dict[str, str] = {}
-    for name in sorted(every, key=lambda name: mmbackbones.get_spec(name).params):
+    for name in sorted(EVERY, key=lambda name: mmbackbones.get_spec(name).params):
         smallest.setdefault(mmbackbones.get_spec(name).family, name)
     return sorted(smallest.values())
 
 
-NAMES = _names()
-CONVOLUTIONAL = [name for name in NAMES if mmbackbones.get_spec(name).dilatable]
+SMALLEST = _smallest()
+NAMES = EVERY if os.environ.get("MMBACKBONES_SWEEP") else SMALLEST
+DILATABLE = [name for name in NAMES if mmbackbones.get_spec(name).dilatable]
+#: Residual attention reads half of each block's map at strides of its own: convolutions, and no dilation.
+CONVOLUTIONAL = [
+    name for name in NAMES if name in DILATABLE or mmbackbones.get_spec(name).family == "residual_attention"
+]
+#: Plain transformers, whose maps all have the width of their blocks.
 PLAIN = [name for name in NAMES if len(set(mmbackbones.get_spec(name).channels.values())) == 1]
+
+
+@functools.lru_cache(maxsize=1)
+def built(name: str) -> Backbone:
+    """The net in eval mode, with random statistics and affine parameters. Shared: never to be changed."""
+    torch.manual_seed(0)
+    return with_random_norms(mmbackbones.build(name)).eval()
+
+
+def copied(name: str) -> Backbone:
+    """A copy of :func:`built`, to be changed at will."""
+    return copy.deepcopy(built(name))
+
+
+def on_meta(net: Backbone) -> Backbone:
+    """A twin whose tensors have shapes and no values: big images cost it nothing."""
+    held = [*net.parameters(), *net.buffers()]
+    memo: dict[int, object] = {id(tensor): torch.empty_like(tensor, device="meta") for tensor in held}
+    for param in net.parameters():
+        memo[id(param)] = nn.Parameter(memo[id(param)], requires_grad=param.requires_grad)
+    return copy.deepcopy(net, memo)
+
+
+def with_random_norms(net: nn.Module) -> nn.Module:
+    """Give every batch norm statistics, and every vector of parameters values, that do something.
+
+    Fresh norms are nearly the identity, and fresh nets hold zeros that hide what lies before them.
+    """
+    generator = torch.Generator().manual_seed(0)
+
+    def drawn(like: Tensor, low: float, high: float) -> Tensor:
+        return low + (high - low) * torch.rand(like.shape, generator=generator)
+
+    with torch.no_grad():
+        for module in net.modules():
+            if isinstance(module, _BatchNorm) and module.running_mean is not None:
+                module.running_mean.copy_(drawn(module.running_mean, -0.2, 0.2))
+                module.running_var.copy_(drawn(module.running_var, 0.5, 1.5))
+        for name, param in net.named_parameters():
+            if param.ndim == 1:
+                low, high = (-0.2, 0.2) if name.endswith("bias") else (0.5, 1.5)
+                param.copy_(drawn(param, low, high))
+    return net
+
+
+#: Classes that read a whole map at once and then scale and shift each channel, next to our GlobalGate.
+_GATES = ("SqueezeExcite", "SEModule", "EffectiveSEModule", "GlobalResponseNorm", "GroupNorm", "GroupNorm1")
+
+
+class Held:
+    """Scale and shift of each channel that the gates of a net gave in one run, by path."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def note(self, path: str, module: nn.Module, x: Tensor, out: Tensor) -> None:
+        """Read them off two cells of each channel, the one of the least value and the one of the largest."""
+        spatial = getattr(module, "spatial_dim", (2, 3))
+        x, out = (t.movedim(spatial, (2, 3)).flatten(2).double() for t in (x, out))
+        cells = torch.stack([x.argmin(2), x.argmax(2)], 2)
+        (x1, x2), (y1, y2) = (t.gather(2, cells).unbind(2) for t in (x, out))
+        flat = x1 == x2  # a constant channel: any scale does, as long as the value is right
+        scale = torch.where(flat, 0.0, (y2 - y1) / torch.where(flat, 1.0, x2 - x1))
+        self.values[path] = scale, y1 - scale * x1
+
+    def give(self, net: nn.Module) -> None:
+        """Let each gate of ``net`` do what it did in that run, whatever its map is now."""
+        for path, (scale, shift) in self.values.items():
+            module = net.get_submodule(path)
+            dims = getattr(module, "spatial_dim", (2, 3))
+            scale, shift = (t[..., None, None].movedim((2, 3), dims).float() for t in (scale, shift))
+            module.forward = lambda x, a=scale, b=shift: a * x + b
+
+
+@contextlib.contextmanager
+def gate_values_from(net: nn.Module) -> Iterator[Held]:
+    """Run ``net`` inside, without gradients; what its gates did can then be given to another net."""
+    held = Held()
+    hooks = [
+        module.register_forward_hook(lambda m, inputs, out, path=path: held.note(path, m, inputs[0], out))
+        for path, module in net.named_modules()
+        if isinstance(module, GlobalGate) or type(module).__name__ in _GATES
+    ]
+    try:
+        with torch.no_grad():
+            yield held
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def close(ours: Tensor, theirs: Tensor, tolerance: float) -> bool:
+    """Whether two maps agree to ``tolerance`` of the largest value, which must be a number above zero."""
+    scale = float(theirs.abs().max())
+    return 0 < scale < float("inf") and float((ours - theirs).abs().max()) <= tolerance * scale
