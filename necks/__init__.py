@@ -2,8 +2,9 @@
 
 from .bifpn import BiFPN
 from .fpn import FPN
+from .level_norm import LevelNorm
 from .pafpn import PAFPN
 from .simple_feature_pyramid import SimpleFeaturePyramid
 from .to_strides import ToStrides
 
-__all__ = ["FPN", "PAFPN", "BiFPN", "SimpleFeaturePyramid", "ToStrides"]
+__all__ = ["FPN", "PAFPN", "BiFPN", "LevelNorm", "SimpleFeaturePyramid", "ToStrides"]

@@ -11,6 +11,7 @@ from .pools import pools_as_modules
 from .pyramid import PyramidNet, is_plain
 from .sources import Tapped, open_net
 from .trace import Trace, meta_twin, trace
+from .windows import pad_before_shift
 
 
 def open_traced(
@@ -47,6 +48,7 @@ def open_traced(
     if attention is not None:
         embed_attention(tapped.net, attention)
     pools_as_modules(tapped.net)
+    pad_before_shift(tapped.net)
     if is_plain(tapped):
         tapped = PyramidNet(tapped)
     size = fixed_size(arguments)

@@ -45,7 +45,7 @@ MODELS = ModelRegistry(
     "model",
     parent=root.MODELS,
     scope=SCOPE,
-    locations=["mmbackbones.backbone", "mmbackbones.necks", "mmbackbones.heads"],
+    locations=["mmbackbones.backbone", "mmbackbones.preactivation", "mmbackbones.necks", "mmbackbones.heads"],
 )
 HOOKS = Registry(
     "hook", parent=root.HOOKS, scope=SCOPE, locations=["mmbackbones.engine.hooks", "mmbackbones.finetune"]

@@ -1,1 +1,41 @@
-"""Heads that mmdet and mmseg lack, registered for ``type='mmbackbones.<name>'``."""
+"""Heads that mmdet and mmseg lack, registered for ``type='mmbackbones.<name>'``.
+
+A head's module, and with it mmdet or mmseg, is imported when the head is asked for: who has one of the
+two alone meets only what he uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from ..registry import MODELS
+
+# Registered name -> the module of this folder that has the class.
+HEADS = {
+    "BiSeNet": "bisenet",
+    "LinearHead": "linear",
+    "SwiftNetHead": "swiftnet",
+    "UNetPlusPlusHead": "unetpp",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """The class ``name``, imported now."""
+    module = HEADS.get(name)
+    if module is None:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return getattr(import_module(f"{__name__}.{module}"), name)
+
+
+def _imported_when_built(name: str) -> Callable[..., Any]:
+    def build(**kwargs: Any) -> Any:
+        return __getattr__(name)(**kwargs)
+
+    build.__name__ = build.__qualname__ = name
+    return build
+
+
+for _name in HEADS:
+    MODELS.register_module(name=_name, module=_imported_when_built(_name))

@@ -1,0 +1,266 @@
+"""Decode heads for segmentation: parameters, values, gradients, odd sizes, and what they refuse."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmengine.registry import init_default_scope
+from torch import Tensor, nn
+
+import mmbackbones
+from mmbackbones.errors import InputError
+from mmbackbones.registry import MODELS
+
+R18 = [64, 64, 128, 256, 512]  # C1 to C5
+SMALL = [8, 12, 16, 24]
+UNETPP = dict(type="mmbackbones.UNetPlusPlusHead", num_classes=5, in_channels=SMALL)
+NARROW = dict(decoder_channels=(16, 12, 8))
+
+
+def build(cfg: dict[str, Any]) -> Any:
+    init_default_scope("mmseg")
+    return MODELS.build(cfg)
+
+
+def count(*nets: nn.Module) -> int:
+    return sum(value.numel() for net in nets for value in net.parameters())
+
+
+def maps(channels: list[int], first: int = 1, image: tuple[int, int] = (65, 99)) -> list[Tensor]:
+    """One map of each of ``channels``, the first of stride ``2 ** first``."""
+    return [
+        torch.randn(2, c, *(-(-side // 2 ** (k + first)) for side in image)) for k, c in enumerate(channels)
+    ]
+
+
+def samples(high: int, wide: int, classes: int = 5) -> list[Any]:
+    from mmengine.structures import PixelData
+    from mmseg.structures import SegDataSample
+
+    label = torch.randint(classes, (1, high, wide))
+    return [SegDataSample(gt_sem_seg=PixelData(data=label)) for _ in range(2)]
+
+
+# --- SwiftNet
+
+
+def test_swiftnet_resnet18_has_the_published_parameters() -> None:
+    cfg = dict(type="mmbackbones.SwiftNetHead", in_channels=R18[1:], num_classes=19)
+    head, backbone = build(cfg), mmbackbones.build("resnet18")
+    assert count(head.spp) == 116_476
+    assert count(head.ladder) == 501_376
+    assert count(head, backbone) == 11_797_071
+
+
+@pytest.mark.parametrize("grid", [(8, 16), (4, 9), (2, 3), (17, 31)])
+def test_pooling_by_products_is_adaptive_pooling(grid: tuple[int, int]) -> None:
+    from mmbackbones.heads.swiftnet import pooled
+
+    x = torch.randn(2, 3, 13, 29)
+    torch.testing.assert_close(pooled(x, *grid), F.adaptive_avg_pool2d(x, grid), atol=1e-6, rtol=0)
+
+
+def brc(block: nn.Sequential, x: Tensor) -> Tensor:
+    """Normalisation, ReLU and convolution, written out."""
+    norm, conv = block.bn, block.conv
+    x = F.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
+    return F.conv2d(x.relu(), conv.weight, padding=conv.kernel_size[0] // 2)
+
+
+def test_swiftnet_head_follows_the_paper() -> None:
+    head = build(dict(type="mmbackbones.SwiftNetHead", in_channels=SMALL, channels=16, num_classes=5)).eval()
+    inputs = maps(SMALL, first=2, image=(256, 512))
+
+    def up(x: Tensor, like: Tensor) -> Tensor:
+        return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
+
+    x = brc(head.spp.reduce, inputs[-1])
+    levels = [
+        up(brc(level, F.adaptive_avg_pool2d(x, (rows, 2 * rows))), x)
+        for rows, level in zip((8, 4, 2), head.spp.levels, strict=True)
+    ]
+    x = brc(head.spp.fuse, torch.cat([x, *levels], dim=1))
+    for step, skip in zip(head.ladder, inputs[2::-1], strict=True):
+        skip = brc(step.skip, skip)
+        x = brc(step.blend, skip + up(x, skip))
+    norm = head.last_norm
+    x = F.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps).relu()
+    torch.testing.assert_close(head(inputs), head.conv_seg(x), atol=1e-5, rtol=0)
+
+
+# --- maps before the activation
+
+
+def test_maps_of_resnet_before_their_last_relu() -> None:
+    cfg = dict(type="mmbackbones.PreActivationBackbone", name="resnet18")
+    net = copy.deepcopy(MODELS.build(cfg)).eval()  # a copy keeps its own maps
+    for block in (net.layer1[1], net.layer4[1]):
+        nn.init.uniform_(block.bn2.weight, 1, 2)
+    x = torch.randn(1, 3, 64, 64)
+    found = net(x)
+    sums = net.maxpool(net.act1(net.bn1(net.conv1(x))))
+    for stage, got in zip((net.layer1, net.layer2, net.layer3, net.layer4), found, strict=True):
+        block, before = stage[1], stage[0](sums)
+        sums = block.bn2(block.conv2(block.bn1(block.conv1(before)).relu())) + before
+        torch.testing.assert_close(got, sums, atol=1e-5, rtol=1e-5)
+        sums = sums.relu()
+    assert (found[0] < 0).any()
+    assert (found[3] < 0).any()
+
+
+def test_maps_without_an_activation_stay() -> None:
+    cfg = dict(type="mmbackbones.PreActivationBackbone", name="mobilenetv2_035")
+    net = MODELS.build(cfg).eval()
+    assert net.before_activation == (False,) * 4
+    ordinary = mmbackbones.build("mobilenetv2_035").eval()
+    ordinary.load_state_dict(net.state_dict())
+    x = torch.randn(1, 3, 64, 64)
+    assert all(torch.equal(a, b) for a, b in zip(net(x), ordinary(x), strict=True))
+    with pytest.raises(InputError, match="with_cp"):
+        MODELS.build({**cfg, "with_cp": True})
+
+
+# --- U-Net++
+
+
+def test_unetplusplus_computes_the_nodes_of_the_paper() -> None:
+    """X(i,j) reads X(i,0..j-1) and X(i+1,j-1); 1 + 2 + 3 nodes over four maps."""
+    head = build({**UNETPP, **NARROW}).eval()
+    assert sorted(head.nodes) == ["0_1", "0_2", "0_3", "1_1", "1_2", "2_1"]
+    inputs = maps(SMALL)
+    x = {(row, 0): fmap for row, fmap in enumerate(inputs)}
+    for i, j in ((0, 1), (1, 1), (2, 1), (0, 2), (1, 2), (0, 3)):
+        up = F.interpolate(x[i + 1, j - 1], size=x[i, 0].shape[-2:], mode="nearest")
+        x[i, j] = head.nodes[f"{i}_{j}"](torch.cat([up, *(x[i, k] for k in reversed(range(j)))], dim=1))
+    torch.testing.assert_close(head(inputs), head.conv_seg(x[0, 3]))
+    assert [x[i, 3 - i].shape[1] for i in (2, 1, 0)] == [16, 12, 8]
+
+
+def test_deep_supervision_averages_probabilities() -> None:
+    head = build({**UNETPP, **NARROW, "deep_supervision": True}).eval()
+    inputs = maps(SMALL)
+    branches = head.branches(inputs)
+    assert len(branches) == 3
+    expected = torch.stack([branch.softmax(dim=1) for branch in branches]).mean(dim=0)
+    torch.testing.assert_close(head(inputs).softmax(dim=1), expected, atol=1e-6, rtol=1e-5)
+
+
+def test_deep_supervision_with_one_channel_averages_sigmoids() -> None:
+    cfg = {**UNETPP, **NARROW, "num_classes": 2, "out_channels": 1, "threshold": 0.5}
+    head = build({**cfg, "deep_supervision": True}).eval()
+    inputs = maps(SMALL)
+    expected = torch.stack([branch.sigmoid() for branch in head.branches(inputs)]).mean(dim=0)
+    torch.testing.assert_close(head(inputs).sigmoid(), expected, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_pruning_takes_one_branch_and_computes_only_its_nodes(depth: int) -> None:
+    head = build({**UNETPP, **NARROW, "deep_supervision": True, "prune": depth}).eval()
+    inputs = maps(SMALL)
+    whole = head.branches(inputs)
+    called = []
+    for name, node in head.nodes.items():
+        node.register_forward_hook(lambda *_, name=name: called.append(name))
+    torch.testing.assert_close(head(inputs), whole[depth - 1])
+    assert len(called) == depth * (depth + 1) // 2
+
+
+def test_the_loss_is_the_mean_over_the_branches() -> None:
+    head = build({**UNETPP, **NARROW, "deep_supervision": True})
+    inputs, truth = maps(SMALL), samples(65, 99)
+    losses = head.loss(inputs, truth, None)
+    each = [head.loss_by_feat(branch, truth)["loss_ce"] for branch in head.branches(inputs)]
+    torch.testing.assert_close(losses["loss_ce"], torch.stack(each).mean())
+    losses["loss_ce"].backward()
+    assert all(value.grad is not None for value in head.parameters())
+
+
+def test_four_maps_and_twice_the_finest_size() -> None:
+    head = build({**UNETPP, "decoder_channels": (16, 12, 8, 4)})
+    inputs = maps(SMALL, first=2)
+    high, wide = inputs[0].shape[-2:]
+    assert head(inputs).shape == (2, 5, 2 * high, 2 * wide)
+
+
+# --- BiSeNet and the linear head
+
+
+@pytest.mark.parametrize("name", ["mobilenetv2_035", "shufflenet_v2_x0_5"])
+def test_bisenet_around_other_backbones(name: str) -> None:
+    backbone = mmbackbones.pair(name, neck=None, strides=(16, 32))["backbone"]
+    before = copy.deepcopy(backbone)
+    net = build(dict(type="mmbackbones.BiSeNet", backbone_cfg=backbone))
+    assert backbone == before
+    fused, fine, coarse = net(torch.randn(2, 3, 99, 101))
+    assert [m.shape for m in (fused, fine, coarse)] == [(2, 256, 13, 13), (2, 128, 13, 13), (2, 128, 7, 7)]
+    (fused.mean() + fine.mean() + coarse.mean()).backward()
+    assert all(value.grad is not None for value in net.parameters())
+
+
+def test_linear_head_is_a_norm_and_a_pointwise_convolution() -> None:
+    head = build(dict(type="mmbackbones.LinearHead", in_channels=8, num_classes=5)).eval()
+    x = torch.randn(2, 8, 5, 7)
+    torch.testing.assert_close(head((x,)), head.conv_seg(head.norm(x)))
+    assert count(head) == 2 * 8 + 8 * 5 + 5
+
+
+# --- shifted windows
+
+
+@pytest.mark.parametrize("name", ["swin_tiny_patch4_window7_224", "swinv2_tiny_window8_256"])
+def test_shifted_windows_do_not_join_top_and_bottom(name: str) -> None:
+    """Where windows do not divide the map; stage 1 reads at most two windows far."""
+    net = mmbackbones.build(name, out_strides=(4,)).eval()
+    x = torch.randn(1, 3, 99, 101, requires_grad=True)
+    net(x)[0][:, :, :2].square().sum().backward()
+    rows = x.grad.abs().sum(dim=(0, 1, 3))
+    assert rows[0] > 0
+    assert rows[-30:].max() == 0
+
+
+# --- what is refused
+
+WRONG = {
+    "one map": ({**UNETPP, "in_channels": [8]}, "2 maps or more"),
+    "a number": ({**UNETPP, "in_channels": 8}, "in_channels=8"),
+    "index": ({**UNETPP, "in_index": [0, 1]}, "picks 2 maps"),
+    "widths": ({**UNETPP, "decoder_channels": (8, 8)}, "write 3 widths"),
+    "prune": ({**UNETPP, **NARROW, "prune": 2}, "deep_supervision=True"),
+    "too deep": ({**UNETPP, **NARROW, "deep_supervision": True, "prune": 4}, "the last is 3"),
+    "window": ({**UNETPP, **NARROW, "head_kernel_size": 2}, "must be odd"),
+    "norm": ({**UNETPP, **NARROW, "norm_cfg": dict(type="XN")}, "BN, SyncBN"),
+    "strides": (
+        dict(type="mmbackbones.BiSeNet", backbone_cfg=dict(type="mmbackbones.mobilenetv2_035")),
+        r"out_strides=\(16, 32\)",
+    ),
+    "spatial": (
+        dict(type="mmbackbones.BiSeNet", backbone_cfg={}, spatial_channels=(8, 8)),
+        "write four",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_argument_says_what_to_write(case: str) -> None:
+    cfg, message = WRONG[case]
+    with pytest.raises(InputError, match=message):
+        build(cfg)
+
+
+@pytest.mark.parametrize("kind", ["UNetPlusPlusHead", "SwiftNetHead"])
+def test_a_stride_that_is_absent_or_another_backbone(kind: str) -> None:
+    """Five maps are asked for, a backbone without stride 2 gives four."""
+    head = build(dict(type=f"mmbackbones.{kind}", in_channels=R18, num_classes=5))
+    with pytest.raises(InputError, match=r"in_index=\[0, 1, 2, 3, 4\], but 4 arrive: ask the backbone"):
+        head(maps(R18[1:], first=2))
+    with pytest.raises(InputError, match=r"\[64, 64, 128, 256, 64\] arrive"):
+        head(maps([*R18[:4], 64]))
+
+
+def test_pair_names_the_strides_of_a_net_without_stride_2() -> None:
+    with pytest.raises(InputError, match=r"strides \(4, 8, 16, 32\) only"):
+        mmbackbones.pair("swin_tiny_patch4_window7_224", neck=None, strides=(2, 4, 8, 16, 32))
