@@ -141,7 +141,7 @@ class Backbone(BaseModule):
             frozen = frozen_names(stages, frozen_stages)
         else:
             frozen = first_names(tapped.net, every, frozen_fraction)
-        _prepare(tapped, asked, in_channels, norm_cfg, with_cp)
+        _prepare(tapped, asked, in_channels, norm_cfg, with_cp, self.spec.name)
         self._readers = Readers(tapped, auxiliary, aux_classes or 0)
         self._adopt(tapped)
         self._trace = asked
@@ -261,12 +261,13 @@ def _prepare(
     in_channels: int,
     norm_cfg: dict[str, Any] | None,
     with_cp: bool,
+    name: str,
 ) -> None:
     """Cut and convert the network in place; what no asked map depends on does not train."""
     net, needed = tapped.net, asked.needed
     prune(tapped, asked, in_channels)
     if norm_cfg is not None:
-        convert_norms(net, norm_cfg)
+        convert_norms(net, norm_cfg, name)
     for name, param in net.named_parameters():
         if name not in needed:
             param.requires_grad_(False)

@@ -96,8 +96,8 @@ def check_norm_cfg(norm_cfg: dict[str, Any]) -> None:
         raise InputError(f"norm_cfg of {kind} has no {sorted(unknown)}. Allowed: {', '.join(allowed)}.")
 
 
-def convert_norms(net: nn.Module, norm_cfg: dict[str, Any]) -> None:
-    """Replace every batch norm of ``net`` in place as ``norm_cfg`` says; weights are kept.
+def convert_norms(net: nn.Module, norm_cfg: dict[str, Any], name: str) -> None:
+    """Replace every batch norm of ``net``, called ``name``, in place as ``norm_cfg`` says; weights are kept.
 
     ``requires_grad=False`` in ``norm_cfg`` stops the affine parameters from training, as in mmcv.
 
@@ -109,8 +109,7 @@ def convert_norms(net: nn.Module, norm_cfg: dict[str, Any]) -> None:
     found = [(path, m) for path, m in net.named_modules() if isinstance(m, _BatchNorm)]
     if not found:
         raise InputError(
-            f"{type(net).__name__} has no batch norm that norm_cfg={norm_cfg} could replace. "
-            f"Leave norm_cfg out."
+            f"'{name}' has no batch norm that norm_cfg={norm_cfg} could replace. Leave norm_cfg out."
         )
     for path, old in found:
         new = old if norm_cfg["type"] == "BN" else _replacement(old, norm_cfg["type"], options)

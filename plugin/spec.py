@@ -28,6 +28,10 @@ class Spec:
         std: Standard deviation, likewise.
         weights: What ``init_cfg`` can load, best default first: ``timm://resnet50.a1_in1k``.
         params: Trainable parameters up to the coarsest map.
+        gflops: Billions of multiply-adds up to the coarsest map for one image of 224 x 224, as papers
+            count FLOPs: those of convolutions and matrix products, see :class:`mmbackbones.cost.Cost`.
+            0 outside the catalog, where ``mmbackbones info`` counts them.
+        kind: ``cnn``, ``transformer`` or ``hybrid``, by the same count; empty outside the catalog.
         paper: arXiv id, or a DOI where there is no arXiv id.
         year: The year of the paper.
         aliases: Short names that mean the same row.
@@ -45,6 +49,8 @@ class Spec:
     std: tuple[float, ...] = IMAGENET_STD
     weights: tuple[str, ...] = ()
     params: int = 0
+    gflops: float = 0.0
+    kind: str = ""
     paper: str = ""
     year: int = 0
     aliases: tuple[str, ...] = ()
@@ -54,3 +60,15 @@ class Spec:
     def strides(self) -> tuple[int, ...]:
         """Strides of all maps that the net has, fine to coarse."""
         return tuple(self.channels)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """What the maps suffice for.
+
+        ``classification``: any net. ``detection``, of boxes or instances: maps at strides 8, 16 and 32,
+        which all pyramids take. ``segmentation``, of each pixel: a map at stride 4, for the outlines,
+        and either all of strides 8, 16 and 32 (FPN, UPerNet) or ``output_stride`` (PSPNet, DeepLab).
+        """
+        coarse = {8, 16, 32} <= self.channels.keys()
+        fine = 4 in self.channels and (coarse or (self.dilatable and 8 in self.channels))
+        return ("classification", *["detection"] * coarse, *["segmentation"] * fine)

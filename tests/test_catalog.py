@@ -1,6 +1,15 @@
 """The catalog's rows against the networks and against what timm and torchvision say of them."""
 
 import csv
+import functools
+import itertools
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torchvision
@@ -10,13 +19,21 @@ import mmbackbones
 from mmbackbones import InputError
 from mmbackbones.catalog import catalog_names
 from mmbackbones.catalog.open_set import measured
+from mmbackbones.catalog.row import as_row, row
 from mmbackbones.catalog.rows import ROWS
+from mmbackbones.cost import cost
+from mmbackbones.spec import Spec
+
+
+@functools.cache
+def found_of(name: str) -> Spec:
+    row = mmbackbones.get_spec(name)
+    return measured(row.source, row.upstream, row.arguments)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_row_says_what_the_network_is(name: str) -> None:
-    row = mmbackbones.get_spec(name)
-    found = measured(row.source, row.upstream, row.arguments)
+    row, found = mmbackbones.get_spec(name), found_of(name)
     inputs = ("mean", "std") if found.weights else ()  # without weights nobody says what they took
     for field in ("channels", "has_se", "dilatable", "params", *inputs):
         assert getattr(row, field) == getattr(found, field), field
@@ -24,8 +41,7 @@ def test_a_row_says_what_the_network_is(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_weights_are_those_of_the_sources_and_the_default_is_theirs(name: str) -> None:
-    row = mmbackbones.get_spec(name)
-    found = measured(row.source, row.upstream, row.arguments)
+    row, found = mmbackbones.get_spec(name), found_of(name)
     assert row.weights[:1] == found.weights[:1]
     own = [weights for weights in row.weights if weights.startswith(f"{row.source}://")]
     assert set(own) == set(found.weights)
@@ -34,28 +50,111 @@ def test_weights_are_those_of_the_sources_and_the_default_is_theirs(name: str) -
         assert tag in torchvision.models.get_model_weights(model).__members__
 
 
+#: The networks that a user of the field's textbooks looks for, by the names under which they look.
+SOUGHT = """
+lenet5 alexnet alexnet_original zfnet overfeat_fast nin vgg{11,13,16,19} vgg{11,13,16,19}_bn
+googlenet googlenet_original bn_inception inception_v{3,4} inception_resnet_v{1,2} xception xception{41,65}
+resnet{18,34,50,101,152} wide_resnet{50,101}_2 resnext50_32x4d resnext101_32x8d densenet{121,169,201,264}
+dpn{68,92,98,131} seresnet{50,101,152} seresnext{50,101}_32x4d senet154 se_inception_resnet_v2 se_bn_inception
+cbam_resnet50 attention{56,92} squeezenet1_{0,1} mobilenetv1_{025,050,075,100} mobilenetv2_{050,075,100,140}
+mobilenetv3_{large,small}_100 mobilenetv3_{large,small}_minimal mobilenetv4_conv_{small,medium,large}
+mobilenetv4_hybrid_{medium,large} mnasnet_{a1,b1} shufflenet_v1_g{1,2,3,4,8} shufflenet_v2_x{0_5,1_0,1_5,2_0}
+efficientnet_b{0,1,2,3,4,5,6,7} efficientnet_lite{0,1,2,3,4} efficientnetv2_{s,m,l} ghostnet
+regnet{x,y}_{002,004,006,008,016,032,040,064,080,120,160,320}
+regnet{x,y}_{200mf,400mf,600mf,800mf,1_6gf,3_2gf,4_0gf,6_4gf,8_0gf,12gf,16gf,32gf}
+convnext_{tiny,small,base,large} convnextv2_{atto,femto,pico,nano,tiny,small,base,large,huge}
+cspdarknet53 cspdarknet53_tiny darknet53
+vit_{tiny,small,base,large} vit_{tiny,small,base,large}_patch16 deit_{tiny,small,base}
+deit3_{small,medium,base,large,huge} swin_{tiny,small,base,large} swinv2_{tiny,small,base,large}
+dinov2_{small,base,large} dinov2_{small,base,large}_reg4 dinov3_{small,base,large}
+dinov3_convnext_{tiny,small,base,large} convnext_{tiny,small,base,large}_dinov3
+eva02_{tiny,small,base,large} beit_{base,large} beitv2_{base,large} sam_{base,large,huge}
+mobilenetv3_{large,small} resnext{50,101} inceptionv{3,4} squeezenet mobilenetv{1,2}
+"""
+
+
+def spelled_out(text: str) -> list[str]:
+    """Names with braces as the shell spells them: ``vgg{11,13}`` is vgg11 and vgg13."""
+    parts = (re.split(r"\{(.*?)\}", word) for word in text.split())
+    choices = ([piece.split(",") if i % 2 else [piece] for i, piece in enumerate(word)] for word in parts)
+    return ["".join(pieces) for word in choices for pieces in itertools.product(*word)]
+
+
+def test_every_network_that_is_looked_for_has_a_name() -> None:
+    sought = spelled_out(SOUGHT)
+    assert len(sought) > 200
+    assert set(sought) <= set(catalog_names()), set(sought) - set(catalog_names())
+
+
 def test_names_and_aliases_are_unique_and_lead_to_one_row() -> None:
     names = [name for row in ROWS for name in (row.name, *row.aliases)]
     assert len(names) == len(set(names)) == len(catalog_names())
     assert mmbackbones.get_spec("swin_tiny") is mmbackbones.get_spec("swin_tiny_patch4_window7_224")
 
 
-def test_figures_agree_with_the_reference_table(shared) -> None:
-    """Rows of params.csv that were executed: parameters to the C5 tap and channels at each stride."""
+def test_weights_of_dinov3_are_the_default_where_the_name_says_so() -> None:
+    assert mmbackbones.get_spec("dinov3_convnext_tiny").weights == ("timm://convnext_tiny.dinov3_lvd1689m",)
+    assert "timm://convnext_tiny.dinov3_lvd1689m" in mmbackbones.get_spec("convnext_tiny").weights
+    assert mmbackbones.get_spec("timm:resnet18.a2_in1k").weights == ("timm://resnet18.a2_in1k",)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_cost_and_kind_are_those_of_the_network(name: str) -> None:
+    spec = mmbackbones.get_spec(name)
+    counted = cost(mmbackbones.build(name, out_strides=spec.strides), len(spec.mean))
+    assert spec.gflops == float(f"{counted.madds / 1e9:.4g}")
+    assert spec.kind == counted.kind
+
+
+def test_every_row_has_all_facts() -> None:
+    for spec in ROWS:
+        assert spec.gflops > 0, spec.name
+        assert spec.params > 0, spec.name
+        assert spec.kind in ("cnn", "transformer", "hybrid"), spec.name
+        assert spec.paper, spec.name
+        assert 1998 <= spec.year <= 2026, spec.name
+        assert spec.tasks[0] == "classification", spec.name
+
+
+def quoted_lines(shared: Path) -> list[tuple[Spec, dict[str, str]]]:
+    """Rows with their line of params.csv, if that was executed on the same network of timm."""
     with open(shared / "reference" / "params.csv", newline="") as file:
-        lines = {line["reference_executed"]: line for line in csv.DictReader(file)}
-    compared = 0
-    for row in ROWS:
-        quoted = [line for key, line in lines.items() if f"create_model('{row.upstream}')" in key]
-        if not quoted or not quoted[0]["params_to_C5_taps"]:
-            continue
-        if len(set(row.channels.values())) == 1:  # a plain transformer: its pyramid comes on top
-            continue
-        assert row.params == int(quoted[0]["params_to_C5_taps"]), row.name
+        lines = list(csv.DictReader(file))
+    found = []
+    for spec in ROWS:
+        call = f"create_model('{spec.upstream}')"
+        quoted = [line for line in lines if call in line["reference_executed"]]
+        plain = len(set(spec.channels.values())) == 1  # its pyramid comes on top
+        if quoted and quoted[0]["params_to_C5_taps"] and not plain:
+            found.append((spec, quoted[0]))
+    return found
+
+
+def test_figures_agree_with_the_reference_table(shared: Path) -> None:
+    """Rows of params.csv that were executed: parameters to the C5 tap and channels at each stride."""
+    quoted = quoted_lines(shared)
+    assert len(quoted) > len(ROWS) / 3
+    for spec, line in quoted:
+        assert spec.params == int(line["params_to_C5_taps"]), spec.name
         for column, stride in (("C2_s4", 4), ("C3_s8", 8), ("C4_s16", 16), ("C5_s32", 32)):
-            assert row.channels[stride] == int(quoted[0][column]), (row.name, column)
+            assert spec.channels[stride] == int(line[column]), (spec.name, column)
+
+
+def test_gflops_agree_with_the_reference_table(shared: Path) -> None:
+    """Executed multiply-adds of the whole network at 224 x 224, where only linear layers follow C5.
+
+    These do one multiply-add for each of their weights.
+    """
+    compared = 0
+    for spec, line in quoted_lines(shared):
+        executed = line["madds_status"] == "executed" and line["madds_input"] == "224"
+        if not executed or line["params_no_head"] != line["params_to_C5_taps"]:
+            continue
+        head = int(line["params_total"]) - int(line["params_no_head"])
+        whole = float(line["madds_M"]) * 1e6
+        assert spec.gflops * 1e9 + head == pytest.approx(whole, rel=1e-3), spec.name
         compared += 1
-    assert compared > len(ROWS) / 3
+    assert compared > 50
 
 
 def test_list_backbones_filters() -> None:
@@ -65,8 +164,101 @@ def test_list_backbones_filters() -> None:
     assert "swin_tiny_patch4_window7_224" not in mmbackbones.list_backbones(dilatable=True)
     assert mmbackbones.list_backbones("*16*", family="vgg") == ["vgg16", "vgg16_bn"]
     assert mmbackbones.list_backbones("nothing*") == []
-    with pytest.raises(InputError, match="no family 'resnets'.*resnext"):
-        mmbackbones.list_backbones(family="resnets")
+
+
+FILTERS = {
+    "family": ("swin", lambda spec: spec.family == "swin"),
+    "kind": ("hybrid", lambda spec: spec.kind == "hybrid"),
+    "task": ("detection", lambda spec: {8, 16, 32} <= set(spec.strides)),
+    "strides": ((2, 16), lambda spec: {2, 16} <= set(spec.strides)),
+    "min_params": ("0.1G", lambda spec: spec.params >= 100_000_000),
+    "max_params": ("1.5M", lambda spec: spec.params <= 1_500_000),
+    "max_gflops": (0.5, lambda spec: spec.gflops <= 0.5),
+    "has_se": (True, lambda spec: spec.has_se),
+    "dilatable": (False, lambda spec: not spec.dilatable),
+    "has_weights": (False, lambda spec: spec.weights == ()),
+}
+
+
+@pytest.mark.parametrize("option", FILTERS)
+def test_each_filter_takes_what_fits_and_nothing_else(option: str) -> None:
+    value, fits = FILTERS[option]
+    assert mmbackbones.list_backbones(**{option: value}) == sorted(s.name for s in ROWS if fits(s))
+    assert 0 < len(mmbackbones.list_backbones(**{option: value})) < len(ROWS)
+
+
+def test_filters_are_joined_by_and() -> None:
+    small = mmbackbones.list_backbones(
+        task="segmentation", max_params=2e6, has_se=False, has_weights=True, dilatable=True
+    )
+    assert "mobilenetv2_100" in small
+    assert not {"mobilenetv3_small_100", "resnet18", "mobilenetv2_035"} & set(small)
+    assert mmbackbones.list_backbones("resnet*", min_params="20M", max_params="25M") == [
+        "resnet34",
+        "resnet50",
+    ]
+
+
+def test_tasks_say_what_the_maps_suffice_for() -> None:
+    tasks = {name: mmbackbones.get_spec(name).tasks for name in ("lenet5", "squeezenet1_1", "swin_tiny")}
+    assert tasks["lenet5"] == ("classification",)  # strides 2 and 4
+    assert tasks["squeezenet1_1"] == ("classification", "segmentation")  # no stride 32, but it dilates
+    assert tasks["swin_tiny"] == ("classification", "detection", "segmentation")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("family", "resnets", "family 'resnets'.*Did you mean 'resnet'.*resnext"),
+        ("kind", "cnns", "kind 'cnns'.*Allowed: cnn, hybrid, transformer"),
+        ("task", "tracking", "task 'tracking'.*Allowed: classification, detection, segmentation"),
+        ("strides", (4, 12), "stride 12.*Allowed: 1, 2, 4, 8, 16, 32"),
+        ("min_params", "many", "min_params='many' is no size.*10M"),
+        ("max_params", -1, "max_params=-1 is no size"),
+        ("max_gflops", True, "max_gflops=True is no size"),
+    ],
+)
+def test_bad_values_of_filters(option: str, value: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        mmbackbones.list_backbones(**{option: value})
+
+
+def test_a_spec_turns_into_the_row_that_gives_it() -> None:
+    for spec in ROWS:
+        assert eval(as_row(spec).strip().rstrip(","), {"row": row}) == spec  # noqa: S307
+
+
+def test_the_row_of_the_docs_put_into_the_catalog_builds(root: Path, tmp_path: Path) -> None:
+    """One row and no other file: the package is copied, the row of the worked example is written into it."""
+    text = (root / "docs/add-a-backbone.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^```text\n(    row\(.*?)^```", text, re.M | re.S)
+    package = tmp_path / "mmbackbones"
+    for folder, inside in (("plugin", ""), ("necks", "necks"), ("configs", "configs")):
+        shutil.copytree(root / folder, package / inside, ignore=shutil.ignore_patterns("__pycache__"))
+    rows = package / "catalog" / "classic.py"
+    rows.write_text(rows.read_text(encoding="utf-8").rstrip().removesuffix(")") + line + ")\n")
+    code = """
+import json, mmbackbones
+from mmbackbones.catalog.open_set import measured
+from mmbackbones.cost import cost
+from mmbackbones.registry import MODELS
+name = "res2net50_26w_4s"
+assert mmbackbones.list_backbones(family="res2net") == [name]
+row, found = mmbackbones.get_spec(name), measured("timm", name, {})
+fields = "channels has_se dilatable params mean std weights".split()
+print(json.dumps([f for f in fields if getattr(row, f) != getattr(found, f)]))
+net = MODELS.build(dict(mmbackbones.pair(name)["backbone"]))
+assert net.out_channels == (256, 512, 1024, 2048)
+print(json.dumps([row.gflops, row.kind, cost(net, 3).madds / 1e9, mmbackbones.__file__]))
+"""
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stderr
+    differing, (gflops, kind, counted, file) = map(json.loads, done.stdout.splitlines())
+    assert differing == []
+    assert gflops == float(f"{counted:.4g}")
+    assert kind == "cnn"
+    assert Path(file).is_relative_to(tmp_path)
 
 
 def test_a_type_that_nobody_registered_gets_the_nearest_names() -> None:
@@ -84,3 +276,8 @@ def test_open_names_are_types_too() -> None:
     assert MODELS.build({"type": "mmbackbones.timm:resnet18d"}).out_channels == (64, 128, 256, 512)
     assert MODELS.build({"type": "mmbackbones.swin_tiny"}).out_channels == (96, 192, 384, 768)
     assert MODELS.build({"type": "mmbackbones.Backbone", "name": "resnet18"}).out_strides == (4, 8, 16, 32)
+
+
+def test_a_net_without_batch_norm_is_named_when_norm_cfg_is_refused() -> None:
+    with pytest.raises(InputError, match="^'alexnet_original' has no batch norm.*Leave norm_cfg out"):
+        mmbackbones.build("alexnet_original", norm_cfg={"type": "SyncBN"})

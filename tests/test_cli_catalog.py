@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from mmengine.config import Config
 from typer.testing import CliRunner
 
 from mmbackbones import get_spec, list_backbones
+from mmbackbones.catalog.row import row
 from mmbackbones.cli import app
 from mmbackbones.errors import InputError
 
@@ -51,18 +53,46 @@ def test_list_filters() -> None:
     assert names("--family", family) == [n for n in list_backbones() if get_spec(n).family == family]
 
 
+@pytest.mark.parametrize(
+    ("options", "keywords"),
+    [
+        (["--kind", "transformer", "--max-gflops", "5"], {"kind": "transformer", "max_gflops": 5}),
+        (["--task", "detection", "--max-params", "3M"], {"task": "detection", "max_params": "3M"}),
+        (["--strides", "2,4,32", "--min-params", "50M"], {"strides": (2, 4, 32), "min_params": 50e6}),
+        (["--has-weights", "--se-free", "--dilatable"], dict(has_weights=True, has_se=False, dilatable=True)),
+    ],
+)
+def test_options_of_list_are_keywords_of_list_backbones(options: list[str], keywords: dict) -> None:
+    assert names(*options) == list_backbones(**keywords)
+    assert 0 < len(names(*options)) < len(names())
+
+
+def test_no_name_is_cut_at_80_columns() -> None:
+    table = CliRunner(env={"COLUMNS": "80", "TERM": "dumb"}).invoke(app, ["list"]).output
+    assert max(map(len, table.splitlines())) <= 80
+    assert {line.split()[0] for line in table.splitlines() if line.split()} >= set(list_backbones())
+
+
 def test_list_as_markdown() -> None:
     head, rule, *rows = run("list", "resnet50", "--markdown").splitlines()
-    assert head.startswith("| name | C2 C3 C4 C5 |")
+    assert head == "| name | C2 C3 C4 C5 | params | GFLOPs | SE | dilates | kind | weights | year | paper |"
     assert set(rule) == set("|- ")
-    assert any(row.startswith("| resnet50 | ") and " 256 512 1024 2048 " in row for row in rows)
+    (row,) = [row for row in rows if row.startswith("| resnet50 | ")]
+    more = len(get_spec("resnet50").weights) - 1
+    cells = f"256 512 1024 2048 | 23.5M | 4.1 |  | yes | cnn | a1_in1k +{more} | 2015 | 1512.03385"
+    assert row == f"| resnet50 | {cells} |"
 
 
 @pytest.mark.parametrize(
     ("args", "message"),
     [
         (["list", "resnat50"], "fits 'resnat50'.*resnet50"),
-        (["list", "--family", "resnt"], "no family .resnt'.*resnet"),
+        (["list", "--family", "resnt"], "has family 'resnt'. Did you mean 'resnet'"),
+        (["list", "--kind", "rnn"], "has kind 'rnn'. Allowed: cnn, hybrid, transformer"),
+        (["list", "--strides", "four"], "--strides four: write pixels as 4,8,16,32"),
+        (["list", "--max-params", "small"], "max_params='small' is no size"),
+        (["list", "vgg*", "--max-params", "1M"], "Of the 8 backbones that fit 'vgg.', none fits all"),
+        (["list", "--kind", "hybrid", "--dilatable"], "Of all backbones, none fits all of the options"),
         (["info", "resnat50"], "resnat50.*resnet50"),
         (["info", "resnet50", "--input-size", "big"], "--input-size big: write pixels as 224"),
         (["info", "resnet50", "--input-size", "32"], "64 pixels or more"),
@@ -96,9 +126,11 @@ def test_flops_grow_with_the_image() -> None:
 
 def test_families() -> None:
     head, _, *rows = run("list", "--families", "--markdown").splitlines()
-    assert head == "| family | backbones | params | paper |"
+    assert head == "| family | backbones | params | GFLOPs | year | paper |"
     assert len(rows) == len({get_spec(name).family for name in list_backbones()})
     cells = [row.strip("| ").split(" | ") for row in rows]
+    vgg = next(line for line in cells if line[0] == "vgg")
+    assert vgg[2:] == ["9.2M to 20.0M", "7.5 to 19.5", "2014", "1409.1556"]
     assert sorted(name for row in cells for name in row[1].split()) == list_backbones()
     assert "resnet18" in run("list", "--families", "resnet*")
 
@@ -107,7 +139,8 @@ def test_families() -> None:
 def test_info_agrees_with_the_catalog(name: str) -> None:
     facts = json.loads(run("info", name, "--json"))
     assert facts["parameters"] == get_spec(name).params > 0
-    assert facts["flops"] > 0
+    assert facts["flops"] / 1e9 == pytest.approx(facts["gflops"], rel=5e-4)  # four digits
+    assert facts["kind"] == get_spec(name).kind
     model = Config.fromstring(facts["config"], ".py").model
     assert model.backbone.type == f"mmbackbones.{name}"
     channels = [facts["channels"].get(str(s)) for s in (4, 8, 16, 32)]
@@ -120,6 +153,17 @@ def test_info_outside_the_catalog() -> None:
     facts = json.loads(run("info", "torchvision:regnet_y_400mf", "--json"))  # cannot start on the meta device
     assert facts["flops"] == pytest.approx(0.402e9, rel=0.02)  # as torchvision publishes
     assert "name='torchvision:regnet_y_400mf'" in facts["config"]
+    assert facts["kind"] == "cnn"
+    assert "gflops" not in facts  # of the catalog only
+
+
+def test_info_prints_the_row_of_a_net() -> None:
+    (found,) = eval(f"({run('info', 'timm:resnet18', '--row')})", {"row": row})  # noqa: S307
+    ours = get_spec("resnet18")
+    weights = tuple(address for address in ours.weights if address.startswith("timm://"))
+    assert found == replace(ours, paper="", year=0, weights=weights)
+    (found,) = eval(f"({run('info', 'swin_tiny', '--row')})", {"row": row})  # noqa: S307
+    assert found == get_spec("swin_tiny")
 
 
 def test_info_page() -> None:

@@ -179,19 +179,6 @@ def test_python_of_the_docs_runs(page: str, root: Path, tmp_path: Path) -> None:
         neck(backbone(torch.rand(1, 3, 64, 64)))
 
 
-def test_the_row_of_the_worked_example(root: Path, tmp_path: Path) -> None:
-    from mmbackbones import get_spec
-
-    text = (root / "docs/add-a-backbone.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"^```py\n(.*?)^```", text, re.M | re.S)
-    path = tmp_path / "row.py"
-    path.write_text(f"from mmbackbones.catalog.row import row\n\n(found,) = ({block})\n")
-    row = runpy.run_path(str(path))["found"]
-    found = get_spec(f"timm:{row.name}")
-    for field in ("channels", "has_se", "dilatable", "mean", "std", "params", "weights"):
-        assert getattr(row, field) == getattr(found, field), field
-
-
 def test_readmes_show_the_same_code(root: Path) -> None:
     english, chinese = root / "README.md", root / "README_zh-CN.md"
     assert code_blocks(english) == code_blocks(chinese)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import fnmatch
 from functools import cache
 
 from ..errors import InputError, nearest
 from ..spec import Spec
+from .listing import list_backbones
 from .rows import ROWS
+
+__all__ = ["catalog_names", "get_spec", "list_backbones"]
 
 SOURCES = ("timm", "torchvision")
 
@@ -27,37 +29,6 @@ def _by_name() -> dict[str, Spec]:
 def catalog_names() -> tuple[str, ...]:
     """Every name and alias of the catalog."""
     return tuple(_by_name())
-
-
-def list_backbones(
-    pattern: str = "*",
-    *,
-    family: str | None = None,
-    has_se: bool | None = None,
-    dilatable: bool | None = None,
-) -> list[str]:
-    """Names of the catalog, sorted, without aliases.
-
-    Args:
-        pattern: A shell pattern (``regnet*``) that the name or an alias matches.
-        family: Only this family.
-        has_se: Only nets with (True) or without (False) squeeze-and-excitation.
-        dilatable: Only nets that can (True) or cannot (False) take ``output_stride``.
-
-    Raises:
-        InputError: no such family.
-    """
-    families = sorted({row.family for row in ROWS})
-    if family is not None and family not in families:
-        raise InputError(f"There is no family '{family}'. Families are: {', '.join(families)}.")
-    return sorted(
-        row.name
-        for row in ROWS
-        if any(fnmatch.fnmatch(name, pattern) for name in (row.name, *row.aliases))
-        and family in (None, row.family)
-        and has_se in (None, row.has_se)
-        and dilatable in (None, row.dilatable)
-    )
 
 
 def get_spec(name: str) -> Spec:

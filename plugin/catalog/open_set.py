@@ -55,8 +55,8 @@ def _timm_facts(upstream: str) -> dict[str, Any]:
     default = timm.get_pretrained_cfg(upstream)
     if tag and upstream not in tags:
         raise InputError(f"timm has no weights '{upstream}'. Tags of '{base}': {', '.join(tags) or 'none'}.")
-    first = f"{base}.{tag or default.tag}"
-    ordered = sorted(tags, key=lambda weights: weights != first)
+    first = f"{base}.{default.tag}"
+    ordered = [upstream] if tag else sorted(tags, key=lambda weights: weights != first)
     return {
         "mean": tuple(default.mean),
         "std": tuple(default.std),

@@ -1,7 +1,9 @@
-"""How one line of the catalog becomes a :class:`~mmbackbones.spec.Spec`."""
+"""How one row of the catalog becomes a :class:`~mmbackbones.spec.Spec`, and a Spec a row."""
 
 from __future__ import annotations
 
+import json
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,9 +18,11 @@ def row(
     family: str,
     channels: Sequence[int],
     params: int,
+    gflops: float,
     paper: str,
     year: int,
     *,
+    kind: str = "cnn",
     source: str = "timm",
     upstream: str = "",
     first_stride: int = 2,
@@ -38,10 +42,13 @@ def row(
         family: Its family.
         channels: Of each map, by doubling stride.
         params: Trainable parameters to the coarsest map.
+        gflops: Billions of multiply-adds to the coarsest map at 224 x 224, four digits.
         paper: arXiv id, or DOI.
         year: Of the paper.
+        kind: ``cnn``, ``transformer`` or ``hybrid``.
         source: ``timm``, ``torchvision`` or ``native``.
-        upstream: The source's name where it is another; for native nets ``<file>.<function>``.
+        upstream: The source's name where it is another, for timm perhaps with the tag of the default
+            weights; for native nets ``<file>.<function>``.
         first_stride: Stride of the first map.
         has_se: Whether any block has a squeeze-and-excitation gate.
         dilatable: Whether ``output_stride`` works.
@@ -53,7 +60,7 @@ def row(
         arguments: For the upstream's constructor.
     """
     upstream = upstream or name
-    weights = [f"timm://{upstream}.{tag}" for tag in timm.split()]
+    weights = [f"timm://{upstream.partition('.')[0]}.{tag}" for tag in timm.split()]
     weights += [f"torchvision://{upstream}.{tag}" for tag in torchvision.split()]
     return Spec(
         name=name,
@@ -67,8 +74,52 @@ def row(
         std=std,
         weights=tuple(weights),
         params=params,
+        gflops=gflops,
+        kind=kind,
         paper=paper,
         year=year,
         aliases=tuple(aliases.split()),
         arguments=dict(arguments or {}),
     )
+
+
+def as_row(spec: Spec) -> str:
+    """The row of the catalog that gives ``spec``, to paste into one of its files."""
+    own = {
+        source: " ".join(
+            weights.partition(".")[2] for weights in spec.weights if weights.startswith(f"{source}://")
+        )
+        for source in ("timm", "torchvision")
+    }
+    options: dict[str, tuple[Any, Any]] = {  # value and default
+        "kind": (spec.kind, "cnn"),
+        "source": (spec.source, "timm"),
+        "upstream": (spec.upstream, spec.name),
+        "first_stride": (spec.strides[0], 2),
+        "has_se": (spec.has_se, False),
+        "dilatable": (spec.dilatable, True),
+        "mean": (spec.mean, IMAGENET_MEAN),
+        "std": (spec.std, IMAGENET_STD),
+        "timm": (own["timm"], ""),
+        "torchvision": (own["torchvision"], ""),
+        "aliases": (" ".join(spec.aliases), ""),
+        "arguments": (spec.arguments, {}),
+    }
+    channels = tuple(spec.channels.values())
+    words = [_source(spec.name), _source(spec.family), repr(channels), f"{spec.params:_}", repr(spec.gflops)]
+    words += [_source(spec.paper), str(spec.year)]
+    words += [f"{key}={_source(value)}" for key, (value, default) in options.items() if value != default]
+    text = ", ".join(word.replace(" ", "\0") for word in words)  # break between arguments only
+    wrapped = textwrap.fill(
+        f"row({text}),",
+        width=110,
+        initial_indent=" " * 4,
+        subsequent_indent=" " * 8,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return wrapped.replace("\0", " ")
+
+
+def _source(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, str) else repr(value)

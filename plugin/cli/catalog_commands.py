@@ -3,20 +3,37 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
 
 from ..errors import InputError, nearest
-from ..spec import PYRAMID, Spec
+from ..spec import Spec
+from .catalog_tables import FAMILY_HEAD, FAMILY_SHORT, HEAD, SHORT, backbone_rows, family_rows
+from .catalog_tables import facts as facts_of
 
 
 def list_command(
     pattern: Annotated[str, typer.Argument(help="Part of a name, or a pattern such as 'resnet*'.")] = "",
-    family: Annotated[str, typer.Option(help="Only this family, e.g. resnet.")] = "",
+    family: Annotated[str | None, typer.Option(help="Only this family, e.g. resnet.")] = None,
+    kind: Annotated[str | None, typer.Option(help="cnn, transformer or hybrid.")] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(help="What the maps suffice for: classification, detection or segmentation."),
+    ] = None,
+    strides: Annotated[str | None, typer.Option(help="Maps at all these strides, e.g. 4,8,16,32.")] = None,
+    min_params: Annotated[str | None, typer.Option(help="Fewest parameters, e.g. 5M.")] = None,
+    max_params: Annotated[str | None, typer.Option(help="Most parameters, e.g. 10M or 800K.")] = None,
+    max_gflops: Annotated[
+        float | None, typer.Option(help="Most billions of multiply-adds for an image of 224 x 224.")
+    ] = None,
     se_free: Annotated[bool, typer.Option("--se-free", help="Only nets without SE modules.")] = False,
     dilatable: Annotated[
         bool, typer.Option("--dilatable", help="Only nets that take output_stride.")
+    ] = False,
+    has_weights: Annotated[
+        bool, typer.Option("--has-weights", help="Only nets with pretrained weights.")
     ] = False,
     families: Annotated[bool, typer.Option("--families", help="One line per family.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -24,40 +41,65 @@ def list_command(
 ) -> None:
     """List the catalog's backbones. Nothing is built, nothing is downloaded.
 
-    Example: mmbackbones list 'mobilenet*' --se-free
+    Example: mmbackbones list --task detection --max-params 10M --se-free --has-weights
     """
     from ..catalog import get_spec, list_backbones
 
+    shell_pattern = pattern if set(pattern) & set("*?[") else f"*{pattern}*"
     names = list_backbones(
-        pattern if set(pattern) & set("*?[") else f"*{pattern}*",
-        family=family or None,
+        shell_pattern,
+        family=family,
+        kind=kind,
+        task=task,
+        strides=() if strides is None else _parse_strides(strides),
+        min_params=min_params,
+        max_params=max_params,
+        max_gflops=max_gflops,
         has_se=False if se_free else None,
         dilatable=True if dilatable else None,
+        has_weights=True if has_weights else None,
     )
     if not names:
-        near = nearest(pattern.strip("*"), list_backbones())
-        raise InputError(
-            f"No backbone in the catalog fits '{pattern}' and the options. Nearest names: "
-            f"{', '.join(near) or 'none'}. 'timm:{pattern or '<name>'}' reaches timm's other nets."
-        )
+        raise _nothing_fits(pattern, len(list_backbones(shell_pattern)))
     found = [get_spec(name) for name in names]
-    head, rows = (_FAMILY_HEAD, _family_rows(found)) if families else (_HEAD, [_row(spec) for spec in found])
+    if families:
+        head, rows, shown = FAMILY_HEAD, family_rows(found), FAMILY_SHORT
+    else:
+        head, rows, shown = HEAD, backbone_rows(found), SHORT
     if as_json:
-        typer.echo(json.dumps([_facts(spec) for spec in found], indent=2))
+        typer.echo(json.dumps([facts_of(spec) for spec in found], indent=2))
     elif as_markdown:
         lines = [head, ["---"] * len(head), *rows]
         typer.echo("\n".join(f"| {' | '.join(line)} |" for line in lines))
     else:
-        from rich import box
-        from rich.console import Console
-        from rich.table import Table
+        cut = [line[:shown] for line in (head, *rows)]
+        _print_table(cut, f"{len(found)} backbones; any other: timm:<name>, torchvision:<name>")
 
-        shown = slice(0, len(head) - 1)  # with the paper it would not fit 80 columns
-        caption = f"{len(found)} backbones; any other: timm:<name>, torchvision:<name>"
-        table = Table(*head[shown], box=box.SIMPLE_HEAD, caption=caption)
-        for row in rows:
-            table.add_row(*row[shown])
-        Console().print(table)
+
+def _print_table(lines: list[list[str]], caption: str) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    head, *rows = lines
+    table = Table(*head, box=box.SIMPLE_HEAD, caption=caption, show_edge=False, padding=(0, 1, 0, 0))
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def _nothing_fits(pattern: str, alone: int) -> InputError:
+    """The error for a choice that is empty; ``alone`` backbones fit the pattern without the options."""
+    from ..catalog import list_backbones
+
+    if alone:
+        what = f"Of the {alone} backbones that fit '{pattern}'" if pattern else "Of all backbones"
+        return InputError(f"{what}, none fits all of the options. Leave one out.")
+    near = ", ".join(nearest(pattern.strip("*"), list_backbones()))
+    return InputError(
+        f"No backbone in the catalog fits '{pattern}'. Nearest names: {near or 'none'}. "
+        f"'timm:{pattern}' reaches timm's other nets."
+    )
 
 
 def info_command(
@@ -66,6 +108,9 @@ def info_command(
         str, typer.Option(help="Image size for the FLOPs: pixels, or height x width as 512x1024.")
     ] = "224",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_row: Annotated[
+        bool, typer.Option("--row", help="Print the row that puts it into the catalog.")
+    ] = False,
 ) -> None:
     """Show one backbone: channels, cost, weights, and a config to paste. Nothing is downloaded.
 
@@ -74,8 +119,11 @@ def info_command(
     from ..catalog import get_spec
 
     spec = get_spec(name)
+    if as_row:
+        typer.echo(catalog_row(spec))
+        return
     size = _parse_size(input_size)
-    facts = {**_facts(spec), **measure(spec.name, size)}
+    facts = {**facts_of(spec), **measure(spec.name, size)}
     snippet = config_snippet(spec)
     if as_json:
         typer.echo(json.dumps({**facts, "config": snippet}, indent=2))
@@ -93,6 +141,7 @@ def info_command(
     lines = {
         "family": f"{spec.family}, built by {spec.source} as {spec.upstream}",
         "parameters": f"{facts['parameters']:,} up to the last map",
+        "kind": facts["kind"],
         "FLOPs": f"{facts['flops'] / 1e9:.3f} G at {height}x{width} (multiply-adds of convolutions and "
         "matrix products, one image)",
         "SE modules": "yes" if spec.has_se else "no",
@@ -118,25 +167,39 @@ def measure(name: str, size: tuple[int, int]) -> dict[str, Any]:
 
     Returns:
         ``parameters`` that the maps depend on; ``flops``, the multiply-adds of convolutions and matrix
-        products for one image; ``input_size``; ``map_sizes``, height and width of each map.
+        products for one image; ``kind`` as in :class:`mmbackbones.cost.Cost`; ``input_size``;
+        ``map_sizes``, height and width of each map.
     """
     import torch
-    from torch.utils.flop_counter import FlopCounterMode
 
     from ..backbone import build
     from ..catalog import get_spec
+    from ..cost import cost
 
     spec = get_spec(name)
-    net = build(name, out_strides=spec.strides).eval().to("meta")  # torchvision's RegNet cannot start there
-    image = torch.empty(1, len(spec.mean), *size, device="meta")
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        maps = net(image)
+    net = build(name, out_strides=spec.strides)
+    parameters = sum(param.numel() for param in net.parameters() if param.requires_grad)
+    counted = cost(net, len(spec.mean), size)  # leaves the net on the meta device
+    with torch.no_grad():
+        maps = net(torch.empty(1, len(spec.mean), *size, device="meta"))
     return {
-        "parameters": sum(p.numel() for p in net.parameters() if p.requires_grad),
-        "flops": counter.get_total_flops() // 2,  # torch counts a multiply-add as two
+        "parameters": parameters,
+        "flops": counted.madds,
+        "kind": counted.kind,
         "input_size": list(size),
         "map_sizes": [list(m.shape[2:]) for m in maps],
     }
+
+
+def catalog_row(spec: Spec) -> str:
+    """The row of ``spec``; for a net outside the catalog cost and kind are counted, paper and year empty."""
+    from ..catalog.row import as_row
+
+    if ":" in spec.name:
+        counted = measure(spec.name, (224, 224))
+        gflops = float(f"{counted['flops'] / 1e9:.4g}")
+        spec = replace(spec, name=spec.upstream, gflops=gflops, kind=counted["kind"])
+    return as_row(spec)
 
 
 def config_snippet(spec: Spec) -> str:
@@ -158,49 +221,11 @@ def _as_config(values: dict[str, Any]) -> str:
     return f"dict({', '.join(f'{key}={word}' for key, word in words.items())})"
 
 
-_HEAD = ["name", "C2 C3 C4 C5", "params", "SE", "dilates", "paper"]
-
-
-def _row(spec: Spec) -> list[str]:
-    """The cells of one backbone under :data:`_HEAD`."""
-    return [
-        spec.name,
-        " ".join(str(spec.channels.get(stride, "-")) for stride in PYRAMID),
-        f"{_millions(spec.params)} M",
-        "SE" if spec.has_se else "",
-        "yes" if spec.dilatable else "no",
-        spec.paper,
-    ]
-
-
-def _millions(count: int) -> str:
-    return f"{count / 1e6:.1f}" if count >= 1e5 else f"{count / 1e6:.3f}"
-
-
-_FAMILY_HEAD = ["family", "backbones", "params", "paper"]
-
-
-def _family_rows(specs: list[Spec]) -> list[list[str]]:
-    """The cells of each family under :data:`_FAMILY_HEAD`, the oldest family first."""
-    families: dict[str, list[Spec]] = {}
-    for spec in sorted(specs, key=lambda spec: (spec.year, spec.family, spec.params)):
-        families.setdefault(spec.family, []).append(spec)
-    rows = []
-    for family, members in families.items():
-        papers = dict.fromkeys(spec.paper for spec in members)
-        members.sort(key=lambda spec: spec.params)
-        sizes = dict.fromkeys(_millions(spec.params) for spec in (members[0], members[-1]))
-        names = " ".join(spec.name for spec in members)
-        rows.append([family, names, f"{' to '.join(sizes)} M", ", ".join(papers)])
-    return rows
-
-
-def _facts(spec: Spec) -> dict[str, Any]:
-    """What the catalog knows, as JSON takes it."""
-    from dataclasses import asdict
-
-    facts = asdict(spec) | {"strides": list(spec.strides)}
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in facts.items()}
+def _parse_strides(text: str) -> tuple[int, ...]:
+    parts = text.replace(",", " ").split()
+    if not parts or not all(part.isdecimal() for part in parts):
+        raise InputError(f"--strides {text}: write pixels as 4,8,16,32.")
+    return tuple(map(int, parts))
 
 
 def _parse_size(text: str) -> tuple[int, int]:
