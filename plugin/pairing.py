@@ -10,7 +10,12 @@ from .errors import InputError, nearest
 from .spec import PYRAMID
 
 # The maps that a neck's paper gives it; all others take PYRAMID.
-_STRIDES = {"BiFPN": (8, 16, 32), "SimpleFeaturePyramid": (16,)}
+_STRIDES = {
+    "BiFPN": (8, 16, 32),
+    "SSDLiteNeck": (16, 32),
+    "SimpleFeaturePyramid": (16,),
+    "YOLOV4TinyNeck": (16, 32),
+}
 
 
 class Replacing(dict):
@@ -51,11 +56,11 @@ def pair(
         neck: a neck of this package; one of another scope with its scope, as ``"mmdet.PAFPN"``; or
             None for the backbone alone.
         strides: of the maps that the neck takes, in pixels, fine to coarse. By default those of (4, 8,
-            16, 32) that the backbone has, but (8, 16, 32) for ``BiFPN`` and (16,) for
-            ``SimpleFeaturePyramid``, as in their papers.
+            16, 32) that the backbone has, but (8, 16, 32) for ``BiFPN``, (16, 32) for ``SSDLiteNeck``
+            and ``YOLOV4TinyNeck`` and (16,) for ``SimpleFeaturePyramid``, as in their papers.
         out_channels: channels of each map that leaves the neck.
         num_outs: how many maps leave the neck, by default 5. ``ToStrides`` has ``out_strides`` instead,
-            in ``neck_cfg``.
+            in ``neck_cfg``; ``SSDLiteNeck`` and ``YOLOV4TinyNeck`` have a number of their own.
         neck_cfg: further arguments of the neck.
         **backbone_args: further arguments of the backbone, e.g. ``frozen_stages=1``.
 

@@ -45,7 +45,13 @@ MODELS = ModelRegistry(
     "model",
     parent=root.MODELS,
     scope=SCOPE,
-    locations=["mmbackbones.backbone", "mmbackbones.preactivation", "mmbackbones.necks", "mmbackbones.heads"],
+    locations=[
+        "mmbackbones.backbone",
+        "mmbackbones.expanded",
+        "mmbackbones.preactivation",
+        "mmbackbones.necks",
+        "mmbackbones.heads",
+    ],
 )
 HOOKS = Registry(
     "hook", parent=root.HOOKS, scope=SCOPE, locations=["mmbackbones.engine.hooks", "mmbackbones.finetune"]
@@ -56,6 +62,7 @@ OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     scope=SCOPE,
     locations=["mmbackbones.finetune"],
 )
+TASK_UTILS = Registry("task util", parent=root.TASK_UTILS, scope=SCOPE, locations=["mmbackbones.heads"])
 TRANSFORMS = Registry(
     "transform", parent=root.TRANSFORMS, scope=SCOPE, locations=["mmbackbones.finetune.augment"]
 )

@@ -1,5 +1,5 @@
 # From random weights, for small images and small machines: batch norm everywhere, slim neck and heads.
-_base_ = ["faster-rcnn_resnet50_fpn_1x_coco.py"]
+_base_ = ["mmdet::_base_/models/faster-rcnn_r50_fpn.py", "../_base_/small_scratch.py"]
 from mmbackbones import pair
 
 norm_cfg = dict(type="BN")
@@ -21,37 +21,3 @@ model.update(
     ),
     test_cfg=dict(rpn=dict(nms_pre=500, max_per_img=200)),
 )
-img_scale = (160, 160)
-train_pipeline = [
-    dict(type="LoadImageFromFile"),
-    dict(type="LoadAnnotations", with_bbox=True),
-    dict(type="Resize", scale=img_scale, keep_ratio=True),
-    dict(type="RandomFlip", prob=0.5),
-    dict(type="PackDetInputs"),
-]
-test_pipeline = [
-    dict(type="LoadImageFromFile"),
-    dict(type="Resize", scale=img_scale, keep_ratio=True),
-    dict(type="LoadAnnotations", with_bbox=True),
-    dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
-]
-train_dataloader = dict(
-    batch_size=8, num_workers=0, persistent_workers=False, dataset=dict(pipeline=train_pipeline)
-)
-val_dataloader = dict(
-    batch_size=8, num_workers=0, persistent_workers=False, dataset=dict(pipeline=test_pipeline)
-)
-test_dataloader = val_dataloader
-max_epochs = 8
-train_cfg = dict(max_epochs=max_epochs)
-optim_wrapper = dict(
-    _delete_=True,
-    type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=2e-3, weight_decay=0.05),
-    clip_grad=dict(max_norm=10),
-)
-param_scheduler = [
-    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=100),
-    dict(type="CosineAnnealingLR", T_max=max_epochs, eta_min=1e-5, convert_to_iter_based=True),
-]
-auto_scale_lr = dict(enable=False, base_batch_size=8)

@@ -10,20 +10,28 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from ..registry import MODELS
+from ..registry import MODELS, TASK_UTILS
 
 # Registered name -> the module of this folder that has the class.
 HEADS = {
     "BiSeNet": "bisenet",
+    "EfficientDetHead": "efficientdet",
     "LinearHead": "linear",
+    "SSDLiteHead": "ssdlite",
     "SwiftNetHead": "swiftnet",
     "UNetPlusPlusHead": "unetpp",
+    "YOLOV4Head": "yolov4_tiny",
+}
+# Anchors and box coders of these heads.
+PARTS = {
+    "RelativeAnchorGenerator": "relative_anchors",
+    "YOLOV4BBoxCoder": "yolov4_tiny",
 }
 
 
 def __getattr__(name: str) -> Any:
     """The class ``name``, imported now."""
-    module = HEADS.get(name)
+    module = {**HEADS, **PARTS}.get(name)
     if module is None:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
     return getattr(import_module(f"{__name__}.{module}"), name)
@@ -37,5 +45,6 @@ def _imported_when_built(name: str) -> Callable[..., Any]:
     return build
 
 
-for _name in HEADS:
-    MODELS.register_module(name=_name, module=_imported_when_built(_name))
+for _registry, _table in ((MODELS, HEADS), (TASK_UTILS, PARTS)):
+    for _name in _table:
+        _registry.register_module(name=_name, module=_imported_when_built(_name))
