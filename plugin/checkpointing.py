@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from .geometry import Swap, active_swaps
 from .stages import CONTAINERS
 from .trace import Trace
 
@@ -54,13 +55,23 @@ class _Checkpointed:
         return x
 
     def _contexts(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), _statistics_held(self.modules)
+        return nullcontext(), _again(self.modules, active_swaps())
 
     def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         trains = x.requires_grad or any(p.requires_grad for m in self.modules for p in m.parameters())
         if not (torch.is_grad_enabled() and trains):
             return self._run(x, *args, **kwargs)
         return checkpoint(self._run, x, *args, use_reentrant=False, context_fn=self._contexts, **kwargs)
+
+
+@contextmanager
+def _again(modules: Sequence[nn.Module], swaps: Sequence[Swap]) -> Iterator[None]:
+    """Around the second computation: statistics held, and the image size of the first one in force."""
+    with ExitStack() as stack:
+        for swap in swaps:
+            stack.enter_context(swap())
+        stack.enter_context(_statistics_held(modules))
+        yield
 
 
 @contextmanager

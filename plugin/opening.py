@@ -9,6 +9,7 @@ from .native.attention import embed_attention
 from .padding import repair_padding
 from .pools import pools_as_modules
 from .pyramid import PyramidNet, is_plain
+from .sizes import Blueprint, any_size
 from .sources import Tapped, open_net
 from .trace import Trace, meta_twin, trace
 from .windows import pad_before_shift
@@ -49,6 +50,8 @@ def open_traced(
         embed_attention(tapped.net, attention)
     pools_as_modules(tapped.net)
     pad_before_shift(tapped.net)
+    if source != "native":
+        tapped = any_size(tapped, Blueprint(source, upstream, arguments))
     if is_plain(tapped):
         tapped = PyramidNet(tapped)
     size = fixed_size(arguments)

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from ..errors import InputError, nearest
 
@@ -27,6 +29,38 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 
 
+#: Modules of timm whose nets read beyond the end of a table, and fail, at sizes that they were not built
+#: for. On the meta device this does not show.
+READ_BEYOND = ("mvitv2",)
+_BIASES = "relative_position_bias_table"
+
+
+def module_of(name: str) -> str:
+    """The name of timm's module that holds the model ``name`` (without tag)."""
+    import timm
+
+    return timm.models.model_entrypoint(name).__module__.rsplit(".", 1)[-1]
+
+
+def build_sized(upstream: str, arguments: dict[str, Any], size: tuple[int, int]) -> nn.Module:
+    """timm's model for images of ``size``, height and width in pixels."""
+    import timm
+
+    base = upstream.split(".")[0]
+    arguments = {**ARGUMENTS.get(module_of(base), {}), **arguments, "img_size": size}
+    return timm.create_model(base, num_classes=0, **arguments)
+
+
+def native_size(upstream: str, arguments: dict[str, Any]) -> tuple[int, int]:
+    """The size for which timm builds the model, if it builds it for one."""
+    import timm
+
+    given = arguments.get("img_size")
+    if given is None:
+        given = timm.get_pretrained_cfg(upstream.split(".")[0]).input_size[-2:]
+    return (given, given) if isinstance(given, int) else (given[0], given[1])
+
+
 class TimmNet:
     """See :class:`mmbackbones.sources.Tapped`.
 
@@ -42,8 +76,7 @@ class TimmNet:
         if not timm.is_model(base):
             near = nearest(base, timm.list_models())
             raise InputError(f"timm has no model '{name}'. Nearest: {', '.join(near) or 'none'}.")
-        module = timm.models.model_entrypoint(base).__module__.rsplit(".", 1)[-1]
-        arguments = {**ARGUMENTS.get(module, {}), **net_kwargs}
+        arguments = {**ARGUMENTS.get(module_of(base), {}), **net_kwargs}
         try:
             self.net = timm.create_model(base, in_chans=in_channels, num_classes=0, **arguments)
         except TypeError as error:
@@ -58,6 +91,24 @@ class TimmNet:
         self.classifier = (names,) if isinstance(names, str) else tuple(names)
 
     def run(self, x: Tensor, taps: Sequence[int]) -> list[Tensor]:
+        """See :class:`mmbackbones.sources.Tapped`."""
+        with _unfused(self.net) if torch.compiler.is_exporting() else nullcontext():
+            return self._maps(x, taps)
+
+    def _maps(self, x: Tensor, taps: Sequence[int]) -> list[Tensor]:
         return self.net.forward_intermediates(
             x, indices=list(taps), stop_early=True, output_fmt="NCHW", intermediates_only=True
         )
+
+
+@contextmanager
+def _unfused(net: nn.Module) -> Iterator[None]:
+    """Attention with position biases written out: torch 2.15 cannot export the fused one with a mask."""
+    fused = [m for m in net.modules() if getattr(m, "fused_attn", False) and _BIASES in m._parameters]
+    for module in fused:
+        module.fused_attn = False  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        for module in fused:
+            module.fused_attn = True  # type: ignore[assignment]

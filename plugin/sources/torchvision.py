@@ -83,6 +83,20 @@ def open_torchvision(name: str, in_channels: int, net_kwargs: dict[str, Any]) ->
     return ChainNet(net, steps, channels_last=chain.channels_last, classifier=CLASSIFIERS)
 
 
+def build_sized(upstream: str, arguments: dict[str, Any], size: tuple[int, int]) -> nn.Module:
+    """torchvision's model for images of ``size``, height and width in pixels."""
+    from torchvision import models
+
+    fixed = dict(_chain_of(upstream).arguments)
+    return models.get_model(upstream, weights=None, **{**fixed, **arguments, "input_size": size})
+
+
+def native_size(upstream: str, arguments: dict[str, Any]) -> tuple[int, int]:
+    """The size for which torchvision builds the model, if it builds it for one."""
+    given = arguments.get("input_size", (224, 224))
+    return given[0], given[1]
+
+
 def _chain_of(name: str) -> Chain:
     from torchvision import models
 
