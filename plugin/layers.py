@@ -46,7 +46,7 @@ def _unit(path: str, held: set[str]) -> str:
 
 
 def _numbered(units: list[str], held: set[str], starts: set[str]) -> dict[str, int]:
-    """The layer of each unit: the blocks ``held`` one by one, between them a new one at each of ``starts``."""
+    """The layer of each unit: the blocks ``held`` one by one, between them one at each of ``starts``."""
     number: dict[str, int] = {}
     last = 0
     runs = [(are_blocks, list(run)) for are_blocks, run in groupby(units, key=held.__contains__)]

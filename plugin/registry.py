@@ -54,13 +54,20 @@ MODELS = ModelRegistry(
     ],
 )
 HOOKS = Registry(
-    "hook", parent=root.HOOKS, scope=SCOPE, locations=["mmbackbones.engine.hooks", "mmbackbones.finetune"]
+    "hook",
+    parent=root.HOOKS,
+    scope=SCOPE,
+    locations=[
+        "mmbackbones.engine.hooks",
+        "mmbackbones.finetune.freeze_report",
+        "mmbackbones.finetune.unfreeze",
+    ],
 )
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     "optimizer wrapper constructor",
     parent=root.OPTIM_WRAPPER_CONSTRUCTORS,
     scope=SCOPE,
-    locations=["mmbackbones.finetune"],
+    locations=["mmbackbones.finetune.layer_decay"],
 )
 TASK_UTILS = Registry("task util", parent=root.TASK_UTILS, scope=SCOPE, locations=["mmbackbones.heads"])
 TRANSFORMS = Registry(

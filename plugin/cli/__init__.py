@@ -13,6 +13,7 @@ from ..errors import InputError
 from .catalog_commands import info_command, list_command
 from .demo import demo_command
 from .evaluate import evaluate_command
+from .freeze_report import freeze_report_command
 from .options import normalise
 from .predict import predict_command
 from .train import train_command
@@ -32,6 +33,7 @@ app.command("predict")(predict_command)
 app.command("demo")(demo_command)
 app.command("list")(list_command)
 app.command("info")(info_command)
+app.command("freeze-report")(freeze_report_command)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

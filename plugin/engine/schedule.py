@@ -155,3 +155,6 @@ def _stretch(scheduler: dict[str, Any], ratio: float) -> None:
     if scheduler.get("milestones"):
         marks = {max(1, round(mark * ratio)) for mark in scheduler["milestones"]}
         scheduler["milestones"] = sorted(marks)
+    if kind(scheduler) == "UnfreezeHook":
+        steps = sorted(scheduler["schedule"].items())
+        scheduler["schedule"] = {max(1, round(mark * ratio)): stages for mark, stages in steps}

@@ -14,6 +14,7 @@ from mmengine.runner import find_latest_checkpoint
 from rich.console import Console
 
 from ..errors import InputError
+from ..finetune.freeze_report import FreezeReportHook
 from . import report
 from .configs import runner_keys, task_of, walk
 from .hooks import ProgressHook, StopHook
@@ -77,6 +78,8 @@ def train(cfg: Config, work_dir: Path, *, resume: Path | None = None, console: C
     progress, stop = ProgressHook(console), StopHook()
     runner.register_hook(progress)
     runner.register_hook(stop)
+    if not any(isinstance(hook, FreezeReportHook) for hook in runner.hooks):
+        runner.register_hook(FreezeReportHook())
     stop.install()
     try:
         with library_output_to_log():
