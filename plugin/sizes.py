@@ -10,6 +10,7 @@ sizes up to the one that it was built for.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -53,6 +54,12 @@ class Blueprint:
         from .sources import timm
 
         return self.source == "timm" and timm.module_of(self.upstream.split(".")[0]) in timm.READ_BEYOND
+
+    def has_size(self, kind: type[nn.Module]) -> bool:
+        """Whether ``kind``, the network's class, is built for one image size."""
+        return self._module().SIZE_ARGUMENT in inspect.signature(kind).parameters and not (
+            self._module().free_by_flag(self.upstream)
+        )
 
     @property
     def native(self) -> Size:
@@ -179,6 +186,8 @@ def _free(tapped: Tapped, blueprint: Blueprint) -> bool:
     """Whether a twin runs at sizes that nobody built it for, be the maps' sizes what they may."""
     if blueprint.reads_beyond:
         return False
+    if not blueprint.has_size(type(tapped.net)):
+        return True
     strides = set(getattr(tapped, "reductions", ()))
     patch = strides.pop() if len(strides) == 1 else 32
     twin = meta_twin(tapped)

@@ -200,14 +200,14 @@ def prune(tapped: Tapped, asked: Trace, in_channels: int) -> None:
     tail = _tail(tapped.net, asked)
     if tail:
         twin = meta_twin(tapped)
-        _prune_children(twin.net, "", asked.needed, called - tail)
+        _prune_children(twin.net, _alive(twin.net, asked.needed, called - tail))
         if _runs(twin, asked, in_channels):
             called -= tail
             for path in tail:  # what was taken out made a copy; nothing may write into the map instead
                 module: Any = tapped.net.get_submodule(path)
                 if getattr(module, "inplace", False):
                     module.inplace = False
-    _prune_children(tapped.net, "", asked.needed, called)
+    _prune_children(tapped.net, _alive(tapped.net, asked.needed, called))
 
 
 def _tail(net: nn.Module, asked: Trace) -> set[str]:
@@ -229,13 +229,18 @@ def _runs(twin: Tapped, asked: Trace, in_channels: int) -> bool:
     return [fmap.shape[1] for fmap in maps] == list(asked.channels.values())
 
 
-def _prune_children(module: nn.Module, path: str, needed: frozenset[str], called: set[str]) -> None:
+def _prune_children(module: nn.Module, alive: set[int]) -> None:
     for name, child in list(module.named_children()):
-        where = f"{path}.{name}" if path else name
-        inside = {f"{where}.{sub}" if sub else where for sub, _ in child.named_modules()}
-        params = _names(where, child)
+        inside = [*child.modules(), *child.parameters()]
+        weighted = next(child.parameters(), None) is not None
         container = isinstance(child, CONTAINERS)  # upstreams slice and iterate these: they stay
-        if params and not container and needed.isdisjoint(params) and called.isdisjoint(inside):
+        if weighted and not container and alive.isdisjoint(map(id, inside)):
             setattr(module, name, nn.Identity())
         else:
-            _prune_children(child, where, needed, called)
+            _prune_children(child, alive)
+
+
+def _alive(net: nn.Module, needed: frozenset[str], called: set[str]) -> set[int]:
+    """Ids of the parameters and modules that stay. Not their names: CoaT has one module in two places."""
+    params = [param for name, param in net.named_parameters() if name in needed]
+    return {id(kept) for kept in [*params, *(net.get_submodule(path) for path in called)]}

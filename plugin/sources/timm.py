@@ -35,6 +35,15 @@ READ_BEYOND = ("mvitv2",)
 _BIASES = "relative_position_bias_table"
 
 
+#: How a constructor calls the size of the image for which it builds a network.
+SIZE_ARGUMENT = "img_size"
+
+
+def free_by_flag(upstream: str) -> bool:
+    """Whether a flag in :data:`ARGUMENTS` makes the network take any size."""
+    return "dynamic_img_size" in ARGUMENTS.get(module_of(upstream.split(".")[0]), {})
+
+
 def module_of(name: str) -> str:
     """The name of timm's module that holds the model ``name`` (without tag)."""
     import timm

@@ -54,6 +54,8 @@ CHAINS: dict[str, Chain] = {
 }
 
 
+#: How a constructor calls the size of the image for which it builds a network.
+SIZE_ARGUMENT = "input_size"
 CLASSIFIERS = ("fc", "classifier", "head", "AuxLogits", "aux1", "aux2")
 
 
@@ -83,17 +85,22 @@ def open_torchvision(name: str, in_channels: int, net_kwargs: dict[str, Any]) ->
     return ChainNet(net, steps, channels_last=chain.channels_last, classifier=CLASSIFIERS)
 
 
+def free_by_flag(upstream: str) -> bool:
+    """No network of torchvision has a flag that makes it take any size."""
+    return False
+
+
 def build_sized(upstream: str, arguments: dict[str, Any], size: tuple[int, int]) -> nn.Module:
     """torchvision's model for images of ``size``, height and width in pixels."""
     from torchvision import models
 
     fixed = dict(_chain_of(upstream).arguments)
-    return models.get_model(upstream, weights=None, **{**fixed, **arguments, "input_size": size})
+    return models.get_model(upstream, weights=None, **{**fixed, **arguments, SIZE_ARGUMENT: size})
 
 
 def native_size(upstream: str, arguments: dict[str, Any]) -> tuple[int, int]:
     """The size for which torchvision builds the model, if it builds it for one."""
-    given = arguments.get("input_size", (224, 224))
+    given = arguments.get(SIZE_ARGUMENT, (224, 224))
     return given[0], given[1]
 
 
