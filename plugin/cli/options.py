@@ -8,14 +8,11 @@ from typing import Annotated
 
 import typer
 
-Config = Annotated[
-    str,
-    typer.Argument(
-        metavar="CONFIG",
-        help="Config file of mmdet or mmseg, a shipped name as detection/faster-rcnn_resnet50_fpn_1x_coco, "
-        "or mmdet::<name>, mmseg::<name>.",
-    ),
-]
+CONFIG_HELP = (
+    "Config file of mmdet or mmseg, a shipped name as detection/faster-rcnn_resnet50_fpn_1x_coco, "
+    "or mmdet::<name>, mmseg::<name>."
+)
+Config = Annotated[str, typer.Argument(metavar="CONFIG", help=CONFIG_HELP)]
 Checkpoint = Annotated[
     Path, typer.Argument(metavar="CHECKPOINT", help="Weights of that config's model (.pth).")
 ]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import BatchSize, CfgOptions, Config, Data, Device, ImgScale, Launcher
+from ..errors import InputError
+from .options import CONFIG_HELP, BatchSize, CfgOptions, Data, Device, ImgScale, Launcher
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
 
 def train_command(
-    config: Config,
+    config: Annotated[
+        str | None, typer.Argument(metavar="CONFIG", help=f"{CONFIG_HELP} Or give --recipe.")
+    ] = None,
     data: Data = None,
     work_dir: Annotated[
         Path | None, typer.Option(help="Folder for the results; default: work_dirs/<config>.")
@@ -42,18 +45,72 @@ def train_command(
     launcher: Launcher = "none",
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
     cfg_options: CfgOptions = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="In place of CONFIG: auto chooses by the number of training images; or hundreds, thousands, "
+            "tens-of-thousands."
+        ),
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="Of the recipe: detection or segmentation.")] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="Of the recipe, if it has several, as densenet121.")
+    ] = None,
 ) -> None:
     """Train a detector or a segmenter on your data, with any backbone.
 
     Example: mmbackbones train detection/faster-rcnn_resnet50_fpn_1x_coco --data my_coco --epochs 24
     --batch-size 4 --work-dir work
 
+    Fine-tune by amount of data: mmbackbones train --recipe auto --task detection --data my_coco
+
     Two processes: torchrun --nproc-per-node 2 -m mmbackbones.cli train CONFIG --data DIR --launcher pytorch
     """
     from ..engine.fit import Settings
 
+    config, cache, notes = choose_config(config, recipe, task, backbone, data, work_dir)
     settings = Settings(data, epochs, batch_size, lr, img_scale, seed, cfg_options or [])
-    run(config, settings, work_dir, resume=resume, amp=amp, device=device, launcher=launcher)
+    run(
+        config,
+        settings,
+        work_dir,
+        resume=resume,
+        amp=amp,
+        device=device,
+        launcher=launcher,
+        cache_dir=cache,
+        notes=notes,
+    )
+
+
+def choose_config(
+    config: str | None,
+    recipe: str | None,
+    task: str | None,
+    backbone: str | None,
+    data: Path | None,
+    work_dir: Path | None,
+) -> tuple[str, Path | None, tuple[str, ...]]:
+    """The config that the user named, or the recipe's; the folder where facts of the data are; what to say.
+
+    Raises:
+        InputError: both or neither are given, or something that only a recipe has without one.
+    """
+    if recipe is None:
+        for option, value in (("--task", task), ("--backbone", backbone)):
+            if value is not None:
+                raise InputError(f"{option} {value} belongs to --recipe; a config says it itself.")
+        if config is None:
+            raise InputError("Give a CONFIG, or --recipe auto --task detection --data DIR.")
+        return config, None, ()
+    if config is not None:
+        raise InputError(f"CONFIG '{config}' and --recipe {recipe} both say what to train. Give one of them.")
+    from ..finetune.recipes import choose
+
+    cache = (work_dir or Path("work_dirs")).expanduser().absolute() / "data_cache"
+    with reading(new_console()) as progress:
+        name, note = choose(recipe, task, data, backbone, cache_dir=cache, progress=progress)
+    return name, cache, (note,)
 
 
 def run(
@@ -65,8 +122,21 @@ def run(
     amp: bool = False,
     device: str | None = None,
     launcher: str = "none",
+    cache_dir: Path | None = None,
+    notes: Sequence[str] = (),
 ) -> Results:
     """Fit the config, train it, and say where the results are.
+
+    Args:
+        config: name or file.
+        settings: the user's.
+        work_dir: for the results; by default the config's, or ``work_dirs/<config>``.
+        resume: ``auto`` or a checkpoint.
+        amp: mixed precision.
+        device: ``cpu``, ``cuda`` ...
+        launcher: ``none`` or ``pytorch``.
+        cache_dir: for what reading the data writes; by default a folder in ``work_dir``.
+        notes: what to say first.
 
     Raises:
         InputError: something given cannot be used.
@@ -89,9 +159,9 @@ def run(
         f"[bold]{stem}[/] on {kind_of_device}" + (f", {processes} processes" if processes > 1 else "")
     )
     with reading(console) as progress:
-        cache = folder / "data_cache"
-        notes = fit(cfg, settings, cache_dir=cache, world_size=processes, progress=progress)
-    for note in notes:
+        cache = cache_dir or folder / "data_cache"
+        decided = fit(cfg, settings, cache_dir=cache, world_size=processes, progress=progress)
+    for note in (*notes, *decided):
         console.print(f"  {note}", highlight=False)
     if amp:
         running.use_amp(cfg, kind_of_device)
