@@ -79,7 +79,7 @@ def _matches(row: Spec, pattern: str) -> bool:
 
 def _check(what: str, value: int | str | None, allowed: Iterable[int | str]) -> None:
     """Raises InputError unless ``value`` is None or one of ``allowed``, all of one type."""
-    known = sorted(set(allowed))  # type: ignore[type-var]
+    known = sorted(set(allowed))
     if value is None or value in known:
         return
     near = nearest(value, map(str, known), count=1) if isinstance(value, str) else []

@@ -22,7 +22,7 @@ def backbone_rows(specs: list[Spec]) -> list[list[str]]:
             spec.name,
             " ".join(str(spec.channels.get(stride, "-")) for stride in PYRAMID),
             _millions(spec.params),
-            _rounded(spec.gflops),
+            _billions(spec.gflops),
             "SE" if spec.has_se else "",
             "yes" if spec.dilatable else "no",
             spec.kind,
@@ -50,7 +50,7 @@ def family_rows(specs: list[Spec]) -> list[list[str]]:
                 family,
                 " ".join(spec.name for spec in members),
                 _range(_millions(spec.params) for spec in (members[0], members[-1])),
-                _range(_rounded(gflops) for gflops in (work[0], work[-1])),
+                _range(_billions(gflops) for gflops in (work[0], work[-1])),
                 years,
                 ", ".join(papers),
             ]
@@ -71,12 +71,11 @@ def _range(ends: Iterable[str]) -> str:
 
 
 def _millions(count: int) -> str:
-    return f"{_rounded(count / 1e6)}M"
+    return f"{count / 1e6:.1f}M" if count >= 1e6 else f"{count / 1e6:.3f}M"
 
 
-def _rounded(number: float) -> str:
-    """One digit behind the point, three below 1."""
-    return f"{number:.1f}" if number >= 1 else f"{number:.3f}"
+def _billions(gflops: float) -> str:
+    return f"{gflops:.4g}" if gflops >= 0.1 else f"{gflops:.4f}"
 
 
 def _weights(spec: Spec) -> str:
