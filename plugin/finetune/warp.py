@@ -47,7 +47,7 @@ def warp(results: dict[str, Any], matrix: Array, image_fill: float, label_fill: 
     height, width = results["img"].shape[:2]
     if results.get("gt_bboxes") is not None:
         boxes = _move_boxes(_coordinates(results["gt_bboxes"]), matrix, width, height)
-        keep = (boxes[:, 2:] - boxes[:, :2] >= MIN_SIDE).all(1)
+        keep = np.asarray(np.all(boxes[:, 2:] - boxes[:, :2] >= MIN_SIDE, axis=1))
         if len(keep) and not keep.any():
             return results
         moved["gt_bboxes"] = _like(results["gt_bboxes"], boxes)
