@@ -213,13 +213,16 @@ def test_linear_head_is_a_norm_and_a_pointwise_convolution() -> None:
 
 @pytest.mark.parametrize("name", ["swin_tiny_patch4_window7_224", "swinv2_tiny_window8_256"])
 def test_shifted_windows_do_not_join_top_and_bottom(name: str) -> None:
-    """Where windows do not divide the map; stage 1 reads at most two windows far."""
-    net = mmbackbones.build(name, out_strides=(4,)).eval()
-    x = torch.randn(1, 3, 99, 101, requires_grad=True)
+    """Windows of 7 cells do not divide a map of 32; stage 1 reads at most two windows far."""
+    net = mmbackbones.build(name, out_strides=(4,), net_kwargs=dict(window_size=7)).eval()
+    for module in net.modules():
+        if isinstance(module, nn.LayerNorm):  # SwinV2's start at 0, which hides the attention
+            module.reset_parameters()
+    x = torch.randn(1, 3, 128, 128, requires_grad=True)
     net(x)[0][:, :, :2].square().sum().backward()
     rows = x.grad.abs().sum(dim=(0, 1, 3))
     assert rows[0] > 0
-    assert rows[-30:].max() == 0
+    assert rows[-30:].max() < 1e-6 * rows[0]  # a mask of -100 leaves 1e-40
 
 
 # --- what is refused
