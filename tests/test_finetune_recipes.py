@@ -18,9 +18,10 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import HOOKS
 from rich.console import Console
 from torch import nn
+from typer.testing import CliRunner
 
 from mmbackbones import pyramid
-from mmbackbones.cli import main
+from mmbackbones.cli import app, main
 from mmbackbones.data.shapes import write_shapes
 from mmbackbones.engine.configs import load_config, pipelines, shipped_names, walk
 from mmbackbones.engine.fit import Settings, fit
@@ -110,6 +111,12 @@ def test_a_config_does_what_its_recipe_says(name: str) -> None:
 )
 def test_the_number_of_images_chooses(images: int, name: str) -> None:
     assert recipe_for(images) is find_recipe(name)
+
+
+def test_help_says_the_thresholds() -> None:
+    shown = CliRunner(env={"COLUMNS": "250", "TERM": "dumb"}).invoke(app, ["train", "--help"]).output
+    text = " ".join(re.sub("[│╭╮╰╯─]", " ", shown).split())
+    assert "hundreds (below 1000), thousands (below 10000), tens-of-thousands (more)." in text
 
 
 def test_auto_counts_the_training_images_and_says_why(shapes: Path, tmp_path: Path) -> None:

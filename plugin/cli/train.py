@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import InputError
+from ..finetune.recipes import AMOUNTS
 from .options import CONFIG_HELP, BatchSize, CfgOptions, Data, Device, ImgScale, Launcher
 
 if TYPE_CHECKING:
@@ -48,8 +49,8 @@ def train_command(
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="In place of CONFIG: auto chooses by the number of training images; or hundreds, thousands, "
-            "tens-of-thousands."
+            help="In place of CONFIG a shipped one for fine-tuning: auto counts the training images and "
+            f"chooses, or name it: {AMOUNTS}."
         ),
     ] = None,
     task: Annotated[str | None, typer.Option(help="Of the recipe: detection or segmentation.")] = None,

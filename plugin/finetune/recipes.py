@@ -53,6 +53,12 @@ RECIPES = (
 )
 
 
+#: The names with their thresholds, for ``--help``.
+AMOUNTS = ", ".join(
+    f"{recipe.name} ({f'below {recipe.below}' if recipe.below else 'more'})" for recipe in RECIPES
+)
+
+
 def find_recipe(name: str) -> Recipe:
     """The recipe ``name``.
 
