@@ -52,7 +52,7 @@ class ContextPath(BaseModule):
     ``forward(x, size)`` gives the map of stride 8, which has ``size`` cells, and that of stride 16.
     """
 
-    def __init__(self, backbone: nn.Module, channels: int, blocks: dict[str, Any]) -> None:
+    def __init__(self, backbone: Any, channels: int, blocks: dict[str, Any]) -> None:
         super().__init__()
         self.backbone = backbone
         c4, c5 = backbone.out_channels

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -79,7 +79,7 @@ class SpatialPyramidPooling(BaseModule):
         high, wide = x.shape[-2:]
         maps = [x]
         for rows, level in zip(self.grids, self.levels, strict=True):
-            columns = torch.sym_max(1, (2 * rows * wide + high) // (2 * high))  # rounded
+            columns = cast(int, torch.sym_max(1, (2 * rows * wide + high) // (2 * high)))  # rounded
             grid = level(pooled(x, rows, columns))
             maps.append(F.interpolate(grid, size=(high, wide), mode="bilinear", align_corners=False))
         return self.fuse(torch.cat(maps, dim=1))
