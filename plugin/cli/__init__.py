@@ -11,8 +11,10 @@ import typer
 
 from ..errors import InputError
 from .catalog_commands import info_command, list_command
+from .config import config_command
 from .demo import demo_command
 from .evaluate import evaluate_command
+from .export import export_command
 from .freeze_report import freeze_report_command
 from .options import normalise
 from .predict import predict_command
@@ -31,8 +33,10 @@ app.command("train")(train_command)
 app.command("test")(evaluate_command)
 app.command("predict")(predict_command)
 app.command("demo")(demo_command)
+app.command("config")(config_command)
 app.command("list")(list_command)
 app.command("info")(info_command)
+app.command("export")(export_command)
 app.command("freeze-report")(freeze_report_command)
 
 

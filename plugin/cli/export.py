@@ -1,0 +1,73 @@
+"""``mmbackbones export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import InputError
+from .options import CfgOptions, Checkpoint, Config, Data, ImgScale
+
+if TYPE_CHECKING:
+    from mmengine.config import Config as Cfg
+
+
+def export_command(
+    config: Config,
+    checkpoint: Checkpoint,
+    format: Annotated[str, typer.Option(help="onnx.")] = "onnx",  # noqa: A002  (the word users know)
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File to write; default: beside the checkpoint.")
+    ] = None,
+    img_scale: ImgScale = None,
+    dynamic: Annotated[bool, typer.Option("--dynamic", help="Images of any size (segmenters).")] = False,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Also a file in 8 bits; needs --data to see the ranges of values.")
+    ] = False,
+    calibration_images: Annotated[
+        int, typer.Option(help="Training images that --int8 looks at.", min=1)
+    ] = 64,
+    data: Data = None,
+    cfg_options: CfgOptions = None,
+) -> None:
+    """Write a model as an ONNX file; with --data, measure what it and its 8-bit form keep of the accuracy.
+
+    Example: mmbackbones export work/config.py work/best.pth --data my_coco --int8
+    """
+    from ..engine.configs import load_config
+    from ..engine.fit import Settings, fit_for_test
+    from ..export.export import export, measure
+    from .train import new_console, reading, shortest
+
+    if format != "onnx":
+        raise InputError(f"--format {format} is not known. Allowed: onnx.")
+    if int8 and data is None:
+        raise InputError("--int8 needs --data: the ranges of the values are taken from its training images.")
+    cfg = load_config(config)
+    console = new_console()
+    target = (out or checkpoint.with_suffix(".onnx")).expanduser().absolute()
+    if target.suffix != ".onnx":
+        raise InputError(f"--out {target.name}: ONNX files end in .onnx; write {target.stem}.onnx.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    settings = Settings(data=data, img_scale=img_scale, options=cfg_options or [])
+    with reading(console) as progress:
+        notes = fit_for_test(cfg, settings, cache_dir=target.parent / "data_cache", progress=progress)
+    for note in notes:
+        console.print(f"  {note}", highlight=False)
+    files = export(cfg, checkpoint, target, dynamic=dynamic, int8=calibration_images if int8 else 0)
+    _print_table(console, cfg, measure(cfg, checkpoint, files, data is not None))
+    for what, path in files.items():
+        console.print(f"{what:<10}{shortest(path)}", soft_wrap=True, highlight=False)
+
+
+def _print_table(console: Any, cfg: Cfg, rows: dict[str, dict[str, float]]) -> None:
+    """One line for each form of the model."""
+    from rich.table import Table
+
+    names = list(dict.fromkeys(name for row in rows.values() for name in row))
+    table = Table("", *names, box=None, padding=(0, 2, 0, 0))
+    for what, row in rows.items():
+        table.add_row(what, *(f"{row[name]:.4g}" if name in row else "" for name in names))
+    console.print(table)

@@ -1,0 +1,252 @@
+"""A whole config for any model with any backbone: what ``mmbackbones config`` writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from mmengine.config import Config
+
+from ..catalog import get_spec
+from ..detectors import EFFICIENTDETS, efficientdet, ssdlite, yolov4_tiny
+from ..errors import InputError, nearest
+from ..pairing import Replacing, pair
+from ..spec import PYRAMID, Spec
+from .configs import Task, kind, load_config
+from .scale import reference_scale, set_scale
+
+Pieces = Callable[..., dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A detector or segmenter that any backbone with the right maps can feed.
+
+    Attributes:
+        task: What it is for.
+        base: The config whose heads, data pipelines and schedule are taken.
+        pieces: Takes a backbone's name and arguments; returns what goes over ``model`` of the base.
+        strides: The maps that the backbone must have.
+        dilated: The output stride that the backbone must take; None if it stays as it is.
+    """
+
+    task: Task
+    base: str
+    pieces: Pieces
+    strides: tuple[int, ...] = PYRAMID
+    dilated: int | None = None
+
+
+def _two_stage(name: str, **args: Any) -> dict[str, Any]:
+    """FPN; a plain ViT gets the simple pyramid of ViTDet (arXiv 2203.16527) from its last map."""
+    return pair(name, "SimpleFeaturePyramid" if _is_plain(get_spec(name)) else "FPN", **args)
+
+
+def _retinanet(name: str, **args: Any) -> dict[str, Any]:
+    neck_cfg = {"add_extra_convs": "on_input"}  # P6 from C5, as mmdet's
+    return pair(name, "FPN", strides=(8, 16, 32), neck_cfg=neck_cfg, **args)
+
+
+def _deeplabv3plus(name: str, **args: Any) -> dict[str, Any]:
+    channels = get_spec(name).channels
+    head = {"in_channels": channels[32], "c1_in_channels": channels[4], "dilations": (1, 6, 12, 18)}
+    model = pair(name, None, output_stride=16, **args)
+    return {**model, "decode_head": head, "auxiliary_head": {"in_channels": channels[16]}}
+
+
+def _all_maps(name: str, *, strides: tuple[int, ...] = PYRAMID, auxiliary: bool = False, **args: Any) -> Any:
+    """A decode head that reads all maps, perhaps with an auxiliary head on C4."""
+    channels = get_spec(name).channels
+    model = pair(name, None, strides=strides, **args)
+    model["decode_head"] = {"in_channels": [channels[stride] for stride in strides]}
+    return {**model, "auxiliary_head": {"in_channels": channels[16]}} if auxiliary else model
+
+
+def _mask2former_instances(name: str, **args: Any) -> dict[str, Any]:
+    model = _all_maps(name, **args)
+    model["panoptic_head"] = model.pop("decode_head")
+    return model
+
+
+def _bisenet(name: str, **args: Any) -> dict[str, Any]:
+    model = pair(name, None, strides=(16, 32), **args)
+    model["backbone"] = {"backbone_cfg": model["backbone"]}
+    return model
+
+
+#: What --model takes.
+MODELS: dict[str, Model] = {
+    "faster-rcnn": Model("detection", "mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco", _two_stage),
+    "mask-rcnn": Model("detection", "mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco", _two_stage),
+    "cascade-rcnn": Model("detection", "mmdet::cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco", _two_stage),
+    "cascade-mask-rcnn": Model(
+        "detection", "mmdet::cascade_rcnn/cascade-mask-rcnn_r50_fpn_1x_coco", _two_stage
+    ),
+    "retinanet": Model("detection", "mmdet::retinanet/retinanet_r50_fpn_1x_coco", _retinanet, (8, 16, 32)),
+    "ssdlite": Model("detection", "detection/ssdlite_mobilenetv3-large_8xb24-600e_coco", ssdlite, (16, 32)),
+    "yolov4-tiny": Model(
+        "detection", "detection/yolov4-tiny_mobilenetv3-large_8xb8-273e_coco", yolov4_tiny, (16, 32)
+    ),
+    **{
+        f"efficientdet-{size}": Model(
+            "detection",
+            "detection/efficientdet-d0_mobilenetv3-large_8xb16-300e_coco",
+            partial(efficientdet, size),
+            (8, 16, 32),
+        )
+        for size in EFFICIENTDETS
+    },
+    "mask2former-instance": Model(
+        "detection", "mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco", _mask2former_instances
+    ),
+    "deeplabv3plus": Model(
+        "segmentation",
+        "mmseg::deeplabv3plus/deeplabv3plus_r50-d8_4xb2-80k_cityscapes-512x1024",
+        _deeplabv3plus,
+        dilated=16,
+    ),
+    "upernet": Model(
+        "segmentation",
+        "mmseg::upernet/upernet_r50_4xb2-80k_cityscapes-512x1024",
+        partial(_all_maps, auxiliary=True),
+    ),
+    "unetpp": Model(
+        "segmentation",
+        "segmentation/unetpp_resnet50_4xb2-80k_cityscapes-512x1024",
+        partial(_all_maps, strides=(2, *PYRAMID)),
+        (2, *PYRAMID),
+    ),
+    "swiftnet": Model(
+        "segmentation", "segmentation/swiftnet_resnet18_1xb14-40k_cityscapes-768x768", _all_maps
+    ),
+    "bisenet": Model(
+        "segmentation",
+        "segmentation/bisenet_resnet18_4xb4-160k_cityscapes-1024x1024",
+        _bisenet,
+        (16, 32),
+    ),
+    "maskformer": Model(
+        "segmentation", "mmseg::maskformer/maskformer_r50-d32_8xb2-160k_ade20k-512x512", _all_maps
+    ),
+    "mask2former": Model(
+        "segmentation", "mmseg::mask2former/mask2former_r50_8xb2-160k_ade20k-512x512", _all_maps
+    ),
+}
+
+
+def compose(model: str, backbone: str, *, pretrained: bool = True) -> tuple[Config, list[str]]:
+    """The config of ``model`` with ``backbone``, for the base's own data set.
+
+    Args:
+        model: A key of :data:`MODELS`.
+        backbone: A catalog name, ``timm:<name>`` or ``torchvision:<name>``.
+        pretrained: Start from the backbone's default weights, where it has any.
+
+    Returns:
+        The config, and what was decided, one sentence each.
+
+    Raises:
+        InputError: no such model or backbone, or a backbone that cannot feed the model.
+    """
+    if model not in MODELS:
+        near = ", ".join(nearest(model, MODELS)) or "none"
+        raise InputError(f"--model '{model}' is unknown. Nearest: {near}. All: {', '.join(MODELS)}.")
+    row, spec = MODELS[model], get_spec(backbone)
+    _check_feeds(model, row, spec)
+    weights = spec.weights[0] if pretrained and spec.weights else None
+    batch_norm = _has_batch_norm(spec)
+    args: dict[str, Any] = {}
+    if weights:
+        args["init_cfg"] = {"type": "Pretrained", "checkpoint": weights}
+        if batch_norm and row.task == "detection":
+            args |= {"frozen_stages": 1, "norm_eval": True}  # as mmdet's: batches are small
+    cfg = load_config(row.base)
+    pieces = row.pieces(backbone, **args)
+    cfg.merge_from_dict({"model": _marked(pieces)})
+    cfg.model.pop("pretrained", None)  # mmseg's own way to load weights into its own nets
+    cfg.pop("data_preprocessor", None)  # a copy of the model's, with the mean of the base's backbone
+    size = model.removeprefix("efficientdet-")
+    if size in EFFICIENTDETS and reference_scale(cfg) != (EFFICIENTDETS[size].img_scale,) * 2:
+        set_scale(cfg, (EFFICIENTDETS[size].img_scale,) * 2)
+    start = f"The backbone starts from {weights}." if weights else "The backbone starts from random weights."
+    frozen = " Its stem and first stage are frozen, its batch norms keep their statistics."
+    notes = [start + (frozen if "norm_eval" in args else "")]
+    if not batch_norm:
+        notes.append(_set_adamw(cfg, spec, layer_decay=weights is not None))
+    return cfg, notes
+
+
+def _check_feeds(model: str, row: Model, spec: Spec) -> None:
+    """Raises InputError if the backbone lacks a map or cannot be dilated; says what to choose instead."""
+    lacking = [stride for stride in row.strides if stride not in spec.channels]
+    stiff = row.dilated is not None and not spec.dilatable
+    if not lacking and not stiff:
+        return
+    others = [
+        name
+        for name, other in MODELS.items()
+        if other.task == row.task
+        and set(other.strides) <= set(spec.channels)
+        and (other.dilated is None or spec.dilatable)
+    ]
+    why = (
+        f"needs maps at strides {row.strides}, the backbone has {spec.strides}"
+        if lacking
+        else f"needs output_stride={row.dilated}, and the backbone cannot be dilated"
+    )
+    flags = f"--strides {','.join(map(str, row.strides))}" + (" --dilatable" if row.dilated else "")
+    raise InputError(
+        f"{model} cannot be fed by '{spec.name}': it {why}. With this backbone choose "
+        f"{', '.join(others) or 'no model of this task'}; backbones for {model}: `mmbackbones list {flags}`."
+    )
+
+
+def _is_plain(spec: Spec) -> bool:
+    """Whether the backbone is a plain transformer: one width at all strides."""
+    return len(spec.channels) > 1 and len(set(spec.channels.values())) == 1
+
+
+def _has_batch_norm(spec: Spec) -> bool:
+    """Whether the network has batch norms; it is built on the meta device to see."""
+    import torch
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    from ..sources import open_net
+
+    with torch.device("meta"):
+        net = open_net(spec.source, spec.upstream, 3, spec.arguments).net
+    return any(isinstance(module, _BatchNorm) for module in net.modules())
+
+
+def _marked(node: Any) -> Any:
+    """``node`` with mmengine's ``_delete_`` in each dict that replaces the base's."""
+    if isinstance(node, dict):
+        marked = {key: _marked(value) for key, value in node.items()}
+        return {**marked, "_delete_": True} if isinstance(node, Replacing) else marked
+    return node
+
+
+def _set_adamw(cfg: Config, spec: Spec, *, layer_decay: bool) -> str:
+    """AdamW in place of SGD, with layer-wise decay if pretrained; returns what was done.
+
+    The rate is that of Swin's and ViTDet's detectors, 1e-4 for 16 images (arXiv 2103.14030, sec. A2.2),
+    and of Swin's UPerNet, 6e-5 for 16 images (sec. A2.3). Decay: 0.7 by block for plain ViTs (arXiv
+    2203.16527, sec. A.2), 0.9 for nets of stages (between ConvNeXt's 0.8 and 0.95, arXiv 2201.03545, A.3).
+    """
+    if kind(cfg.optim_wrapper.optimizer) == "SGD":
+        cfg.optim_wrapper.optimizer = {
+            "type": "AdamW",
+            "lr": 1e-4 if cfg.default_scope == "mmdet" else 6e-5,
+            "betas": (0.9, 0.999),
+            "weight_decay": 0.05,
+        }
+        cfg.auto_scale_lr = {"enable": False, "base_batch_size": 16}
+    if not layer_decay:
+        cfg.optim_wrapper.pop("paramwise_cfg", None)
+        return "AdamW, since the backbone has no batch norm."
+    rate = 0.7 if _is_plain(spec) else 0.9
+    cfg.optim_wrapper.constructor = "mmbackbones.LayerDecayOptimWrapperConstructor"
+    cfg.optim_wrapper.paramwise_cfg = {"decay_rate": rate, "by": "layer"}
+    return f"AdamW with layer-wise decay {rate} of the learning rate, since the backbone has no batch norm."

@@ -1,0 +1,137 @@
+"""From a config and a checkpoint to files, and from files to figures."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from torch import Tensor
+
+from ..engine.checkpoints import load_into
+from ..engine.configs import kind, walk
+from ..engine.report import main_figures, numbers
+from ..engine.runner import build_runner, library_output_to_log
+from ..engine.scale import reference_scale
+from ..errors import InputError
+from .graph import ExportNet
+from .onnx_file import quantise, write_onnx
+from .session import OnnxModel, fill, raw_images
+
+Figures = dict[str, dict[str, float]]
+
+
+def export(
+    cfg: Config, checkpoint: Path, target: Path, *, dynamic: bool = False, int8: int = 0
+) -> dict[str, Path]:
+    """Write the model of ``cfg`` with the weights of ``checkpoint``.
+
+    Args:
+        cfg: A config, with its data where ``int8`` is asked; not changed.
+        checkpoint: Weights.
+        target: The ``.onnx`` file to write.
+        dynamic: Images of any size.
+        int8: Write ``<target>_int8.onnx`` too, with ranges from so many training images.
+
+    Returns:
+        The files by what they are: ``onnx``, ``int8``.
+
+    Raises:
+        InputError: the model cannot be exported, or the checkpoint does not fit.
+    """
+    model, meta = _model(cfg, checkpoint)
+    net = ExportNet(model)
+    size = _size(cfg, model)
+    write_onnx(net, target, size, classes=meta.get("classes", ()), dynamic=dynamic)
+    files = {"onnx": target}
+    if int8:
+        small = target.with_name(f"{target.stem}_int8.onnx")
+        quantise(target, small, _calibration(cfg, int8, None if dynamic else size, net.pad_value()))
+        files["int8"] = small
+    return files
+
+
+def measure(cfg: Config, checkpoint: Path, files: dict[str, Path], accuracy: bool) -> Figures:
+    """Size in MB and milliseconds for one image of each file, on this machine's CPU.
+
+    With ``accuracy`` also the main figures (mAP, mIoU) on the config's validation data, of torch too.
+    """
+    rows: Figures = {}
+    model, _ = _model(cfg, checkpoint)
+    if accuracy:
+        rows["torch"] = main_figures(_evaluate(cfg, checkpoint, None))
+    for what, path in files.items():
+        session = OnnxModel(path, model)
+        image = torch.rand(1, 3, *(session.size or _size(cfg, model))) * 255
+        rows[what] = {"MB": path.stat().st_size / 1e6, "ms": 1e3 * session.seconds(image)}
+        if accuracy:
+            rows[what] |= main_figures(_evaluate(cfg, checkpoint, path))
+    return rows
+
+
+def _model(cfg: Config, checkpoint: Path) -> tuple[Any, dict[str, Any]]:
+    """The model in eval mode on the CPU, and what the checkpoint says of its data."""
+    from mmengine.registry import MODELS, init_default_scope
+
+    init_default_scope(cfg.default_scope)
+    model_cfg = copy.deepcopy(cfg.model)
+    for _, node in walk(model_cfg):
+        node.pop("init_cfg", None)  # the checkpoint has all weights
+        if kind(node) in ("SyncBN", "MMSyncBN"):
+            node["type"] = "BN"
+    model = MODELS.build(model_cfg)
+    meta = load_into(model, checkpoint).get("dataset_meta") or {}
+    return model.eval(), meta
+
+
+def _size(cfg: Config, model: Any) -> tuple[int, int]:
+    """Height and width of the config's images, filled up to what the model wants.
+
+    Raises:
+        InputError: the config resizes to no size.
+    """
+    scale = reference_scale(cfg)
+    if scale is None:
+        raise InputError("The config's test pipeline resizes to no size; give --img-scale WIDTHxHEIGHT.")
+    by = max(32, getattr(model.data_preprocessor, "pad_size_divisor", 1) or 1)
+    if min(scale) < 32:
+        raise InputError(f"The config's image size {scale} is too small; give --img-scale WIDTHxHEIGHT.")
+    exact = getattr(model.data_preprocessor, "pad_size_divisor", 1) == 1 and hasattr(model, "bbox_head")
+    return (scale[1], scale[0]) if exact else (-(-scale[1] // by) * by, -(-scale[0] // by) * by)
+
+
+def _calibration(
+    cfg: Config, count: int, size: tuple[int, int] | None, pad_value: list[float]
+) -> Iterator[Tensor]:
+    """Training images behind the test pipeline, (1, C, H, W)."""
+    from mmengine.registry import DATASETS
+
+    dataset = copy.deepcopy(cfg.train_dataloader.dataset)
+    test = next(node for _, node in walk(cfg.test_dataloader.dataset) if "pipeline" in node)
+    own = next(node for _, node in walk(dataset) if "pipeline" in node and "dataset" not in node)
+    own["pipeline"] = copy.deepcopy(test["pipeline"])
+    for image in raw_images(DATASETS.build(own), count):
+        yield fill(image, size, pad_value)
+
+
+def _evaluate(cfg: Config, checkpoint: Path, file: Path | None) -> dict[str, float]:
+    """The figures of the config's evaluator, of the model in torch or of its file."""
+    own = copy.deepcopy(cfg)
+    for part in ("train", "val"):
+        for key in ("dataloader", "cfg", "evaluator"):
+            own.pop(f"{part}_{key}", None)
+    for key in ("optim_wrapper", "param_scheduler", "auto_scale_lr", "custom_hooks"):
+        own.pop(key, None)
+    own.resume, own.load_from = False, None
+    with TemporaryDirectory() as folder:
+        own.work_dir = folder
+        runner = build_runner(own)
+        load_into(runner.network, checkpoint)
+        if file is not None:
+            runner.model = OnnxModel(file, runner.network.eval())
+        with library_output_to_log():
+            return numbers(runner.test())

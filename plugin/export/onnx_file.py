@@ -1,0 +1,114 @@
+"""Writing ONNX files, and 8-bit forms of them."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from .graph import ExportNet
+
+INPUT = "image"
+#: The smallest and largest side of a file with free image size, pixels.
+_SIDES = (64, 8192)
+
+
+def write_onnx(
+    net: ExportNet, path: Path, size: tuple[int, int], *, classes: Iterable[str] = (), dynamic: bool = False
+) -> None:
+    """Write ``net`` for one image of ``size`` (height, width), or of any size.
+
+    The file's metadata has the classes, and the value to pad images with.
+
+    Raises:
+        InputError: onnx is not installed, or a size that is not fixed is asked of a detector.
+    """
+    _need("onnx", "onnxscript")
+    import onnx
+
+    if dynamic and net.outputs != ("logits",):
+        raise InputError("--dynamic is for segmenters: a detector's anchors are laid out for one image size.")
+    image = torch.rand(1, 3, *size) * 255
+    shapes: Any = None
+    if dynamic:
+        sides = [torch.export.Dim(name, min=_SIDES[0], max=_SIDES[1]) for name in ("height", "width")]
+        shapes = ({2: sides[0], 3: sides[1]},)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's exporter warns of its own parts
+        program = torch.onnx.export(
+            net.eval(),
+            (image,),
+            input_names=[INPUT],
+            output_names=list(net.outputs),
+            dynamic_shapes=shapes,
+            dynamo=True,
+            verbose=False,
+        )
+    model = program.model_proto  # type: ignore[union-attr]
+    facts = {"classes": json.dumps(list(classes)), "pad_value": json.dumps(net.pad_value())}
+    onnx.helper.set_model_props(model, {"made_by": "mmbackbones", **facts})
+    onnx.save(model, str(path))
+
+
+def quantise(path: Path, out: Path, images: Iterable[Tensor]) -> None:
+    """Write ``path`` with weights and maps in 8 bits, ranges taken from ``images`` (1, C, H, W).
+
+    What follows the last convolution (decoding boxes, resizing logits) stays in floating point.
+
+    Raises:
+        InputError: onnxruntime is not installed, or there are no images.
+    """
+    _need("onnx", "onnxruntime")
+    import onnx
+    from onnxruntime import quantization as q
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Reader(q.CalibrationDataReader):
+        def __init__(self) -> None:
+            self.images: Iterator[Tensor] = iter(images)
+
+        def get_next(self) -> dict[str, Any] | None:
+            image = next(self.images, None)
+            return None if image is None else {INPUT: image.numpy()}
+
+    with TemporaryDirectory() as folder:
+        ready = Path(folder) / "ready.onnx"
+        quant_pre_process(str(path), str(ready), skip_symbolic_shape=True)
+        q.quantize_static(
+            str(ready),
+            str(out),
+            Reader(),
+            quant_format=q.QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=q.QuantType.QUInt8,
+            weight_type=q.QuantType.QInt8,
+            nodes_to_exclude=_behind_convolutions(onnx.load(str(ready)).graph),
+        )
+
+
+def _behind_convolutions(graph: Any) -> list[str]:
+    """Names of the nodes that no convolution reads from."""
+    makers = {output: node for node in graph.node for output in node.output}
+    todo = [node for node in graph.node if node.op_type in ("Conv", "ConvTranspose")]
+    read: set[str] = set()
+    while todo:
+        node = todo.pop()
+        if node.name not in read:
+            read.add(node.name)
+            todo += [makers[name] for name in node.input if name in makers]
+    return [node.name for node in graph.node if node.name not in read]
+
+
+def _need(*packages: str) -> None:
+    from importlib.util import find_spec
+
+    missing = [package for package in packages if find_spec(package) is None]
+    if missing:
+        raise InputError(f"Exporting needs {', '.join(missing)}: `pip install 'mmbackbones[export]'`.")

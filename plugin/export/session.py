@@ -1,0 +1,119 @@
+"""An ONNX file in the place of the model that it was made from."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.model import BaseModel
+from mmengine.structures import InstanceData
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from ..errors import InputError
+from .onnx_file import INPUT
+
+
+class OnnxModel(BaseModel):
+    """Runs the file where mmengine's loops run ``model``; the model does the rest, as suppression.
+
+    Args:
+        path: A file of :func:`mmbackbones.export.onnx_file.write_onnx`.
+        model: The model in torch.
+
+    Raises:
+        InputError: not such a file.
+    """
+
+    def __init__(self, path: Path, model: Any) -> None:
+        super().__init__()
+        import onnxruntime
+
+        try:
+            self.session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's own exceptions have no common parent but this
+            raise InputError(f"{path} cannot be read as an ONNX file: {error}") from error
+        facts = self.session.get_modelmeta().custom_metadata_map
+        if facts.get("made_by") != "mmbackbones":
+            raise InputError(f"{path} was not written by `mmbackbones export`, so its inputs are unknown.")
+        self.pad_value = json.loads(facts["pad_value"])
+        self.path, self.torch_model = path, model
+        sides = self.session.get_inputs()[0].shape[2:]
+        self.size = tuple(sides) if all(isinstance(side, int) for side in sides) else None
+
+    def run(self, image: Tensor) -> list[Tensor]:
+        """The file's outputs for ``image`` (1, C, H, W), 0..255."""
+        return [torch.from_numpy(value) for value in self.session.run(None, {INPUT: image.numpy()})]
+
+    def test_step(self, data: Any) -> list[Any]:
+        """Data samples with predictions, as the model's own ``test_step``."""
+        return [
+            self._one(image, sample)
+            for image, sample in zip(data["inputs"], data["data_samples"], strict=True)
+        ]
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Not used: the loops call :meth:`test_step`."""
+        raise NotImplementedError
+
+    def seconds(self, image: Tensor, runs: int = 20) -> float:
+        """Median seconds of ``runs`` runs on ``image``, after three to warm up."""
+        times = []
+        for _ in range(runs + 3):
+            start = time.perf_counter()
+            self.run(image)
+            times.append(time.perf_counter() - start)
+        return statistics.median(times[3:])
+
+    def _one(self, image: Tensor, sample: Any) -> Any:
+        padded = fill(image, self.size, self.pad_value)
+        outputs = self.run(padded)
+        high, wide = (int(a - b) for a, b in zip(padded.shape[2:], image.shape[1:], strict=True))
+        if len(outputs) == 1:
+            sample.set_metainfo({"img_padding_size": (0, wide, 0, high)})
+            return self.torch_model.postprocess_result(outputs[0], [sample])[0]
+        head = self.torch_model.bbox_head
+        sample.pred_instances = choose(head, outputs[0][0], outputs[1][0], sample.metainfo)
+        return sample
+
+
+def fill(image: Tensor, size: tuple[int, int] | None, pad_value: list[float]) -> Tensor:
+    """``image`` (C, h, w) as (1, C, H, W), padded below and on the right to ``size``, or to multiples of 32.
+
+    Raises:
+        InputError: the image is larger than ``size``.
+    """
+    high, wide = image.shape[1:]
+    target = size or (-(-high // 32) * 32, -(-wide // 32) * 32)
+    if high > target[0] or wide > target[1]:
+        raise InputError(
+            f"An image of {wide}x{high} pixels (after resizing) does not fit into the file's "
+            f"{target[1]}x{target[0]}. Export with a square --img-scale, or with --dynamic."
+        )
+    value = torch.tensor(pad_value).view(-1, 1, 1)
+    shifted = image.float() - value  # so that the padding is zero
+    return (F.pad(shifted, (0, target[1] - wide, 0, target[0] - high)) + value)[None]
+
+
+def choose(head: Any, boxes: Tensor, scores: Tensor, meta: dict[str, Any]) -> InstanceData:
+    """Boxes of one image above the score threshold, after non-maximum suppression, in the image as read.
+
+    ``nms_pre`` counts over all levels, where mmdet's heads count each level apart.
+    """
+    cfg = head.test_cfg
+    place, label = (scores > cfg.get("score_thr", 0)).nonzero(as_tuple=True)
+    found = scores[place, label]
+    best = found.argsort(descending=True)[: cfg.get("nms_pre", -1) * len(head.prior_generator.strides)]
+    results = InstanceData(bboxes=boxes[place[best]], scores=found[best], labels=label[best])
+    return head._bbox_post_process(results, cfg, rescale=True, with_nms=True, img_meta=meta)
+
+
+def raw_images(dataset: Any, count: int) -> Iterator[Tensor]:
+    """The first ``count`` images of a data set behind its pipeline, (C, h, w), 0..255."""
+    for index in range(min(count, len(dataset))):
+        yield dataset[index]["inputs"]

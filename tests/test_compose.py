@@ -1,0 +1,195 @@
+"""``mmbackbones config``: any model with any backbone, as a file that trains."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from test_configs import loss_of_first_batch
+
+import mmbackbones
+from mmbackbones import InputError
+from mmbackbones.cli import main
+from mmbackbones.data.shapes import write_shapes
+from mmbackbones.engine.compose import MODELS, compose
+from mmbackbones.engine.config_text import config_text
+from mmbackbones.engine.configs import walk
+from mmbackbones.engine.fit import Settings, fit
+from mmbackbones.engine.runner import build_runner
+
+SWEEP = bool(os.environ.get("MMBACKBONES_SWEEP"))
+#: `make test` takes each model once, with a small backbone by lot; `make sweep` this many pairs of each task.
+PAIRS = {"detection": 100, "segmentation": 60}
+OPEN = ("timm:resnet18d", "timm:hrnet_w18_small", "timm:edgenext_xx_small", "torchvision:mnasnet0_5")
+
+
+def feeds(model: str, backbone: str) -> bool:
+    row, spec = MODELS[model], mmbackbones.get_spec(backbone)
+    return set(row.strides) <= set(spec.channels) and (row.dilated is None or spec.dilatable)
+
+
+def drawn_pairs() -> list[tuple[str, str]]:
+    lot = random.Random(20)
+    if SWEEP:
+        names = [*mmbackbones.list_backbones(), *OPEN]
+        pairs = []
+        for task, count in PAIRS.items():
+            models = [model for model, row in MODELS.items() if row.task == task]
+            every = [(model, name) for model in models for name in names if feeds(model, name)]
+            pairs += lot.sample(every, count)
+        return pairs
+    small = [name for name in mmbackbones.list_backbones() if mmbackbones.get_spec(name).params < 6e6]
+    return [(model, lot.choice([name for name in small if feeds(model, name)])) for model in MODELS]
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_shapes(tmp_path_factory.mktemp("compose") / "shapes", train=2, val=2, size=(96, 96))
+
+
+@pytest.mark.parametrize(("model", "backbone"), drawn_pairs())
+def test_a_pair_is_written_read_back_and_trains_a_step(
+    model: str, backbone: str, shapes: Path, tmp_path: Path
+) -> None:
+    cfg, notes = compose(model, backbone, pretrained=False)
+    options = [f"{part}_dataloader.num_workers=0" for part in ("train", "val", "test")]
+    settings = Settings(shapes, epochs=1, batch_size=2, img_scale="96x96", seed=0, options=options)
+    fit(cfg, settings, cache_dir=tmp_path / "cache")
+    for _, node in walk(cfg.model):  # few proposals: two-stage heads take seconds for thousands
+        if "max_per_img" in node:
+            node["max_per_img"] = 50
+    path = tmp_path / "my.py"
+    path.write_text(config_text(cfg, notes))
+    read = Config.fromfile(path)
+    read.work_dir = str(tmp_path)
+    for _, node in walk(read.model):
+        assert (node.get("init_cfg") or {}).get("type") != "Pretrained"
+    runner = build_runner(read)
+    wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    loss = loss_of_first_batch(runner)
+    assert torch.isfinite(loss)
+    wrapper.backward(loss)
+    without = [n for n, p in runner.model.named_parameters() if p.requires_grad and p.grad is None]
+    assert without == []
+
+
+def values(text: str, tmp_path: Path) -> dict:
+    path = tmp_path / "again.py"
+    path.write_text(text)
+    return Config.fromfile(path).to_dict()
+
+
+def without_scope(node: object) -> object:
+    if isinstance(node, dict):
+        return {key: without_scope(value) for key, value in node.items() if key != "_scope_"}
+    return type(node)(map(without_scope, node)) if isinstance(node, (list, tuple)) else node
+
+
+@pytest.mark.parametrize("model", list(MODELS))
+def test_the_text_says_what_the_config_says(model: str, tmp_path: Path) -> None:
+    cfg, notes = compose(model, "resnet18")
+    text = config_text(cfg, ["title", *notes])
+    assert max(map(len, [line for line in text.splitlines() if not line.startswith("#")])) <= 110
+    read = values(text, tmp_path)
+    assert {"model", "train_dataloader", "optim_wrapper", "train_cfg", "default_scope"} <= set(read)
+    for key, value in read.items():
+        assert value == without_scope(cfg.to_dict()[key]), key
+    assert "_base_ =" not in text
+    backbones = [node for _, node in walk(read["model"]) if "mmbackbones." in str(node.get("type"))]
+    assert any("resnet18" in (str(node["type"]), node.get("name"), node["type"][12:]) for node in backbones)
+
+
+def test_optimizer_and_freezing_follow_the_kind_of_the_backbone() -> None:
+    cfg, _ = compose("faster-rcnn", "resnet18")
+    assert cfg.optim_wrapper.optimizer.type == "SGD"
+    assert cfg.model.backbone.frozen_stages == 1
+    assert cfg.model.backbone.norm_eval is True
+    assert cfg.model.backbone.init_cfg.checkpoint.startswith("timm://resnet18")
+    cfg, _ = compose("faster-rcnn", "resnet18", pretrained=False)
+    assert cfg.model.backbone.keys() == {"type"}
+    for name, rate in (("swin_tiny", 0.9), ("convnext_tiny", 0.9), ("vit_tiny_patch16_224", 0.7)):
+        cfg, notes = compose("faster-rcnn", name)
+        assert cfg.optim_wrapper.optimizer.type == "AdamW"
+        assert cfg.optim_wrapper.constructor == "mmbackbones.LayerDecayOptimWrapperConstructor"
+        assert cfg.optim_wrapper.paramwise_cfg == {"decay_rate": rate, "by": "layer"}
+        assert f"layer-wise decay {rate}" in notes[-1]
+    cfg, _ = compose("upernet", "swin_tiny", pretrained=False)
+    assert cfg.optim_wrapper.optimizer.type == "AdamW"
+    assert "constructor" not in cfg.optim_wrapper
+
+
+def test_neck_mean_and_dilation_follow_the_backbone() -> None:
+    cfg, _ = compose("mask-rcnn", "vit_tiny_patch16_224")
+    assert cfg.model.neck.type == "mmbackbones.SimpleFeaturePyramid"
+    cfg, _ = compose("retinanet", "inception_v3")
+    assert cfg.model.neck.in_channels == [288, 768, 2048]
+    assert cfg.model.data_preprocessor.mean == [127.5, 127.5, 127.5]
+    cfg, _ = compose("deeplabv3plus", "vgg16_bn")
+    assert cfg.model.backbone.output_stride == 16
+    assert (cfg.model.decode_head.in_channels, cfg.model.decode_head.c1_in_channels) == (512, 256)
+    sizes = {}
+    for size in ("d0", "d2"):
+        cfg, _ = compose(f"efficientdet-{size}", "mobilenetv3_small_100")
+        sizes[size] = cfg.val_dataloader.dataset.pipeline[1].scale
+    assert sizes == {"d0": (512, 512), "d2": (768, 768)}
+
+
+@pytest.mark.parametrize(
+    ("model", "backbone", "words"),
+    [
+        ("faster-rcn", "resnet18", "--model 'faster-rcn' is unknown. Nearest: faster-rcnn"),
+        ("faster-rcnn", "resnet5", "Unknown backbone 'resnet5'"),
+        ("faster-rcnn", "lenet5", r"needs maps at strides \(4, 8, 16, 32\), the backbone has \(2, 4\)"),
+        ("ssdlite", "lenet5", "choose no model of this task; .* --strides 16,32"),
+        ("deeplabv3plus", "swin_tiny", "cannot be dilated. With this backbone choose upernet"),
+        ("unetpp", "swin_tiny", r"needs maps at strides \(2, 4, 8, 16, 32\).*choose .*upernet"),
+    ],
+)
+def test_a_pair_that_cannot_be_is_refused(model: str, backbone: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        compose(model, backbone)
+
+
+def test_the_command_writes_a_file_for_the_users_data(
+    shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "configs" / "my.py"
+    command = ["config", "--model", "retinanet", "--backbone", "timm:resnet18d", "--data", str(shapes)]
+    main_ok([*command, "-o", str(out), "--batch-size", "4", "--epochs", "3"])
+    said = capsys.readouterr().out
+    cfg = Config.fromfile(out)
+    assert cfg.model.bbox_head.num_classes == len(cfg.train_dataloader.dataset.metainfo.classes)
+    assert cfg.train_dataloader.batch_size == 4
+    assert cfg.train_cfg.max_epochs == 3
+    assert cfg.optim_wrapper.optimizer.lr == pytest.approx(0.01 * 4 / 16)  # RetinaNet's, for 16 images
+    assert "Written:" in said
+    assert "timm://resnet18d" in out.read_text().splitlines()[2]
+    before = out.read_bytes()
+    assert main_fails([*command, "-o", str(out)]) == 2
+    assert "--force" in capsys.readouterr().err
+    assert out.read_bytes() == before
+    assert main_fails([*command, "-o", str(tmp_path / "my.yaml")]) == 2
+    assert "my.py" in capsys.readouterr().err
+
+
+def test_without_a_file_the_config_goes_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    main_ok(["config", "--model", "upernet", "--backbone", "resnet18"])
+    said = capsys.readouterr().out
+    assert said.startswith("# upernet with resnet18.\n")
+    compile(said, "my.py", "exec")
+
+
+def main_ok(argv: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(argv)
+    assert ended.value.code in (0, None)
+
+
+def main_fails(argv: list[str]) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(argv)
+    return int(ended.value.code or 0)
