@@ -52,7 +52,7 @@ def _numbered(units: list[str], held: set[str], starts: set[str]) -> dict[str, i
     runs = [(are_blocks, list(run)) for are_blocks, run in groupby(units, key=held.__contains__)]
     for index, (are_blocks, run) in enumerate(runs):
         opening = [unit for unit in run if are_blocks or unit in starts]
-        if len(opening) == 1 and not are_blocks and index + 1 < len(runs):
+        if len(opening) == 1 and not are_blocks and 0 < index < len(runs) - 1:
             number |= dict.fromkeys(run, last + 1)  # that of the block to come
             continue
         first = last + 1 if opening else last

@@ -59,6 +59,10 @@ net = MODELS.build(dict(type="mmbackbones.Backbone", name="timm:resnet10t"))
 assert net.out_strides == (4, 8, 16, 32), net.out_strides
 neck = MODELS.build(dict(type="mmbackbones.FPN", in_channels=[64, 512], out_channels=8, num_outs=2))
 assert type(neck).__module__ == "mmbackbones.necks.fpn"
+from mmengine.registry import HOOKS, OPTIM_WRAPPER_CONSTRUCTORS
+assert HOOKS.get("mmbackbones.UnfreezeHook").__name__ == "UnfreezeHook"
+assert HOOKS.get("mmbackbones.FreezeReportHook").__name__ == "FreezeReportHook"
+assert OPTIM_WRAPPER_CONSTRUCTORS.get("mmbackbones.LayerDecayOptimWrapperConstructor") is not None
 """
     assert loaded_after(code, ["mmbackbones.backbone"]) == ["mmbackbones.backbone"]
 
@@ -127,7 +131,7 @@ def test_readme(readme: str, root: Path) -> None:
     from mmbackbones.cli import app
 
     commands = {c.name or c.callback.__name__ for c in app.registered_commands}
-    written = set(re.findall(r"^mmbackbones ([a-z]+)", text, re.M))
+    written = set(re.findall(r"^mmbackbones ([a-z-]+)", text, re.M))
     assert {"train", "test", "predict", "list", "info"} <= written <= commands
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -130,11 +131,13 @@ def _group_of(optim_wrapper: Any) -> dict[int, tuple[float, float]]:
 
 def _norms(model: nn.Module) -> Iterator[tuple[str, bool]]:
     """Path of each normalisation layer, and whether it stays constant after ``model.train()``."""
-    modes = [(module, module.training) for module in model.modules()]
+    nets = [backbone._tapped.net for backbone in backbones(model).values()]  # each shares its children
+    modes = [(module, module.training) for module in (*model.modules(), *nets)]
     model.train()
     try:
         for path, module in model.named_modules():
-            if is_norm(module) and not list(module.children()):
+            owns = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+            if is_norm(module) and (owns or not list(module.children())):  # not timm's ConvNormAct around it
                 yield path, isinstance(module, FrozenBatchNorm2d) or not module.training
     finally:
         for module, mode in modes:
@@ -142,10 +145,10 @@ def _norms(model: nn.Module) -> Iterator[tuple[str, bool]]:
 
 
 def as_text(parts: Sequence[Part]) -> str:
-    """The report as a table of plain text, at most 110 characters wide."""
-    table = Table(box=box.SIMPLE_HEAD, show_footer=True)
+    """The report as a table of plain text, at most 120 characters wide."""
+    table = Table(box=box.SIMPLE_HEAD, show_footer=True, pad_edge=False, show_edge=False)
     total = sum(part.params for part in parts), sum(part.trainable for part in parts)
-    table.add_column("part", "all")
+    table.add_column("part", "all", no_wrap=True)
     for head, foot in (
         ("parameters", f"{total[0]:,}"),
         ("trainable", f"{total[1]:,}"),
@@ -166,7 +169,7 @@ def as_text(parts: Sequence[Part]) -> str:
             f"{part.norms_eval} of {part.norms}" if part.norms else "-",
         )
     out = io.StringIO()
-    Console(file=out, width=110, color_system=None).print(table)
+    Console(file=out, width=120, color_system=None).print(table)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines() if line.strip())
 
 
@@ -207,6 +210,8 @@ def report_of_config(cfg: Config) -> list[Part]:
         optim_cfg.type = "OptimWrapper"  # that of mixed precision starts on a GPU only
         optim_cfg.pop("loss_scale", None)
         optim_cfg.pop("dtype", None)
+    logged = logging.root.manager.disable
+    logging.disable(logging.INFO)  # mmengine logs the groups to standard output
     try:
         model = MODELS.build(model_cfg)
         wrapper = build_optim_wrapper(model, optim_cfg) if optim_cfg else None
@@ -214,4 +219,6 @@ def report_of_config(cfg: Config) -> list[Part]:
         raise
     except (KeyError, TypeError, ImportError, ValueError) as error:
         raise InputError(f"The config cannot be built: {error}") from error
+    finally:
+        logging.disable(logged)
     return freeze_report(model, wrapper)

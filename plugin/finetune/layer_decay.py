@@ -96,9 +96,8 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 group["params"].append(param)
         for (number, _), group in sorted(groups.items(), key=lambda item: item[0]):
             params.append(group)
-            print_log(
-                _line("neck and heads" if number == _HEADS else f"{by} {number}", group), logger="current"
-            )
+            layer = "neck and heads" if number == _HEADS else f"{by} {number}"
+            print_log(_line(layer, group), logger="current")
 
     def _custom_key(self, name: str) -> str | None:
         """The longest of the ``custom_keys`` in ``name``, of equally long ones the first by alphabet."""

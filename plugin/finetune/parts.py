@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 from mmengine.model import is_model_wrapper
 from torch import nn
@@ -13,8 +13,7 @@ from ..backbone import Backbone
 
 def unwrapped(model: nn.Module) -> nn.Module:
     """The model itself, without the wrapper for several processes."""
-    inner: nn.Module = model.module if is_model_wrapper(model) else model
-    return inner
+    return cast(nn.Module, model.module) if is_model_wrapper(model) else model
 
 
 def backbones(model: nn.Module) -> dict[str, Backbone]:

@@ -84,12 +84,13 @@ class UnfreezeHook(Hook):
         self._thaw(runner, due[-1] if due else None)
 
     def _thaw(self, runner: Any, frozen_stages: int | None) -> None:
-        """Freeze only up to ``frozen_stages`` from now on; nothing if that is so already."""
+        """Freeze only up to ``frozen_stages`` from now on; nothing if that is so already, or for None."""
+        if frozen_stages is None:
+            return
         todo = [
             backbone
             for backbone in backbones(unwrapped(runner.model)).values()
-            if frozen_stages is not None
-            and (backbone.frozen_fraction is not None or frozen_stages < backbone.frozen_stages)
+            if backbone.frozen_fraction is not None or frozen_stages < backbone.frozen_stages
         ]
         if not todo:
             return
