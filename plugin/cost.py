@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
 
 #: Height and width of the image at which the catalog's GFLOPs are counted, pixels.
 SIZE = (224, 224)
@@ -22,8 +23,8 @@ class Cost:
     Attributes:
         madds: Multiply-adds of convolutions and matrix products (linear layers and attention); papers
             call a billion of these a GFLOP. Norms, activations, pools and sums are not counted.
-        kind: Attention is counted by products of two activations, two to a head; convolutions count if
-            their windows overlap. ``transformer``: with attention. ``hybrid``: with attention, and one
+        kind: An attention is two products of activations with each other; a convolution counts if its
+            windows overlap. ``transformer``: with attention. ``hybrid``: with attention, and one
             convolution or more to each four attentions. ``cnn``: with convolutions and no attention.
             ``mlp``: with neither.
     """
@@ -52,8 +53,6 @@ def cost(net: nn.Module, in_channels: int, size: tuple[int, int] = SIZE) -> Cost
         in_channels: Channels of the image.
         size: Height and width of the image, pixels.
     """
-    from torch.utils.flop_counter import FlopCounterMode
-
     net = net.eval().to("meta")
     overlapping = 0
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torchvision
 from cases import NAMES
+from torch import Tensor, nn
 
 import mmbackbones
 from mmbackbones import InputError
@@ -21,7 +22,7 @@ from mmbackbones.catalog import catalog_names
 from mmbackbones.catalog.open_set import measured
 from mmbackbones.catalog.row import as_row, row
 from mmbackbones.catalog.rows import ROWS
-from mmbackbones.cost import cost
+from mmbackbones.cost import Cost, cost
 from mmbackbones.spec import Spec
 
 
@@ -106,6 +107,30 @@ def test_cost_and_kind_are_those_of_the_network(name: str) -> None:
     assert spec.kind == counted.kind
 
 
+class Attention(nn.Module):
+    """Each cell of a map looks at all others: two products of activations."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        cells = x.flatten(2)
+        return (cells @ (cells.transpose(1, 2) @ cells)).view_as(x)
+
+
+def test_cost_counts_multiply_adds_and_tells_the_kind() -> None:
+    patches = nn.Conv2d(3, 4, 8, 8)  # its windows do not overlap
+    conv = nn.Conv2d(4, 4, 3, padding=1)
+    at_patches, at_conv, at_attention = 4 * 4 * 4 * 3 * 64, 4 * 4 * 4 * 4 * 9, 2 * 4 * 16 * 16
+
+    def counted(*layers: nn.Module) -> Cost:
+        return cost(nn.Sequential(*layers, nn.BatchNorm2d(4), nn.ReLU()), 3, (32, 32))
+
+    assert counted(patches) == Cost(at_patches, "mlp")
+    assert counted(patches, conv) == Cost(at_patches + at_conv, "cnn")
+    assert counted(patches, Attention()) == Cost(at_patches + at_attention, "transformer")
+    blocks = [Attention() for _ in range(4)]
+    assert counted(patches, *blocks, conv) == Cost(at_patches + 4 * at_attention + at_conv, "hybrid")
+    assert counted(patches, *blocks, Attention(), conv).kind == "transformer"
+
+
 def test_every_row_has_all_facts() -> None:
     for spec in ROWS:
         assert spec.gflops > 0, spec.name
@@ -155,72 +180,6 @@ def test_gflops_agree_with_the_reference_table(shared: Path) -> None:
         assert spec.gflops * 1e9 + head == pytest.approx(whole, rel=1e-3), spec.name
         compared += 1
     assert compared > 50
-
-
-def test_list_backbones_filters() -> None:
-    assert mmbackbones.list_backbones("regnety_0[48]0") == ["regnety_040", "regnety_080"]
-    assert "swin_tiny_patch4_window7_224" in mmbackbones.list_backbones("swin_tiny")
-    assert "efficientnet_b0" not in mmbackbones.list_backbones(has_se=False)
-    assert "swin_tiny_patch4_window7_224" not in mmbackbones.list_backbones(dilatable=True)
-    assert mmbackbones.list_backbones("*16*", family="vgg") == ["vgg16", "vgg16_bn"]
-    assert mmbackbones.list_backbones("nothing*") == []
-
-
-FILTERS = {
-    "family": ("swin", lambda spec: spec.family == "swin"),
-    "kind": ("hybrid", lambda spec: spec.kind == "hybrid"),
-    "task": ("detection", lambda spec: {8, 16, 32} <= set(spec.strides)),
-    "strides": ((2, 16), lambda spec: {2, 16} <= set(spec.strides)),
-    "min_params": ("0.1G", lambda spec: spec.params >= 100_000_000),
-    "max_params": ("1.5M", lambda spec: spec.params <= 1_500_000),
-    "max_gflops": (0.5, lambda spec: spec.gflops <= 0.5),
-    "has_se": (True, lambda spec: spec.has_se),
-    "dilatable": (False, lambda spec: not spec.dilatable),
-    "has_weights": (False, lambda spec: spec.weights == ()),
-}
-
-
-@pytest.mark.parametrize("option", FILTERS)
-def test_each_filter_takes_what_fits_and_nothing_else(option: str) -> None:
-    value, fits = FILTERS[option]
-    assert mmbackbones.list_backbones(**{option: value}) == sorted(s.name for s in ROWS if fits(s))
-    assert 0 < len(mmbackbones.list_backbones(**{option: value})) < len(ROWS)
-
-
-def test_filters_are_joined_by_and() -> None:
-    small = mmbackbones.list_backbones(
-        task="segmentation", max_params=2e6, has_se=False, has_weights=True, dilatable=True
-    )
-    assert "mobilenetv2_100" in small
-    assert not {"mobilenetv3_small_100", "resnet18", "mobilenetv2_035"} & set(small)
-    assert mmbackbones.list_backbones("resnet*", min_params="20M", max_params="25M") == [
-        "resnet34",
-        "resnet50",
-    ]
-
-
-def test_tasks_say_what_the_maps_suffice_for() -> None:
-    tasks = {name: mmbackbones.get_spec(name).tasks for name in ("lenet5", "squeezenet1_1", "swin_tiny")}
-    assert tasks["lenet5"] == ("classification",)  # strides 2 and 4
-    assert tasks["squeezenet1_1"] == ("classification", "segmentation")  # no stride 32, but it dilates
-    assert tasks["swin_tiny"] == ("classification", "detection", "segmentation")
-
-
-@pytest.mark.parametrize(
-    ("option", "value", "message"),
-    [
-        ("family", "resnets", "family 'resnets'.*Did you mean 'resnet'.*resnext"),
-        ("kind", "cnns", "kind 'cnns'.*Allowed: cnn, hybrid, transformer"),
-        ("task", "tracking", "task 'tracking'.*Allowed: classification, detection, segmentation"),
-        ("strides", (4, 12), "stride 12.*Allowed: 1, 2, 4, 8, 16, 32"),
-        ("min_params", "many", "min_params='many' is no size.*10M"),
-        ("max_params", -1, "max_params=-1 is no size"),
-        ("max_gflops", True, "max_gflops=True is no size"),
-    ],
-)
-def test_bad_values_of_filters(option: str, value: object, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        mmbackbones.list_backbones(**{option: value})
 
 
 def test_a_spec_turns_into_the_row_that_gives_it() -> None:
