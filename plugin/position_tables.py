@@ -55,6 +55,8 @@ class Table:
             return param
         corners = self.distances  # the distance 0 and the longest one keep their entries
         how: dict[str, Any] = dict(mode="bicubic", align_corners=corners, antialias=not corners)
+        if param.is_meta:  # a trace takes no values, and torch writes bicubic out in a thousand steps there
+            how = dict(mode="nearest")
         if not self.flat:
             dims = (self.dim, self.dim + 1)
             maps = param.movedim(dims, (-2, -1))

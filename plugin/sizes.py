@@ -55,11 +55,13 @@ class Blueprint:
 
         return self.source == "timm" and timm.module_of(self.upstream.split(".")[0]) in timm.READ_BEYOND
 
-    def has_size(self, kind: type[nn.Module]) -> bool:
-        """Whether ``kind``, the network's class, is built for one image size."""
-        return self._module().SIZE_ARGUMENT in inspect.signature(kind).parameters and not (
-            self._module().free_by_flag(self.upstream)
-        )
+    def may_be_fixed(self, net: nn.Module) -> bool:
+        """Whether ``net`` may be built for one image size: its constructor asks for one, or it attends."""
+        if self._module().free_by_flag(self.upstream):
+            return False
+        kinds = {type(module).__name__.lower() for module in net.modules()}
+        attends = any("attention" in kind or "attn" in kind for kind in kinds)
+        return attends or self._module().SIZE_ARGUMENT in inspect.signature(type(net)).parameters
 
     @property
     def native(self) -> Size:
@@ -186,7 +188,7 @@ def _free(tapped: Tapped, blueprint: Blueprint) -> bool:
     """Whether a twin runs at sizes that nobody built it for, be the maps' sizes what they may."""
     if blueprint.reads_beyond:
         return False
-    if not blueprint.has_size(type(tapped.net)):
+    if not blueprint.may_be_fixed(tapped.net):
         return True
     strides = set(getattr(tapped, "reductions", ()))
     patch = strides.pop() if len(strides) == 1 else 32

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+import importlib.util
 import math
 import pickle
+import re
+from collections import Counter
 from functools import cache
 from typing import Any
 
@@ -162,3 +166,64 @@ def test_weights_for_each_cell_bound_the_image() -> None:
     arguments = dict(mlp_ratio=1, img_size=(96, 256))
     wider = mmbackbones.build("timm:mixer_s32_224", net_kwargs=arguments).eval()
     assert wider(torch.randn(1, 3, 96, 256))[3].shape == (1, 512, 3, 8)
+
+
+@torch.no_grad()
+def test_torchvisions_maxvit_takes_any_size() -> None:
+    net = mmbackbones.build("torchvision:maxvit_t").eval()
+    assert [tuple(m.shape[1:]) for m in net(torch.randn(1, 3, 70, 130))] == [
+        (64, 18, 33),
+        (128, 9, 17),
+        (256, 5, 9),
+        (512, 3, 5),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("timm:crossvit_9_240", "no maps at strides that are powers of two"),  # strides 12 and 16
+        ("timm:pit_ti_224", "no maps at strides that are powers of two"),  # 27 cells of stride 8
+        ("torchvision:vit_b_32", "not a chain of modules.*timm has transformers"),
+    ],
+)
+def test_what_cannot_work_is_refused_with_the_reason(name: str, reason: str) -> None:
+    with pytest.raises(InputError, match=reason), torch.device("meta"):
+        mmbackbones.build(name)
+
+
+@pytest.fixture(scope="module")
+def coverage(root) -> Any:
+    spec = importlib.util.spec_from_file_location("coverage_script", root / "docs" / "coverage.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_sweep_finds_what_is_wrong(coverage, monkeypatch) -> None:
+    with torch.device("meta"):
+        assert coverage.check("timm:test_resnet")["verdict"] == coverage.FREE
+        assert coverage.check("timm:nothing")["verdict"] == coverage.NO
+        spec = mmbackbones.get_spec("timm:test_resnet")
+        wrong = dataclasses.replace(spec, channels={**spec.channels, 32: 5})
+        monkeypatch.setattr(mmbackbones, "get_spec", lambda _: wrong)
+        assert coverage.check("timm:test_resnet")["verdict"] == coverage.BROKEN
+
+
+def test_the_page_of_coverage_is_of_the_installed_versions_and_adds_up(coverage, root) -> None:
+    page = (root / "docs" / "coverage.md").read_text(encoding="utf-8")
+    assert f"timm {coverage.versions()['timm']} " in page
+    assert f"torchvision {coverage.versions()['torchvision']} " in page
+    every = Counter(name.split(":")[0] for name in coverage.names())
+    for source, part in zip(("timm", "torchvision"), page.split("\n## ")[1:], strict=True):
+        words = re.search(
+            r"(\d+) of (\d+) names swept; (\d+) work.*?(\d+) at any size, (\d+) up to", part, re.S
+        )
+        swept, total, works, free, bound = map(int, words.groups())
+        assert (part.split()[0], total) == (source, every[source])
+        rows = [line.strip("| ").split(" | ") for line in part.splitlines() if line.startswith("| ")]
+        families = [row for row in rows if len(row) > 4 and row[1].isdigit()]
+        sums = [sum(int(row[column]) for row in families) for column in (1, 2, 3, 4)]
+        failures = [row for row in rows if row[0].startswith(f"{source}:")]
+        assert sums == [swept, free, bound, len(failures)]
+        assert free + bound == works == swept - len(failures)

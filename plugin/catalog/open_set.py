@@ -21,11 +21,19 @@ def measured(source: str, upstream: str, arguments: dict[str, Any]) -> Spec:
     Raises:
         InputError: the source has no such network, or its maps have no power-of-two strides.
     """
+    import torch
+
     from ..dilation import can_dilate
     from ..opening import open_traced
 
     name = f"{source}:{upstream}"
-    tapped, _, found = open_traced(source, upstream, 3, arguments, name=name)
+    try:
+        with torch.device("meta"):  # nothing of it needs a value
+            tapped, _, found = open_traced(source, upstream, 3, arguments, name=name)
+    except InputError:
+        raise
+    except Exception:  # torchvision's RegNet reads values while it is built, and so may others
+        tapped, _, found = open_traced(source, upstream, 3, arguments, name=name)
     facts: dict[str, Any] = {}
     if source == "timm":
         facts = _timm_facts(upstream)

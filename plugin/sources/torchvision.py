@@ -42,6 +42,7 @@ CHAINS: dict[str, Chain] = {
         "Mixed_5c Mixed_5d Mixed_6a Mixed_6b Mixed_6c Mixed_6d Mixed_6e Mixed_7a Mixed_7b Mixed_7c",
         arguments=_NO_AUX,
     ),
+    "MaxVit": Chain("stem blocks.*"),
     "MNASNet": Chain("layers.*", drop=3),
     "MobileNetV2": Chain("features.*", drop=1),
     "MobileNetV3": Chain("features.*"),
