@@ -56,14 +56,15 @@ def ssdlite(name: str, *, expanded: bool = False, **backbone_args: Any) -> dict[
     Raises:
         InputError: unknown backbone, or one without the maps.
     """
-    pieces = pair(name, "SSDLiteNeck", **backbone_args)
+    extra = [512, 256, 256, 128]
+    pieces = pair(name, "SSDLiteNeck", neck_cfg={"extra_channels": extra}, **backbone_args)
     if expanded:
         from .expanded import ExpandedBackbone
 
         pieces["backbone"] = Replacing(type="mmbackbones.ExpandedBackbone", name=name, **backbone_args)
         built = ExpandedBackbone(name, net_kwargs=backbone_args.get("net_kwargs"))
         pieces["neck"]["in_channels"] = list(built.out_channels)
-    pieces["bbox_head"] = {"in_channels": [*pieces["neck"]["in_channels"], 512, 256, 256, 128]}
+    pieces["bbox_head"] = {"in_channels": [*pieces["neck"]["in_channels"], *extra]}
     return pieces
 
 
@@ -86,7 +87,6 @@ def yolov4_tiny(name: str, **backbone_args: Any) -> dict[str, Any]:
     if get_spec(name).name == "cspdarknet53_tiny":
         skip //= 2
         pieces["neck"]["skip_channels"] = skip
-    pieces["neck"].pop("out_channels", None)
     pieces["bbox_head"] = {"in_channels": [256, 128 + skip]}
     return pieces
 

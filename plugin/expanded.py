@@ -43,32 +43,36 @@ class ExpandedBackbone(Backbone):
         self._at = self.out_strides.index(16)
         path, width = self._expansion()
         self.out_channels = (*self.out_channels[: self._at], width, *self.out_channels[self._at + 1 :])
-        self._expanded: Tensor | None = None
+        self._kept: list[Tensor] | None = None
         # A bound method and no closure: a copy of this module then keeps its own maps.
         self.get_submodule(path).register_forward_pre_hook(self._keep)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """As :class:`Backbone`; the map of stride 16 is the expanded one."""
+        kept: list[Tensor] = []
+        self._kept = kept
         try:
             maps = list(super().forward(x))
-            rows, columns = maps[self._at].shape[-2:]  # the image may have been padded inside
-            maps[self._at] = self._expanded[..., :rows, :columns]
         finally:
-            self._expanded = None
+            self._kept = None
+        rows, columns = maps[self._at].shape[-2:]  # the image may have been padded inside
+        maps[self._at] = kept[0][..., :rows, :columns]
         return tuple(maps)
 
     def _keep(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        self._expanded = inputs[0]
+        """Note what the convolution gets, but not when checkpointing runs it again in the backward pass."""
+        if self._kept is not None:
+            self._kept.append(inputs[0])
 
     def _expansion(self) -> tuple[str, int]:
         """Path of the first depthwise convolution from stride 16 to 32, and the channels it gets."""
         twin = meta_twin(self._tapped)
+        size = [-(-side // self._pad_to) * self._pad_to for side in ODD_SIZE]
         found: list[tuple[str, int]] = []
-        rows = -(-ODD_SIZE[0] // 16)
 
         def look(path: str) -> Any:
-            def note(conv: nn.Conv2d, inputs: tuple[Tensor, ...]) -> None:
-                if inputs[0].shape[-2] >= rows and inputs[0].shape[-2] < 2 * rows - 1:
+            def note(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+                if inputs[0].shape[-2] == -(-size[0] // 16):
                     found.append((path, inputs[0].shape[1]))
 
             return note
@@ -76,8 +80,6 @@ class ExpandedBackbone(Backbone):
         for path, conv in twin.net.named_modules():
             if isinstance(conv, nn.Conv2d) and max(conv.stride) == 2 and conv.groups == conv.in_channels > 1:
                 conv.register_forward_pre_hook(look(path))
-        pad_to = self._pad_to
-        size = [-(-side // pad_to) * pad_to for side in ODD_SIZE]
         twin.run(torch.empty(1, self.in_channels, *size, device="meta"), self._taps)
         if not found:
             raise InputError(

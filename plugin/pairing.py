@@ -127,8 +127,8 @@ def _taken(neck_type: str, known: dict[str, Any]) -> dict[str, Any]:
         known = {**known, "num_outs": 5}
     elif known["num_outs"] is not None and "num_outs" not in taken:
         raise InputError(
-            f"num_outs={known['num_outs']}: {own} has no num_outs. Write the strides that leave it, as "
-            f"neck_cfg=dict(out_strides=(4, 8, 16, 32, 64))."
+            f"num_outs={known['num_outs']}: {own} has no num_outs: leave it out. What leaves "
+            f"it stands in neck_cfg, as dict(out_strides=(4, 8, 16, 32, 64)) for ToStrides."
         )
     return {name: value for name, value in known.items() if name in taken}
 

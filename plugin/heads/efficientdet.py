@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
@@ -87,7 +88,8 @@ class EfficientDetHead(AnchorHead):
     def init_weights(self) -> None:
         """As ``init_cfg`` says; every class starts at the probability 0.01."""
         super().init_weights()
-        nn.init.constant_(self.class_net.predict.conv_pw.bias, bias_init_with_prob(0.01))
+        bias = self.class_net.get_parameter("predict.conv_pw.bias")
+        nn.init.constant_(bias, bias_init_with_prob(0.01))
 
     def forward(self, x: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """Maps ``(N, in_channels, H_i, W_i)`` to class logits and coded boxes of each level.
@@ -122,14 +124,14 @@ class _Net(nn.Module):
         super().__init__()
         self.conv_rep = nn.ModuleList(_Separable(channels, channels) for _ in range(depth))
         self.bn_rep = nn.ModuleList(
-            nn.ModuleList(nn.ModuleDict([norm_layer(norm_cfg, channels)]) for _ in range(levels))
+            nn.ModuleList(nn.Sequential(OrderedDict([norm_layer(norm_cfg, channels)])) for _ in range(levels))
             for _ in range(depth)
         )
         self.act = activation_layer(act_cfg)
         self.predict = _Separable(channels, out_channels)
 
     def forward(self, x: Tensor, level: int) -> Tensor:
-        for conv, norms in zip(self.conv_rep, self.bn_rep, strict=True):
-            (norm,) = norms[level].values()
+        for index, conv in enumerate(self.conv_rep):
+            norm = self.bn_rep.get_submodule(f"{index}.{level}")
             x = self.act(norm(conv(x)))
         return self.predict(x)

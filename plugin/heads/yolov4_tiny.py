@@ -127,7 +127,7 @@ class YOLOV4Head(YOLOV3Head):
             batch_img_metas: one for each image.
             batch_gt_instances_ignore: is not used.
         """
-        sizes = [tuple(pred.shape[-2:]) for pred in pred_maps]
+        sizes = [(pred.shape[-2], pred.shape[-1]) for pred in pred_maps]
         priors = self.prior_generator.grid_priors(sizes, device=pred_maps[0].device)
         strides = torch.cat(
             [p.new_full((len(p), 1), s) for p, s in zip(priors, self.featmap_strides, strict=True)]
