@@ -14,6 +14,10 @@ from .sources import Tapped, open_net
 from .trace import Trace, meta_twin, trace
 from .windows import pad_before_shift
 
+#: Records by all that they depend on, and whether the padding had to be repaired for them. To open the same
+#: network again costs no second trace, which is most of what opening takes.
+_RECORDS: dict[tuple[object, ...], tuple[Trace, bool]] = {}
+
 
 def open_traced(
     source: str,
@@ -43,9 +47,12 @@ def open_traced(
     Raises:
         InputError: the source has no such network, or its maps have no power-of-two strides.
     """
-    if source == "native":
-        arguments = {"repair_padding": repair, **arguments}
-    tapped = open_net(source, upstream, in_channels, arguments)
+    tapped = open_net(
+        source,
+        upstream,
+        in_channels,
+        {"repair_padding": repair, **arguments} if source == "native" else arguments,
+    )
     if attention is not None:
         embed_attention(tapped.net, attention)
     pools_as_modules(tapped.net)
@@ -54,14 +61,35 @@ def open_traced(
         tapped = any_size(tapped, Blueprint(source, upstream, arguments))
     if is_plain(tapped):
         tapped = PyramidNet(tapped)
-    size = fixed_size(arguments)
+    key = (source, upstream, in_channels, repair, attention, repr(sorted(arguments.items())))
+    found, padded = _RECORDS.get(key) or _traced(tapped, in_channels, name, fixed_size(arguments))
+    if _plain(arguments):
+        _RECORDS[key] = found, padded
+    if not padded:
+        return tapped, tapped, found
+    traced = tapped if repair else meta_twin(tapped)
+    repair_padding(traced.net)
+    return tapped, traced, found
+
+
+def _traced(tapped: Tapped, in_channels: int, name: str, size: tuple[int, int] | None) -> tuple[Trace, bool]:
+    """The record of ``tapped``, and whether its padding had to be repaired for it."""
     try:
-        return tapped, tapped, trace(tapped, in_channels, name=name, size=size)
+        return trace(tapped, in_channels, name=name, size=size), False
     except InputError:
-        padded = tapped if repair else meta_twin(tapped)
+        padded = meta_twin(tapped)
         if not repair_padding(padded.net):
             raise
-    return tapped, padded, trace(padded, in_channels, name=name, size=size)
+    return trace(padded, in_channels, name=name, size=size), True
+
+
+def _plain(value: Any) -> bool:
+    """Whether ``value`` is made of numbers, words and containers of them, so that ``repr`` tells all."""
+    if isinstance(value, dict):
+        return all(map(_plain, value.values()))
+    if isinstance(value, (list, tuple)):
+        return all(map(_plain, value))
+    return value is None or isinstance(value, (str, int, float))
 
 
 def fixed_size(arguments: dict[str, Any]) -> tuple[int, int] | None:

@@ -13,11 +13,15 @@ import torch
 ROOT = Path(__file__).parents[1]
 
 
-def pytest_configure() -> None:
-    """One thread per worker, so that parallel tests do not fight for the cores."""
+def pytest_configure(config: pytest.Config) -> None:
+    """One thread per worker, so that parallel tests do not fight for the cores; ``make sweep``'s plugin."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start
         torch.set_num_threads(1)
+    if os.environ.get("MMBACKBONES_SWEEP"):
+        from sweep import Sweep
+
+        config.pluginmanager.register(Sweep(config), "sweep")
 
 
 @pytest.fixture(autouse=True)

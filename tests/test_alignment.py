@@ -14,18 +14,13 @@ def linear(net: nn.Module) -> nn.Module:
 
     What remains is geometry: the gradient of a cell is the net's receptive field, without noise.
     """
+    gates = ("SqueezeExcite", "SEModule", "EffectiveSEModule", "LayerNorm2d")
     for path, module in list(net.named_modules()):
-        kind = type(module).__name__
         if isinstance(module, nn.MaxPool2d):
             pool = nn.AvgPool2d(module.kernel_size, module.stride, module.padding, module.ceil_mode)
             parent, _, child = path.rpartition(".")
             setattr(net.get_submodule(parent), child, pool)
-        elif isinstance(module, (nn.LayerNorm, GlobalGate)) or kind in (
-            "SqueezeExcite",
-            "SEModule",
-            "LayerNorm2d",
-            "SEBlock",
-        ):
+        elif isinstance(module, (nn.LayerNorm, GlobalGate)) or type(module).__name__ in gates:
             module.forward = lambda x, *_: x
     with torch.no_grad():
         for name, param in net.named_parameters():

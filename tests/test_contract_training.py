@@ -1,19 +1,18 @@
 """Contract points 6, 7 and 9, swept over the whole catalog."""
 
 import copy
+import io
 
 import pytest
 import torch
-from cases import NAMES
-from torch import nn
+from cases import NAMES, PLAIN, built, copied
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 import mmbackbones
+from mmbackbones.backbone import Backbone
 from mmbackbones.norms import FrozenBatchNorm2d
 from mmbackbones.stages import stage_of_params
-
-#: One of each way that a net is put together, for what costs seconds.
-KINDS = ["resnet18", "mobilenetv3_small_100", "shufflenet_v2_x1_0", "vgg16_bn", "swin_tiny", "convnext_tiny"]
 
 
 def step(net: nn.Module, size: int = 64) -> None:
@@ -23,54 +22,81 @@ def step(net: nn.Module, size: int = 64) -> None:
     optimiser.step()
 
 
-def wake(net: nn.Module) -> None:
-    """Random affine parameters: fresh nets start with zeros that stop gradients (a block's last norm)."""
-    with torch.no_grad():
-        for param in net.parameters():
-            if param.ndim == 1:
-                param.uniform_(0.5, 1.5)
-
-
 def loss(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
     return sum((fmap.float() ** 2).mean() for fmap in net(x))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_trainable_parameter_has_a_gradient_for_every_selection(name: str) -> None:
+def test_every_selection_has_its_maps_and_a_gradient_for_every_parameter(name: str) -> None:
     spec = mmbackbones.get_spec(name)
-    total = set()
-    for strides in [(s,) for s in spec.strides if s >= 4][:-1] + [spec.strides[-3::2], spec.strides]:
-        net = mmbackbones.build(name, out_strides=strides)
-        loss(net, torch.randn(2, 3, 64, 64)).backward()
-        without = [n for n, p in net.named_parameters() if p.requires_grad and p.grad is None]
-        assert without == []
-        total.add(sum(p.numel() for p in net.parameters()))
-    assert len(total) > 1, "a coarser map must need more parameters"
-    assert max(total) == spec.params
+    whole = mmbackbones.build(name, out_strides=spec.strides).eval()
+    x = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        maps = dict(zip(spec.strides, whole(x), strict=True))
+    sizes = set()
+    for strides in [(s,) for s in spec.strides] + [spec.strides[-3::2], spec.strides]:
+        net = mmbackbones.build(name, out_strides=strides).eval()
+        net.load_state_dict({k: v for k, v in whole.state_dict().items() if k in net.state_dict()})
+        with torch.no_grad():
+            for stride, fmap in zip(strides, net(x), strict=True):
+                torch.testing.assert_close(fmap, maps[stride], rtol=0, atol=1e-5)
+        loss(net.train(), x).backward()
+        assert [n for n, p in net.named_parameters() if p.requires_grad and p.grad is None] == []
+        sizes.add(sum(p.numel() for p in net.parameters()))
+    assert len(sizes) > 1, "a coarser map must need more parameters"
+    assert max(sizes) == spec.params
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_frozen_stages_stay_and_the_rest_trains(name: str) -> None:
-    for frozen_stages in (0, 2, 4):
+    """Parameters, statistics and maps of the frozen part, at each number of stages; blocks in a plain ViT."""
+    x = torch.rand(1, 3, 64, 64)
+    for frozen_stages in range(5):
         net = mmbackbones.build(name, frozen_stages=frozen_stages)
         assert net.train() is net
         assert net.eval() is net
+        net.load_state_dict(built(name).state_dict())
         net.train()
-        wake(net)
         frozen = {n for n, p in net.named_parameters() if not p.requires_grad}
-        before = copy.deepcopy(net.state_dict())
+        if name in PLAIN:
+            parts = {int(key.split(".")[1]) for key in frozen if key.startswith("blocks.")}
+            assert parts == set(range(len(net.blocks) * frozen_stages // 4))
+        before, maps = copy.deepcopy(net.state_dict()), read_maps(net, x)
         if len(frozen) < len(list(net.parameters())):
             step(net)
+            step(net)
         else:
-            assert frozen_stages == 4 or len(net.out_strides) < 4
+            assert max(net.param_stages.values()) <= frozen_stages  # a stage may be one pool
             net(torch.randn(2, 3, 64, 64))
+        layers = {key.rpartition(".")[0] for key in frozen}
         for key, value in net.state_dict().items():
-            owner = key.rpartition(".")[0]
-            still = key in frozen or any(f.rpartition(".")[0] == owner for f in frozen)
+            still = key in frozen or key.rpartition(".")[0] in layers
             if still:
                 assert torch.equal(value, before[key]), f"{key} is frozen and changed"
-            elif value.is_floating_point() and "running" not in key:
+            elif value.is_floating_point() or "tracked" in key:
                 assert not torch.equal(value, before[key]), f"{key} is not frozen and stayed"
+        for stride, fmap in read_maps(net, x).items():
+            if stride < 4 << frozen_stages:
+                assert torch.equal(fmap, maps[stride]), (frozen_stages, stride)
+            elif stride == 32 and len(frozen) < len(list(net.parameters())):
+                assert not torch.equal(fmap, maps[stride]), (frozen_stages, stride)
+
+
+def read_maps(net: Backbone, x: Tensor) -> dict[int, Tensor]:
+    """Maps by stride, as the frozen parts give them: of a plain ViT those that enter its learned pyramid."""
+    levels = dict(net.named_children()).get("pyramid", {})
+    found: dict[int, Tensor] = {}
+    hooks = [
+        level.register_forward_pre_hook(lambda _, inputs, s=int(stride): found.update({s: inputs[0]}))
+        for stride, level in dict(levels).items()
+    ]
+    training = net.training
+    with torch.no_grad():
+        maps = dict(zip(net.out_strides, net.eval()(x), strict=True))
+    net.train(training)
+    for hook in hooks:
+        hook.remove()
+    return found or maps
 
 
 def _prefixes(name: str, **kwargs: object) -> set[str]:
@@ -149,25 +175,38 @@ def test_norm_eval_holds_all_statistics() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("kind", ["SyncBN", "GN", "FrozenBN"])
-def test_norms_are_replaced_under_their_names(name: str, kind: str) -> None:
-    plain = mmbackbones.build(name).eval()
+def test_norms_are_replaced_under_their_names(name: str) -> None:
+    plain = built(name)
     if not any(isinstance(m, _BatchNorm) for m in plain.modules()):
         with pytest.raises(mmbackbones.InputError, match="no batch norm"):
-            mmbackbones.build(name, norm_cfg={"type": kind})
+            mmbackbones.build(name, norm_cfg={"type": "FrozenBN"})
         return
-    options = {"num_groups": 1} if kind == "GN" else {}
-    net = mmbackbones.build(name, norm_cfg={"type": kind, **options})
-    assert not any(type(m) in (nn.BatchNorm2d,) for m in net.modules())
-    assert set(net.state_dict()) <= set(plain.state_dict())
-    loss(net, torch.randn(2, 3, 64, 64)).backward()
-    assert [n for n, p in net.named_parameters() if p.requires_grad and p.grad is None] == []
-    if kind != "GN":
-        net.load_state_dict(plain.state_dict(), strict=kind == "SyncBN")
-        x = torch.randn(1, 3, 64, 64)
-        with torch.no_grad():
-            for ours, theirs in zip(net.eval()(x), plain(x), strict=True):
-                torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    x = torch.randn(1, 3, 64, 64)
+    for kind in ("SyncBN", "GN", "FrozenBN"):
+        options = {"num_groups": 1} if kind == "GN" else {}
+        net = mmbackbones.build(name, norm_cfg={"type": kind, **options})
+        assert not any(type(m) in (nn.BatchNorm2d,) for m in net.modules())
+        assert set(net.state_dict()) <= set(plain.state_dict())
+        loss(net, torch.randn(2, 3, 64, 64)).backward()
+        assert [n for n, p in net.named_parameters() if p.requires_grad and p.grad is None] == []
+        if kind != "GN":
+            net.load_state_dict(plain.state_dict(), strict=kind == "SyncBN")
+            with torch.no_grad():
+                for ours, theirs in zip(net.eval()(x), plain(x), strict=True):
+                    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5 * float(theirs.abs().max()))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_of_the_state_dict_gives_the_same_maps(name: str) -> None:
+    file = io.BytesIO()
+    torch.save(built(name).state_dict(), file)
+    file.seek(0)
+    net = mmbackbones.build(name).eval()
+    net.load_state_dict(torch.load(file, weights_only=True), strict=True)
+    x = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        for ours, theirs in zip(net(x), built(name)(x), strict=True):
+            assert torch.equal(ours, theirs)
 
 
 def test_sync_bn_on_one_process_works_as_bn() -> None:
@@ -193,7 +232,7 @@ def test_norm_options_reach_the_layers() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_checkpointing_changes_no_value(name: str) -> None:
     """Outputs, gradients and batch statistics stay; far fewer activations are kept."""
-    plain = mmbackbones.build(name)
+    plain = copied(name)
     cheap = mmbackbones.build(name, with_cp=True)
     cheap.load_state_dict(plain.state_dict())
     x = torch.randn(2, 3, 64, 64)
@@ -207,7 +246,8 @@ def test_checkpointing_changes_no_value(name: str) -> None:
         value.backward()
         kept.append(counter.bytes)
     for (key, ours), theirs in zip(cheap.named_parameters(), plain.parameters(), strict=True):
-        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-3, atol=1e-5, msg=key)
+        scale = float(theirs.grad.abs().max())
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-3, atol=1e-5 * max(1.0, scale), msg=key)
     for key, value in plain.state_dict().items():
         torch.testing.assert_close(cheap.state_dict()[key], value, rtol=1e-5, atol=1e-6, msg=key)
     if len(plain.out_strides) > 1:  # LeNet's two layers have nothing between them to forget
@@ -234,45 +274,13 @@ class _Kept(torch.autograd.graph.saved_tensors_hooks):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_bf16_autocast_and_channels_last_are_finite(name: str) -> None:
-    net = mmbackbones.build(name).to(memory_format=torch.channels_last).train()
+    net = copied(name).to(memory_format=torch.channels_last).train()
     x = torch.randn(2, 3, 64, 64).to(memory_format=torch.channels_last)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         value = loss(net, x)
     value.backward()
     assert torch.isfinite(value)
     assert all(torch.isfinite(p.grad).all() for p in net.parameters() if p.grad is not None)
-
-
-@pytest.mark.parametrize("name", KINDS)
-def test_onnx_export_gives_the_same_maps(name: str, tmp_path) -> None:
-    onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime comes with the extra dev")
-    net = mmbackbones.build(name).eval()
-    x = torch.randn(1, 3, 96, 64)
-    path = str(tmp_path / "net.onnx")
-    torch.onnx.export(net, (x,), path, dynamo=True, verbose=False)
-    outputs = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(
-        None, {_input(path): x.numpy()}
-    )
-    with torch.no_grad():
-        for ours, theirs in zip(outputs, net(x), strict=True):
-            torch.testing.assert_close(torch.from_numpy(ours), theirs, rtol=1e-3, atol=1e-3)
-
-
-def _input(path: str) -> str:
-    import onnx
-
-    return onnx.load(path).graph.input[0].name
-
-
-@pytest.mark.parametrize("name", ["mobilenetv3_small_100", "shufflenet_v2_x1_0", "swin_tiny"])
-def test_torch_compile_traces_the_whole_net(name: str) -> None:
-    """backend='eager' needs no C++ compiler; fullgraph raises at every break in the graph."""
-    net = mmbackbones.build(name).eval()
-    x = torch.randn(1, 3, 64, 64)
-    with torch.no_grad():
-        compiled = torch.compile(net, backend="eager", fullgraph=True)(x)
-        for ours, theirs in zip(compiled, net(x), strict=True):
-            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
 def test_hrnet_branches_that_are_not_asked_for_do_not_train() -> None:

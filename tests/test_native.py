@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any
 
@@ -12,6 +12,8 @@ import pytest
 import torch
 from torch import nn
 
+from mmbackbones.catalog import get_spec
+from mmbackbones.catalog.rows import ROWS
 from mmbackbones.dilation import dilate
 from mmbackbones.errors import InputError
 from mmbackbones.native.attention import CBAM, GlobalGate
@@ -163,6 +165,22 @@ def test_variants_have_the_published_parameters(
     with torch.device("meta"):
         assert size_of(make(CASES[name], num_classes=0, **arguments)) == params
         assert size_of(make(CASES[name], num_classes=1000, **arguments)) == whole
+
+
+@pytest.mark.parametrize("name", [row.name for row in ROWS if row.source == "native"])
+def test_every_row_written_here_has_a_published_figure(name: str) -> None:
+    """Parameters to the last tap and with the classifier: one of the pairs above, for the same function."""
+    row = get_spec(name)
+    cases = [case for case in CASES.values() if case.net == row.upstream]
+    published = {(case.params, case.whole) for case in cases}
+    published |= {(params, whole) for net, _, params, whole in VARIANTS if CASES[net] in cases}
+    with torch.device("meta"):
+        net = make(
+            replace(cases[0], arguments=row.arguments),
+            in_channels=cases[0].channels_in,
+            num_classes=cases[0].classes,
+        )
+    assert (row.params, size_of(net)) in published
 
 
 def test_the_backbone_ends_at_the_last_tap(swept: tuple[Case, Tapped, Trace]) -> None:

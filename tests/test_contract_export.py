@@ -1,0 +1,81 @@
+"""Contract point 9: ONNX export and ``torch.compile``."""
+
+from __future__ import annotations
+
+import copy
+import io
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from cases import SMALLEST, built, close
+
+import mmbackbones
+
+#: One of each way that a net is put together. ``make test`` exports these, ``make sweep`` every family's.
+KINDS = {
+    "a timm net": "resnet18",
+    "gates and TensorFlow's padding": "efficientnetv2_b0",
+    "a chain of torchvision, with channels shuffled": "shufflenet_v2_x0_5",
+    "a chain written here": "alexnet_original",
+    "padded to a multiple of 32": "vgg11",
+    "pools rewritten as modules, and padding repaired": "inception_v3",
+    "windows that are shifted": "swin_tiny_patch4_window7_224",
+    "a plain transformer with its pyramid": "vit_tiny_patch16_224",
+    "a patch size that is resampled": "vit_small_patch14_dinov2",
+}
+
+
+@pytest.mark.parametrize("name", SMALLEST if os.environ.get("MMBACKBONES_SWEEP") else list(KINDS.values()))
+def test_onnx_export_gives_the_same_maps(name: str) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime comes with the extra dev")
+    net = built(name)
+    x = torch.rand(1, 3, 96, 64)
+    file = io.BytesIO()
+    torch.onnx.export(net, (x,), dynamo=True, verbose=False).save(file)
+    session = onnxruntime.InferenceSession(file.getvalue(), providers=["CPUExecutionProvider"])
+    outputs = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+    with torch.no_grad():
+        for ours, theirs in zip(outputs, net(x), strict=True):
+            assert close(torch.from_numpy(ours), theirs, 1e-3)
+
+
+@pytest.fixture
+def compiler() -> Iterator[None]:
+    """A compiler without anything kept from other nets."""
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
+@pytest.mark.parametrize("name", KINDS.values(), ids=[*KINDS])
+@pytest.mark.usefixtures("compiler")
+def test_torch_compile_traces_the_whole_net(name: str) -> None:
+    """backend='eager' needs no C++ compiler, as inductor does; fullgraph raises at every break."""
+    net = built(name)
+    x = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        compiled = torch.compile(net, backend="eager", fullgraph=True)(x)
+        for ours, theirs in zip(compiled, net(x), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "arguments", [{}, {"with_cp": True}, {"output_stride": 8, "frozen_stages": 1}], ids=str
+)
+@pytest.mark.usefixtures("compiler")
+def test_a_compiled_net_trains(arguments: dict[str, Any]) -> None:
+    """The backward pass is compiled too: aot_eager is inductor without its code generator."""
+    plain = mmbackbones.build("resnet18", **arguments)
+    net = copy.deepcopy(plain)
+    compiled = torch.compile(net, backend="aot_eager")
+    x = torch.rand(2, 3, 64, 64)
+    for run in (plain, compiled):
+        sum((fmap**2).mean() for fmap in run(x)).backward()
+    grads = {key: param.grad for key, param in net.named_parameters() if param.requires_grad}
+    assert grads
+    for key, param in plain.named_parameters():
+        if param.requires_grad:
+            torch.testing.assert_close(grads[key], param.grad, rtol=1e-3, atol=1e-4, msg=key)
