@@ -106,6 +106,7 @@ def test_progress_is_shown_on_plain_lines(trained: Trained) -> None:
     assert "loading annotations" not in trained.output  # libraries print into the log
     logs = list(trained.work.glob("*/*.log"))
     assert len(logs) == 1
+    assert logs[0].read_text().count("What trains:\npart ") == 1  # the report of freeze-report
     assert "Epoch(train)" in logs[0].read_text() or "Iter(train)" in logs[0].read_text()
 
 
