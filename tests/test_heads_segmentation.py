@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from cases import CONVOLUTIONAL
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
@@ -201,11 +204,55 @@ def test_bisenet_around_other_backbones(name: str) -> None:
     assert all(value.grad is not None for value in net.parameters())
 
 
+def test_bisenet_loads_its_backbones_weights(tmp_path: Path) -> None:
+    donor = mmbackbones.build("shufflenet_v2_x0_5", out_strides=(16, 32))
+    torch.save(donor.state_dict(), tmp_path / "donor.pth")
+    init_cfg = dict(type="Pretrained", checkpoint=str(tmp_path / "donor.pth"))
+    pieces = mmbackbones.pair("shufflenet_v2_x0_5", neck=None, strides=(16, 32), init_cfg=init_cfg)
+    net = build(dict(type="mmbackbones.BiSeNet", backbone_cfg=pieces["backbone"]))
+    net.init_weights()
+    loaded = net.context_path.backbone.state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in donor.state_dict().items())
+
+
 def test_linear_head_is_a_norm_and_a_pointwise_convolution() -> None:
     head = build(dict(type="mmbackbones.LinearHead", in_channels=8, num_classes=5)).eval()
     x = torch.randn(2, 8, 5, 7)
     torch.testing.assert_close(head((x,)), head.conv_seg(head.norm(x)))
     assert count(head) == 2 * 8 + 8 * 5 + 5
+
+
+# --- DeepLabV3+
+
+WITH_ALL_MAPS = [name for name in CONVOLUTIONAL if {4, 8, 16, 32} <= set(mmbackbones.get_spec(name).channels)]
+TRIED = WITH_ALL_MAPS if os.environ.get("MMBACKBONES_SWEEP") else WITH_ALL_MAPS[::9]
+
+
+@pytest.mark.parametrize("output_stride", [8, 16])
+@pytest.mark.parametrize("name", TRIED)
+def test_deeplabv3plus_on_dilatable_backbones(name: str, output_stride: int) -> None:
+    """C5 at the output stride and C2 into the head, C4 into the auxiliary one; all of it learns."""
+    channels = mmbackbones.get_spec(name).channels
+    backbone = mmbackbones.build(name, output_stride=output_stride, norm_eval=True)
+    common = dict(num_classes=5, norm_cfg=dict(type="GN", num_groups=4), channels=16)
+    head = build(
+        dict(
+            type="mmseg.DepthwiseSeparableASPPHead",
+            in_channels=channels[32],
+            in_index=3,
+            dilations=(1, 6, 12, 18),
+            c1_in_channels=channels[4],
+            c1_channels=8,
+            **common,
+        )
+    )
+    auxiliary = build(dict(type="mmseg.FCNHead", in_channels=channels[16], in_index=2, num_convs=1, **common))
+    maps, truth = backbone(torch.randn(2, 3, 64, 96)), samples(64, 96)
+    assert maps[3].shape[2:] == (64 // output_stride, 96 // output_stride)
+    assert head(maps).shape == (2, 5, 16, 24)
+    losses = {**head.loss(maps, truth, None), "aux": auxiliary.loss(maps, truth, None)["loss_ce"]}
+    (losses["loss_ce"] + losses["aux"]).backward()
+    assert all(v.grad is not None for net in (backbone, head, auxiliary) for v in net.parameters())
 
 
 # --- shifted windows
