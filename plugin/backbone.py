@@ -175,8 +175,8 @@ class Backbone(BaseModule):
         high, wide = x.shape[-2:]
         if self._pad_to > 1:
             x = F.pad(x, (0, -wide % self._pad_to, 0, -high % self._pad_to))
-        at = dict.fromkeys((*self._taps, *self._readers.taps))
-        at = dict(zip(sorted(at), self._tapped.run(x, sorted(at)), strict=True))
+        taps = sorted({*self._taps, *self._readers.taps})
+        at = dict(zip(taps, self._tapped.run(x, taps), strict=True))
         maps = [at[tap] for tap in self._taps]
         if self._pad_to > 1:
             maps = [

@@ -58,8 +58,9 @@ class ExportNet(nn.Module):
             return (model.encode_decode(x, metas * len(x)),)
         head = model.bbox_head
         maps = head(model.extract_feat(x))
-        decode = _decode_yolo if len(maps) == 1 else _decode_anchors
-        return decode(head, *maps, x.shape[2:])
+        if len(maps) == 1:
+            return _decode_yolo(head, maps[0])
+        return _decode_anchors(head, *maps, x.shape[2:])
 
 
 def output_names(model: Any) -> tuple[str, ...]:
@@ -94,7 +95,7 @@ def _decode_anchors(
     return decoded, found
 
 
-def _decode_yolo(head: Any, maps: list[Tensor], shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def _decode_yolo(head: Any, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
     """YOLO's levels ``(N, anchors * (5 + classes), h, w)``; a score is that of object times class."""
     sizes = [tuple(level.shape[-2:]) for level in maps]
     priors = head.prior_generator.grid_priors(sizes, dtype=maps[0].dtype, device=maps[0].device)
