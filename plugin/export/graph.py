@@ -60,7 +60,8 @@ class ExportNet(nn.Module):
         maps = head(model.extract_feat(x))
         if len(maps) == 1:
             return _decode_yolo(head, maps[0])
-        return _decode_anchors(head, *maps, x.shape[2:])
+        scores, boxes = maps
+        return _decode_anchors(head, scores, boxes, x.shape[2:])
 
 
 def output_names(model: Any) -> tuple[str, ...]:
