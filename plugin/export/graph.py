@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -84,7 +85,7 @@ def output_names(model: Any) -> tuple[str, ...]:
 
 
 def _decode_anchors(
-    head: Any, scores: list[Tensor], boxes: list[Tensor], shape: tuple[int, int]
+    head: Any, scores: list[Tensor], boxes: list[Tensor], shape: Sequence[int]
 ) -> tuple[Tensor, Tensor]:
     """Boxes coded against anchors, and logits of the classes, each level ``(N, anchors * k, h, w)``."""
     sizes = [tuple(level.shape[-2:]) for level in scores]
