@@ -94,10 +94,10 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 settings = self._settings(above, self._custom_key(name), name not in bare)
                 group = groups.setdefault((number, repr(settings)), {"params": [], **settings})
                 group["params"].append(param)
-        for (number, _), group in sorted(groups.items(), key=lambda item: item[0]):
-            params.append(group)
-            layer = "neck and heads" if number == _HEADS else f"{by} {number}"
-            print_log(_line(layer, group), logger="current")
+        for key in sorted(groups):
+            params.append(groups[key])
+            layer = "neck and heads" if key[0] == _HEADS else f"{by} {key[0]}"
+            print_log(_line(layer, groups[key]), logger="current")
 
     def _custom_key(self, name: str) -> str | None:
         """The longest of the ``custom_keys`` in ``name``, of equally long ones the first by alphabet."""
