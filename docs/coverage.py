@@ -253,6 +253,10 @@ Column how: what makes a net of a fixed size take any. "Padded": the image, at i
 the maps are cut. "Built anew": position embeddings and tables of position biases are resampled for the size
 of the image; at the size that the net was built for its values are the upstream's own. A plain transformer
 has the strides of its learned pyramid.
+
+What does not work: CrossViT has strides of 12 and 17 pixels, Sequencer of 7 and 14; PiT's first convolution
+is unpadded, so that its position embedding has 27 cells for 224 pixels; Gemma 4's encoder reads values while
+it runs and takes multiples of 48 pixels. torchvision's ViT is in timm.
 """
 
 

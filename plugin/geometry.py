@@ -52,13 +52,14 @@ def followers(old: nn.Module, new: nn.Module, old_size: Size, new_size: Size) ->
     buffers, tables = set(), {}
     ours = dict(old.named_modules())
     for path, theirs in new.named_modules():
-        if type(ours.get(path)) is not type(theirs):
+        mine = ours.get(path)
+        if mine is None or type(mine) is not type(theirs):
             raise NotATableError(f"'{path}' is another layer at another size")
         for name, buffer in theirs.named_buffers(recurse=False):
-            if buffer.shape != getattr(ours[path], name).shape:
+            if buffer.shape != getattr(mine, name).shape:
                 buffers.add((path, name))
         for name, param in theirs.named_parameters(recurse=False):
-            shape = getattr(ours[path], name).shape
+            shape = getattr(mine, name).shape
             if param.shape == shape:
                 continue
             if isinstance(theirs, (nn.Linear, nn.Conv1d, nn.Conv2d)):

@@ -220,7 +220,8 @@ def test_the_page_of_coverage_is_of_the_installed_versions_and_adds_up(coverage,
             r"(\d+) of (\d+) names swept; (\d+) work.*?(\d+) at any size, (\d+) up to", part, re.S
         )
         swept, total, works, free, bound = map(int, words.groups())
-        assert (part.split()[0], total) == (source, every[source])
+        assert (part.split()[0], swept, total) == (source, every[source], every[source])
+        assert works / total >= 0.97 or source == "torchvision"  # whose ViT is timm's
         rows = [line.strip("| ").split(" | ") for line in part.splitlines() if line.startswith("| ")]
         families = [row for row in rows if len(row) > 4 and row[1].isdigit()]
         sums = [sum(int(row[column]) for row in families) for column in (1, 2, 3, 4)]
