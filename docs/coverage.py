@@ -131,7 +131,10 @@ def _work(pipe: Connection) -> None:
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     while True:
-        name = pipe.recv()
+        try:
+            name = pipe.recv()
+        except EOFError:  # the sweep is over
+            return
         # RegNet of torchvision cannot be built on the meta device
         found = _guarded(name, "meta")
         pipe.send(_guarded(name, "cpu") if found["verdict"] == BROKEN and "torchvision" in name else found)
