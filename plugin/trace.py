@@ -21,8 +21,8 @@ from .sources import Tapped
 
 #: Height and width that no stride divides: only exact nets give ceil(size / stride) here.
 ODD_SIZE = (99, 101)
-#: Tried in this order when a network refuses the odd size. 224 is for fixed-size networks.
-EVEN_SIZES = ((128, 128), (256, 256), (224, 224))
+#: Tried in this order when a network refuses the odd size. None is the size that a network is built for.
+EVEN_SIZES = ((128, 192), (256, 320))
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def trace(
             continue
         if found is not None:
             return found
-    reason = f"it does not run at them ({failure})" if failure else "unpadded layers leave odd sizes"
+    reason = f"it does not run at them ({failure})" if failure else "their sizes are not ceil(size / stride)"
     raise InputError(
         f"'{name}' has no maps at strides that are powers of two: tried {sizes}, {reason}. "
         f"`mmbackbones list` shows the backbones that do."
