@@ -25,11 +25,12 @@ test: install
 # What has passed with the same code is left out; FRESH=1 starts over, ARGS="-k resnet" takes a part.
 SWEPT := alignment catalog contract_export contract_maps contract_training equal_upstream finetune_recipes frozen_fraction
 sweep: export MMBACKBONES_SWEEP = 1
+sweep: export MMBACKBONES_SWEEP_FILE = build/sweep.jsonl
 # Memory that a big net has used is used again instead of being given back: half of the time is saved.
 sweep: export MALLOC_MMAP_THRESHOLD_ = 33554432
 sweep: export MALLOC_TRIM_THRESHOLD_ = 8000000000
 sweep: install
-	$(if $(FRESH),rm -f build/sweep.jsonl)
+	$(if $(FRESH),rm -f $(MMBACKBONES_SWEEP_FILE))
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(SWEPT:%=tests/test_%.py) $(ARGS); \
 	done=$$?; $(BIN)/python docs/sweep_table.py; exit $$done
 

@@ -27,6 +27,8 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 CACHE = ROOT / "build" / "coverage.jsonl"
 PAGE = ROOT / "docs" / "coverage.md"
+#: Where the part begins that ``docs/sweep_table.py`` writes.
+SWEPT = "# Every check on every name"
 SMALL, LARGE = (64, 64), (333, 517)
 LIMIT = 120  # seconds for one network
 FREE, BOUND, NO, BROKEN = "any size", "up to its size", "refused", "broken"
@@ -203,10 +205,11 @@ def sweep(todo: dict[str, str], jobs: int, every: Iterable[str]) -> None:
 
 
 def write_page(every: Iterable[str]) -> None:
-    """The page, from the results so far."""
+    """The page, from the results so far; the part of ``docs/sweep_table.py``, at its end, stays."""
     results = read_cache()
     text = page([results[name] for name in every if name in results], every)
-    PAGE.write_text(text + "\n", encoding="utf-8")
+    _, head, rest = PAGE.read_text(encoding="utf-8").partition(f"\n{SWEPT}")
+    PAGE.write_text(text + "\n" + head + rest, encoding="utf-8")
 
 
 def page(results: list[dict[str, Any]], every: Iterable[str]) -> str:

@@ -28,11 +28,12 @@ COLUMNS = {
     "original_padding_is_dilated_too_or_needs_no_repair",
     "upstream": "maps_are_those_of_timms_feature_network maps_are_those_of_torchvisions_nodes "
     "levels_of_a_plain_transformer_are_timms_blocks_without_tokens",
-    "freeze": "frozen_stages_stay_and_the_rest_trains",
+    "freeze": "frozen_stages_stay_and_the_rest_trains the_stem_is_the_first_layer_with_its_norm",
+    "fraction": "the_frozen_part_stays_and_the_rest_trains",
     "norms": "norms_are_replaced_under_their_names",
     "memory": "checkpointing_changes_no_value",
     "bf16": "bf16_autocast_and_channels_last_are_finite",
-    "file": "a_file_of_the_state_dict_gives_the_same_maps",
+    "file": "a_file_of_the_state_dict_gives_the_same_maps copies_are_whole_and_apart",
     "inputs": "other_numbers_of_input_channels",
     "onnx": "onnx_export_gives_the_same_maps",
     "compile": "torch_compile_traces_the_whole_net",
@@ -107,7 +108,7 @@ def main() -> None:
     lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     text = PAGE.read_text(encoding="utf-8")
     if MARKS[0] not in text:
-        text += f"\n## Every check on every name\n\n{MARKS[0]}\n{MARKS[1]}\n"
+        text += f"\n# Every check on every name\n\n{MARKS[0]}\n{MARKS[1]}\n"
     inside = f"{MARKS[0]}\n\n{report(lines)}\n\n{MARKS[1]}"
     pattern = re.compile(re.escape(MARKS[0]) + ".*?" + re.escape(MARKS[1]), re.S)
     PAGE.write_text(pattern.sub(lambda _: inside, text), encoding="utf-8")

@@ -18,7 +18,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start
         torch.set_num_threads(1)
-    if os.environ.get("MMBACKBONES_SWEEP"):
+    if os.environ.get("MMBACKBONES_SWEEP_FILE"):
         from sweep import Sweep
 
         config.pluginmanager.register(Sweep(config), "sweep")

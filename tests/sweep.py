@@ -1,7 +1,7 @@
 """``make sweep``: every check on every name of the catalog, noted as it goes, so that it can go on later.
 
-Each check that is done adds a line to ``build/sweep.jsonl``. What has passed with the same code is left
-out the next time. ``docs/sweep_table.py`` makes the table of it.
+Each check that is done adds a line to the file that MMBACKBONES_SWEEP_FILE names. What has passed with the
+same code is left out the next time. ``docs/sweep_table.py`` makes the table of it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pytest
 import mmbackbones
 
 ROOT = Path(__file__).parents[1]
-FILE = Path(os.environ.get("MMBACKBONES_SWEEP_FILE", ROOT / "build" / "sweep.jsonl"))
+FILE = Path(os.environ["MMBACKBONES_SWEEP_FILE"])
 #: What the outcome of a check depends on.
 SOURCES = ("plugin/*.py", "plugin/catalog/*.py", "plugin/native/*.py", "plugin/sources/*.py")
 _REASON = 300  # characters kept of why a check failed
