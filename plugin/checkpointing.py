@@ -61,6 +61,8 @@ class _Checkpointed:
         trains = x.requires_grad or any(p.requires_grad for m in self.modules for p in m.parameters())
         if not (torch.is_grad_enabled() and trains):
             return self._run(x, *args, **kwargs)
+        if torch.compiler.is_compiling():  # the graph writes statistics once, and has one image size
+            return checkpoint(self._run, x, *args, use_reentrant=False, **kwargs)
         return checkpoint(self._run, x, *args, use_reentrant=False, context_fn=self._contexts, **kwargs)
 
 

@@ -158,10 +158,10 @@ def test_a_work_dir_without_the_right_to_write(message, shapes: Path, tmp_path: 
 
 
 def test_no_space_in_the_work_dir(message, shapes: Path, tmp_path: Path, monkeypatch) -> None:
-    def full(self: Path, data: bytes) -> int:
+    def full(dir: Path) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr("mmbackbones.engine.runner.tempfile.TemporaryFile", full)
     said = message("train", DETECTOR, "--data", shapes, "--work-dir", tmp_path / "work")
     assert "cannot be written: No space left on device" in said
 

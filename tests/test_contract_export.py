@@ -79,3 +79,5 @@ def test_a_compiled_net_trains(arguments: dict[str, Any]) -> None:
     for key, param in plain.named_parameters():
         if param.requires_grad:
             torch.testing.assert_close(grads[key], param.grad, rtol=1e-3, atol=1e-4, msg=key)
+    for (key, ours), theirs in zip(net.named_buffers(), plain.buffers(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5, msg=key)  # statistics, once each

@@ -96,7 +96,7 @@ def test_any_number_of_levels(levels: int) -> None:
 
 
 def test_registered_and_initialised() -> None:
-    neck = MODELS.build(dict(type="FPN", in_channels=CHANNELS, out_channels=64, num_outs=5))
+    neck = MODELS.build(dict(type="mmbackbones.FPN", in_channels=CHANNELS, out_channels=64, num_outs=5))
     assert MODELS.get("mmbackbones.FPN") is FPN
     neck.init_weights()
     for conv in (*neck.lateral_convs, *neck.fpn_convs):
