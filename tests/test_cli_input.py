@@ -158,7 +158,7 @@ def test_a_work_dir_without_the_right_to_write(message, shapes: Path, tmp_path: 
 
 
 def test_no_space_in_the_work_dir(message, shapes: Path, tmp_path: Path, monkeypatch) -> None:
-    def full(dir: Path) -> None:
+    def full(**_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("mmbackbones.engine.runner.tempfile.TemporaryFile", full)
