@@ -277,7 +277,9 @@ def two_steps(rank: int, port: int, names: list[str], data: str, folder: str) ->
         sums = [None, None]
         torch.distributed.all_gather_object(sums, [value.double().sum().item() for value in trained])
         assert sums[0] == sums[1]  # both processes hold the same weights
-        assert 0 < len(trained) < len(list(runner.model.parameters()))
+        assert trained
+        some_frozen = len(trained) < len(list(runner.model.parameters()))
+        assert some_frozen == ("tens-of-thousands" not in name)
     stop_processes()
 
 
