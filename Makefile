@@ -23,7 +23,9 @@ test: install
 
 # The contract on every name of the catalog, not only the smallest of each family: an hour or two.
 # What has passed with the same code is left out; FRESH=1 starts over, ARGS="-k resnet" takes a part.
-SWEPT := alignment catalog contract_export contract_maps contract_training equal_upstream finetune_recipes frozen_fraction
+SWEPT := alignment catalog contract_export contract_maps contract_training equal_upstream frozen_fraction
+# What takes all configs and pairs, not one of each kind, in place of names.
+WHOLE := compose configs export finetune_recipes
 sweep: export MMBACKBONES_SWEEP = 1
 sweep: export MMBACKBONES_SWEEP_FILE = build/sweep.jsonl
 # Memory that a big net has used is used again instead of being given back: half of the time is saved.
@@ -33,6 +35,7 @@ sweep: install
 	$(if $(FRESH),rm -f $(MMBACKBONES_SWEEP_FILE))
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(SWEPT:%=tests/test_%.py) $(ARGS); \
 	done=$$?; $(BIN)/python docs/sweep_table.py; exit $$done
+	MMBACKBONES_SWEEP_FILE= $(BIN)/python -m pytest -n $(JOBS) $(WHOLE:%=tests/test_%.py)
 
 # mypy wants one folder per package: build/lint/mmbackbones links the three source folders.
 lint: install
