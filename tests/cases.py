@@ -63,25 +63,27 @@ def on_meta(net: Backbone) -> Backbone:
 
 
 def with_random_norms(net: nn.Module) -> nn.Module:
-    """Give every batch norm statistics, and every vector of parameters values, that do something.
+    """Draw every vector of parameters, and give each batch norm the statistics of an image of noise.
 
-    Fresh norms are nearly the identity, and fresh nets hold zeros that hide what lies before them.
+    Fresh norms are nearly the identity, and fresh nets hold zeros that hide what lies before them. With
+    statistics of their own inputs the values of deep nets stay small.
     """
     generator = torch.Generator().manual_seed(0)
-
-    def drawn(like: Tensor, low: float, high: float) -> Tensor:
-        return low + (high - low) * torch.rand(like.shape, generator=generator)
-
     with torch.no_grad():
-        for module in net.modules():
-            if isinstance(module, _BatchNorm) and module.running_mean is not None:
-                module.running_mean.copy_(drawn(module.running_mean, -0.2, 0.2))
-                module.running_var.copy_(drawn(module.running_var, 0.5, 1.5))
         for name, param in net.named_parameters():
             if param.ndim == 1:
                 low, high = (-0.2, 0.2) if name.endswith("bias") else (0.5, 1.5)
-                param.copy_(drawn(param, low, high))
-    return net
+                param.copy_(low + (high - low) * torch.rand(param.shape, generator=generator))
+        norms = [m for m in net.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
+        momenta = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.momentum = 1.0
+        if norms:
+            channels = next(p.shape[1] for p in net.parameters() if p.ndim == 4)
+            net.train()(torch.rand(4, channels, 128, 128, generator=generator))
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+    return net.eval()
 
 
 #: Classes that read a whole map at once and then scale and shift each channel, next to our GlobalGate.

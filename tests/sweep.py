@@ -1,7 +1,8 @@
 """``make sweep``: every check on every name of the catalog, noted as it goes, so that it can go on later.
 
 Each check that is done adds a line to the file that MMBACKBONES_SWEEP_FILE names. What has passed with the
-same code is left out the next time. ``docs/sweep_table.py`` makes the table of it.
+same code of the package is left out the next time; after a change of a test, start over.
+``docs/sweep_table.py`` makes the table of it.
 """
 
 from __future__ import annotations
