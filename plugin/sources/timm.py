@@ -32,7 +32,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 #: Modules of timm whose nets read beyond the end of a table, and fail, at sizes that they were not built
 #: for. On the meta device this does not show.
 READ_BEYOND = ("mvitv2",)
-_BIASES = "relative_position_bias_table"
+_BIASES = ("relative_position_bias_table", "rel_pos_")  # of BEiT; of SAM
 
 
 #: How a constructor calls the size of the image for which it builds a network.
@@ -113,7 +113,8 @@ class TimmNet:
 @contextmanager
 def _unfused(net: nn.Module) -> Iterator[None]:
     """Attention with position biases written out: torch 2.15 cannot export the fused one with a mask."""
-    fused = [m for m in net.modules() if getattr(m, "fused_attn", False) and _BIASES in m._parameters]
+    biased = (m for m in net.modules() if any(name.startswith(_BIASES) for name in m._parameters))
+    fused = [module for module in biased if getattr(module, "fused_attn", False)]
     for module in fused:
         module.fused_attn = False  # type: ignore[assignment]
     try:
