@@ -12,16 +12,14 @@ from . import report
 from .checkpoints import load_into
 from .configs import task_of
 from .hooks import ProgressHook
-from .runner import build_runner, library_output_to_log
+from .runner import Runner, build_runner, library_output_to_log
 
 
-def evaluate(
-    cfg: Config, checkpoint: Path, work_dir: Path, *, console: Console
-) -> tuple[report.Figures, Path]:
-    """Evaluate ``checkpoint`` on the config's test data; returns the figures and the JSON they are in.
+def runner_for_test(cfg: Config, checkpoint: Path, work_dir: Path) -> Runner:
+    """A runner that only tests, with the weights of ``checkpoint``; ``cfg`` loses its training parts.
 
     Raises:
-        InputError: the config has no test parts, its data is missing, or the checkpoint does not fit.
+        InputError: the config has no test parts, or the checkpoint does not fit.
     """
     for key in ("test_dataloader", "test_evaluator", "test_cfg"):
         if not cfg.get(key):
@@ -33,6 +31,18 @@ def evaluate(
     cfg.work_dir, cfg.resume, cfg.load_from = str(work_dir), False, None
     runner = build_runner(cfg)
     load_into(runner.network, checkpoint)
+    return runner
+
+
+def evaluate(
+    cfg: Config, checkpoint: Path, work_dir: Path, *, console: Console
+) -> tuple[report.Figures, Path]:
+    """Evaluate ``checkpoint`` on the config's test data; returns the figures and the JSON they are in.
+
+    Raises:
+        InputError: the config has no test parts, its data is missing, or the checkpoint does not fit.
+    """
+    runner = runner_for_test(cfg, checkpoint, work_dir)
     progress = ProgressHook(console)
     runner.register_hook(progress)
     try:

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from ..engine.checkpoints import load_into
 from ..engine.configs import kind, walk
+from ..engine.evaluate import runner_for_test
 from ..engine.report import main_figures, numbers
-from ..engine.runner import build_runner, library_output_to_log
+from ..engine.runner import library_output_to_log
 from ..engine.scale import reference_scale
 from ..errors import InputError
 from .graph import ExportNet
@@ -121,16 +122,9 @@ def _calibration(
 def _evaluate(cfg: Config, checkpoint: Path, file: Path | None) -> dict[str, float]:
     """The figures of the config's evaluator, of the model in torch or of its file."""
     own = copy.deepcopy(cfg)
-    for part in ("train", "val"):
-        for key in ("dataloader", "cfg", "evaluator"):
-            own.pop(f"{part}_{key}", None)
-    for key in ("optim_wrapper", "param_scheduler", "auto_scale_lr", "custom_hooks"):
-        own.pop(key, None)
-    own.resume, own.load_from = False, None
+    own.pop("custom_hooks", None)  # they are of the training
     with TemporaryDirectory() as folder:
-        own.work_dir = folder
-        runner = build_runner(own)
-        load_into(runner.network, checkpoint)
+        runner = runner_for_test(own, checkpoint, Path(folder))
         if file is not None:
             runner.model = OnnxModel(file, runner.network.eval())
         with library_output_to_log():
