@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import MODELS as REGISTRY
+from mmengine.registry import init_default_scope
 from test_configs import loss_of_first_batch
 
 import mmbackbones
@@ -144,7 +146,7 @@ def test_neck_mean_and_dilation_follow_the_backbone() -> None:
         ("faster-rcn", "resnet18", "--model 'faster-rcn' is unknown. Nearest: faster-rcnn"),
         ("faster-rcnn", "resnet5", "Unknown backbone 'resnet5'"),
         ("faster-rcnn", "lenet5", r"needs maps at strides \(4, 8, 16, 32\), the backbone has \(2, 4\)"),
-        ("ssdlite", "lenet5", "choose no model of this task; .* --strides 16,32"),
+        ("ssdlite", "lenet5", "No model of detection takes it; .* --strides 16,32"),
         ("deeplabv3plus", "swin_tiny", "cannot be dilated. With this backbone choose upernet"),
         ("unetpp", "swin_tiny", r"needs maps at strides \(2, 4, 8, 16, 32\).*choose .*upernet"),
     ],
@@ -152,6 +154,50 @@ def test_neck_mean_and_dilation_follow_the_backbone() -> None:
 def test_a_pair_that_cannot_be_is_refused(model: str, backbone: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
         compose(model, backbone)
+
+
+ODD_ONES = {  # backbone: the models that it cannot feed
+    "lenet5": set(MODELS),  # ends at stride 4
+    "squeezenet1_1": set(MODELS),  # ends at stride 16
+    "alexnet": {"unetpp"},  # begins at stride 4
+    "vgg16": set(),
+    "vit_tiny_patch16_224": {"deeplabv3plus", "unetpp"},
+}
+
+
+@pytest.mark.parametrize(("backbone", "cannot"), ODD_ONES.items())
+def test_what_is_refused_is_what_cannot_be_fed(
+    backbone: str, cannot: set[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert {model for model in MODELS if not feeds(model, backbone)} == cannot
+    for model in sorted(cannot):
+        assert main_fails(["config", "--model", model, "--backbone", backbone]) == 2
+        said = " ".join(capsys.readouterr().err.split())
+        others = [
+            other for other in MODELS if MODELS[other].task == MODELS[model].task and other not in cannot
+        ]
+        instead = f"choose {', '.join(others)};" if others else f"No model of {MODELS[model].task} takes it;"
+        assert instead in said
+        flags = said.split("`mmbackbones list ")[1].split("`")[0]
+        main_ok(["list", "resnet18", *flags.split()])  # what is offered instead is there
+        assert "resnet18" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("model", ["retinanet", "ssdlite", "yolov4-tiny", "efficientdet-d0"])
+def test_a_plain_vit_feeds_one_stage_detectors(model: str) -> None:
+    """Its maps, all computed at stride 16, arrive at the strides that the anchors have."""
+    cfg, _ = compose(model, "vit_tiny_patch16_224", pretrained=False)
+    init_default_scope(cfg.default_scope)
+    with torch.device("meta"):
+        network = REGISTRY.build(cfg.model).eval()
+        maps = network.extract_feat(torch.empty(1, 3, 256, 256))
+    anchors = network.bbox_head.prior_generator
+    strides = [256 // features.shape[-1] for features in maps]
+    if hasattr(anchors, "strides"):
+        assert [(stride, stride) for stride in strides] == list(anchors.strides)
+    else:  # SSDLite's are laid over any maps; the first level's stride gives their size
+        assert strides[0] == anchors.stride
+        assert len(strides) == anchors.num_levels
 
 
 def test_the_command_writes_a_file_for_the_users_data(

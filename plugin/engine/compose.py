@@ -197,9 +197,12 @@ def _check_feeds(model: str, row: Model, spec: Spec) -> None:
         else f"needs output_stride={row.dilated}, and the backbone cannot be dilated"
     )
     flags = f"--strides {','.join(map(str, row.strides))}" + (" --dilatable" if row.dilated else "")
+    instead = (
+        f"With this backbone choose {', '.join(others)}" if others else f"No model of {row.task} takes it"
+    )
     raise InputError(
-        f"{model} cannot be fed by '{spec.name}': it {why}. With this backbone choose "
-        f"{', '.join(others) or 'no model of this task'}; backbones for {model}: `mmbackbones list {flags}`."
+        f"{model} cannot be fed by '{spec.name}': it {why}. {instead}; "
+        f"backbones for {model}: `mmbackbones list {flags}`."
     )
 
 
