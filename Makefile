@@ -47,3 +47,4 @@ lint: install
 
 bench: install
 	$(BIN)/python -m mmbackbones.bench
+	$(BIN)/python -m mmbackbones.bench_segmentation

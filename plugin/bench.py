@@ -104,22 +104,24 @@ def training_step(net: nn.Module, image: Tensor) -> None:
     torch.stack([m.square().mean() for m in maps]).sum().backward()
 
 
-def side_by_side(first: Callable[[], None], second: Callable[[], None], turns: int) -> list[float]:
-    """Median seconds of two calls that take turns, and the median of each turn's second / first."""
-    seconds: list[tuple[float, float]] = []
+def in_turn(calls: dict[str, Callable[[], object]], turns: int) -> dict[str, list[float]]:
+    """Seconds of each call in each turn. A turn runs all of them, each second one in reverse order.
+
+    One turn more, the first, warms up and is not counted.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(turns + 1):
-        pair = [0.0, 0.0]
-        for side in (0, 1) if turn % 2 else (1, 0):
+        for name in calls if turn % 2 else reversed(calls):
             start = time.perf_counter()
-            (first, second)[side]()
-            pair[side] = time.perf_counter() - start
-        seconds.append((pair[0], pair[1]))
-    measured = seconds[1:]  # the first turn warms up
-    return [
-        median(a for a, _ in measured),
-        median(b for _, b in measured),
-        median(b / a for a, b in measured),
-    ]
+            calls[name]()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: found[1:] for name, found in seconds.items()}
+
+
+def side_by_side(first: Callable[[], object], second: Callable[[], object], turns: int) -> list[float]:
+    """Median seconds of two calls that take turns, and the median of each turn's second / first."""
+    a, b = in_turn({"first": first, "second": second}, turns).values()
+    return [median(a), median(b), median(after / before for before, after in zip(a, b, strict=True))]
 
 
 def peak_memory(maker: str, name: str, size: int, batch: int) -> float:
@@ -187,12 +189,12 @@ def main(
 
     if quick:
         size, runs = min(size, 96), min(runs, 3)
-    _table("Imports, one after the other", ["statement", "ms", "loads"], import_rows(min(runs, 7)))
+    print_table("Imports, one after the other", ["statement", "ms", "loads"], import_rows(min(runs, 7)))
     title = f"Wrapper: {batch} images of {size}x{size}, {torch.get_num_threads()} threads"
     head = ["net", "what", "bare", "mmbackbones", "ratio"]
-    _table(title, head, wrapper_rows(net or NETS, size, batch, runs))
+    print_table(title, head, wrapper_rows(net or NETS, size, batch, runs))
     head = ["512 RoIs, forward + backward", "torchvision, ms", "mmbackbones, ms", "times faster"]
-    _table("RoIAlign, 2 threads", head, roi_align_rows())
+    print_table("RoIAlign, 2 threads", head, roi_align_rows())
 
 
 def roi_align_rows() -> list[list[str]]:
@@ -205,11 +207,14 @@ def roi_align_rows() -> list[list[str]]:
     ]
 
 
-def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table to the terminal."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*head, title=title, title_justify="left")
+    table = Table(title=title, title_justify="left")
+    for name in head:
+        table.add_column(name, no_wrap=name == head[0])
     for row in rows:
         table.add_row(*row)
     Console().print(table)

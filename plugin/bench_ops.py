@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from statistics import median
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from .bench import in_turn
 
 # (name, channels, rows, columns, cells per pixel): a stride-8 map of 480x640, a stride-4 map of 800x1088
 MAPS = [("256x60x80", 256, 60, 80, 1 / 8), ("256x200x272", 256, 200, 272, 1 / 4)]
@@ -40,7 +41,8 @@ def roi_align_rows(threads: int = 2) -> list[dict[str, Any]]:
                 "ours_ms": RoIAlign(OUTPUT, scale, 0, "avg", True),
                 "torchvision_ms": StockRoIAlign(OUTPUT, scale, 0, True),
             }
-            times = _in_turn({key: _step(layer, x, rois) for key, layer in layers.items()})
+            found = in_turn({key: _step(layer, x, rois) for key, layer in layers.items()}, ROUNDS)
+            times = {key: 1e3 * median(seconds) for key, seconds in found.items()}
             ratio = times["torchvision_ms"] / times["ours_ms"]
             rows.append({"name": f"RoIAlign {name}, {draw} boxes", **times, "ratio": ratio})
     torch.set_num_threads(before)
@@ -74,14 +76,3 @@ def draw_boxes(draw: str, height: float, width: float, scale: float, rng: torch.
 def _step(layer: torch.nn.Module, x: Tensor, rois: Tensor) -> Callable[[], object]:
     weight = torch.ones(BOXES, x.shape[1], OUTPUT, OUTPUT)
     return lambda: torch.autograd.grad(layer(x, rois), x, weight)
-
-
-def _in_turn(steps: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Median milliseconds of each step; one round to warm up is not counted."""
-    times: dict[str, list[float]] = {key: [] for key in steps}
-    for _ in range(ROUNDS + 1):
-        for key, step in steps.items():
-            start = time.perf_counter()
-            step()
-            times[key].append((time.perf_counter() - start) * 1e3)
-    return {key: median(found[1:]) for key, found in times.items()}

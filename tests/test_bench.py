@@ -1,13 +1,15 @@
-"""``make bench``: both sides of each comparison are the same network; the tables can be made."""
+"""``make bench``: both sides of each comparison do the same; the tables can be made."""
 
 from __future__ import annotations
 
+import math
 import time
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
-from mmbackbones import bench
+from mmbackbones import bench, bench_segmentation
 
 
 @pytest.mark.parametrize("name", bench.NETS)
@@ -37,3 +39,61 @@ def test_wrapper_rows() -> None:
     rows = bench.wrapper_rows(["mobilenetv3_small_100"], 64, 1, 1)
     assert [row[1] for row in rows] == ["forward, ms", "training step, ms", "peak of training, MiB"]
     assert all(float(row[2]) > 0 and float(row[3]) > 0 for row in rows)
+
+
+# --- segmentation
+
+TWO = [bench_segmentation.OURS[2], bench_segmentation.THEIRS[0]]
+
+
+def test_a_turn_runs_every_call_and_the_order_changes() -> None:
+    called = []
+    calls = {name: (lambda name=name: called.append(name)) for name in "abc"}
+    seconds = bench.in_turn(calls, 2)
+    assert "".join(called) == "cba" + "abc" + "cba"
+    assert {name: len(found) for name, found in seconds.items()} == {"a": 2, "b": 2, "c": 2}
+
+
+def test_frames_per_second_of_each_net_on_each_backend() -> None:
+    pytest.importorskip("onnxruntime", reason="onnxruntime comes with the extra dev")
+    table = bench_segmentation.rows(TWO, (64, 96), 1)
+    assert [row[0] for row in table] == ["bisenet_resnet18", "bisenetv2_fcn"]
+    assert len(bench_segmentation.backends()) >= 2
+    for _, *figures in table:
+        assert len(figures) == 2 + len(bench_segmentation.backends())
+        assert all(math.isfinite(float(value)) and float(value) > 0 for value in figures)
+
+
+def test_what_is_timed_is_the_prediction() -> None:
+    net = bench_segmentation.label_map(bench_segmentation.THEIRS[1])
+    image = torch.randn(1, 3, 50, 70)
+    (expected,) = net.segmentor.predict(image)
+    for amp in (False, True):  # half precision may turn single pixels
+        labels = bench_segmentation.torch_call(net, image, amp=amp)()
+        assert (labels == expected.pred_sem_seg.data).float().mean() > (0.9 if amp else 0.999)
+
+
+def test_costs_leave_out_auxiliary_heads() -> None:
+    """BiSeNet's two are 1.2 of its 13.4 million parameters; multiply-adds follow the image's area."""
+    net = bench_segmentation.label_map(TWO[0])
+    params, once = bench_segmentation.costs(net, (64, 64))
+    auxiliary = sum(value.numel() for value in net.segmentor.auxiliary_head.parameters())
+    assert float(params) == pytest.approx((13_425_721 - auxiliary) / 1e6, abs=0.01)
+    assert float(bench_segmentation.costs(net, (128, 192))[1]) == pytest.approx(6 * float(once), rel=0.02)
+    assert all(value.grad is None for value in net.parameters())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--size", "big"], "--size 'big'"),
+        (["--net", "swiftnt"], "no config file"),
+        (["--net", "ssdlite_mobilenetv2_8xb24-600e_coco"], "for detection"),
+    ],
+)
+def test_bad_words(words: list[str], said: str) -> None:
+    app = bench.typer.Typer()
+    app.command()(bench_segmentation.main)
+    result = CliRunner(env={"COLUMNS": "300", "TERM": "dumb"}).invoke(app, words)
+    assert result.exit_code == 2
+    assert said in result.output

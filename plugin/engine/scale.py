@@ -30,8 +30,8 @@ _SIZED = (
 _GRID = 8  # crops stay on this grid: sizes like 179 make odd maps at every level
 
 
-def parse_scale(text: str) -> tuple[int, int]:
-    """``'640x480'`` as (width, height) in pixels.
+def parse_scale(text: str, option: str = "--img-scale") -> tuple[int, int]:
+    """``'640x480'`` as (width, height) in pixels; ``option`` is what the user wrote it behind.
 
     Raises:
         InputError: not two whole numbers >= 32.
@@ -39,7 +39,7 @@ def parse_scale(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"(\d+)\s*[x, ]\s*(\d+)", text.strip())
     if not match or min(size := (int(match[1]), int(match[2]))) < 32:
         raise InputError(
-            f"--img-scale '{text}' is not WIDTHxHEIGHT in pixels, both >= 32; for example 640x480 or 640 480."
+            f"{option} '{text}' is not WIDTHxHEIGHT in pixels, both >= 32; for example 640x480 or 640 480."
         )
     return size
 
