@@ -22,7 +22,7 @@ class BNReLUConv(nn.Sequential):
         name, norm = norm_layer(norm_cfg, in_channels)
         super().__init__()
         self.add_module(name, norm)
-        self.add_module("activate", nn.ReLU())  # not in place: what arrives is the backbone's
+        self.add_module("activate", nn.ReLU(inplace=True))  # what the norm gives is nobody else's
         conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=False)
         self.add_module("conv", conv)
 
@@ -153,4 +153,4 @@ class SwiftNetHead(BaseDecodeHead):
         x = self.spp(x)
         for step, skip in zip(self.ladder, reversed(skips), strict=True):
             x = step(x, skip)
-        return self.cls_seg(F.relu(self.last_norm(x)))
+        return self.cls_seg(F.relu(self.last_norm(x), inplace=True))
