@@ -30,7 +30,7 @@ COUNTS: list[tuple[str, int | None, int, dict[str, int]]] = [
         dict(backbone=3_595_388, neck=196_281, bbox_head=69_354 + 19_044),
     ),
     ("detection/faster-rcnn_resnet50_fpn_1x_coco", None, 41_753_056, dict(roi_head=14_306_705)),
-    ("segmentation/mask-rcnn_resnet50_fpn_1x_coco", None, 44_396_336, dict(neck=3_344_384)),
+    ("detection/mask-rcnn_resnet50_fpn_1x_coco", None, 44_396_336, dict(neck=3_344_384)),
     ("detection/retinanet_resnet50_fpn_1x_coco", None, 37_968_692, dict(neck=7_997_440)),
 ]
 CODER = dict(type="mmdet.DeltaXYWHBBoxCoder")

@@ -6,6 +6,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from originals import swin_names
 from torch import Tensor, nn
 
 from mmbackbones.engine.configs import find_config, load_config, walk
@@ -83,40 +84,11 @@ def test_bisenet_r18_equals_mmsegs() -> None:
     torch.testing.assert_close(logits(ours, x), expected, atol=1e-4, rtol=0)
 
 
-def swin_names(name: str, value: Tensor) -> tuple[str, Tensor]:
-    """A parameter of mmseg's Swin under timm's name.
-
-    mmseg merges patches at the end of a stage, channels first, timm at the start of the next one,
-    columns first.
-    """
-    parts = name.split(".")
-    if parts[0] == "patch_embed":
-        return name.replace("projection", "proj"), value
-    if parts[0].startswith("norm"):
-        return f"neck.norms.{parts[0][4:]}.{parts[1]}", value
-    if parts[2] == "downsample":
-        quarter = value.shape[-1] // 4
-        order = torch.arange(4 * quarter).view(quarter, 2, 2).permute(2, 1, 0).flatten()
-        return f"layers.{int(parts[1]) + 1}.{'.'.join(parts[2:])}", value[..., order]
-    for old, new in (("attn.w_msa", "attn"), ("ffn.layers.0.0", "mlp.fc1"), ("ffn.layers.1", "mlp.fc2")):
-        name = name.replace(old, new)
-    return name.replace("stages", "layers"), value
-
-
 def test_upernet_swin_tiny_equals_mmsegs() -> None:
     theirs = shaken(build("mmseg::swin-tiny-patch4-window7-in1k-pre_upernet_8xb2-160k_ade20k-512x512"))
     ours = build("segmentation/upernet_swin-tiny_8xb2-160k_ade20k-512x512")
     assert count(ours) == count(theirs) == 59_941_862
-    state = {}
-    for name, value in theirs.state_dict().items():
-        if name.startswith("backbone.") and not name.endswith("relative_position_index"):
-            name, value = swin_names(name.removeprefix("backbone."), value)
-            name = name if name.startswith("neck.") else f"backbone.{name}"
-        if not name.endswith("relative_position_index"):
-            state[name] = value
-    report = ours.load_state_dict(state, strict=False)
-    assert not report.unexpected_keys
-    assert not set(report.missing_keys) & dict(ours.named_parameters()).keys()
+    ours.load_state_dict(swin_names(theirs.state_dict()))
     x = torch.randn(1, 3, 64, 96)
     expected = logits(theirs, x)
     assert expected.std() > 1e-2

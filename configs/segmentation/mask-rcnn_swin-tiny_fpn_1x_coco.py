@@ -1,8 +1,1 @@
-_base_ = ["mmdet::swin/mask-rcnn_swin-t-p4-w7_fpn_1x_coco.py"]
-from mmbackbones import pair
-
-model = pair(
-    "swin_tiny_patch4_window7_224",
-    net_kwargs=dict(drop_path_rate=0.2, always_partition=True),
-    init_cfg=dict(type="Pretrained", checkpoint="timm://swin_tiny_patch4_window7_224.ms_in1k"),
-)
+_base_ = ["../detection/mask-rcnn_swin-tiny_fpn_1x_coco.py"]
