@@ -42,21 +42,28 @@ class FrozenBatchNorm2d(nn.Module):
         )
 
 
-class LocalSyncBatchNorm(nn.SyncBatchNorm):
-    """``SyncBatchNorm`` that is plain batch norm where there is nobody to synchronise with.
+class _LocalSync(_BatchNorm):
+    """What ``SyncBatchNorm`` does, and plain batch norm where there is nobody to synchronise with.
 
     torch's own refuses CPU tensors as soon as a process group exists, even one of one process.
     """
 
+    process_group: Any = None
+    _check_non_zero_input_channels = nn.SyncBatchNorm._check_non_zero_input_channels
+
     def forward(self, x: Tensor) -> Tensor:
         distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
         if self.training and distributed and torch.distributed.get_world_size(self.process_group) > 1:
-            return super().forward(x)
-        return nn.BatchNorm2d.forward(self, x)
+            return nn.SyncBatchNorm.forward(self, x)  # type: ignore[arg-type]  # it needs no more than this
+        return _BatchNorm.forward(self, x)
 
     def _check_input_dim(self, x: Tensor) -> None:
         if x.ndim < 2:
             raise ValueError(f"SyncBN expects (N, C, ...), got {x.ndim} dimensions")
+
+
+class LocalSyncBatchNorm(_LocalSync, nn.SyncBatchNorm):
+    """``SyncBatchNorm`` that is plain batch norm where there is nobody to synchronise with."""
 
 
 class _WithAct(nn.Module):
@@ -72,7 +79,9 @@ class _WithAct(nn.Module):
 class _FrozenAct(_WithAct, FrozenBatchNorm2d): ...
 
 
-class _SyncAct(_WithAct, LocalSyncBatchNorm): ...
+class _SyncAct(_WithAct, _LocalSync):
+    """Not a ``SyncBatchNorm``: in the place of those mmengine's ``revert_sync_batchnorm``, which mmdet and
+    mmseg call for inference, puts a norm without the activation."""
 
 
 class _GroupAct(_WithAct, nn.GroupNorm): ...

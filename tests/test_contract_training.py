@@ -6,6 +6,7 @@ import io
 import pytest
 import torch
 from cases import NAMES, PLAIN, built, copied
+from mmengine.model import revert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -216,6 +217,16 @@ def test_sync_bn_on_one_process_works_as_bn() -> None:
     for ours, theirs in zip(sync(x), bn(x), strict=True):
         torch.testing.assert_close(ours, theirs)
     torch.testing.assert_close(sync.bn1.running_var, bn.bn1.running_var)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenetv2_035"])
+def test_reverting_sync_bn_changes_no_value(name: str) -> None:
+    """``mmdet.apis.init_detector`` and mmseg's inferencer do; timm's norms hold the activation."""
+    net = mmbackbones.build(name, norm_cfg={"type": "SyncBN"}).eval()
+    x = torch.randn(1, 3, 64, 64)
+    expected = net(x)
+    for ours, before in zip(revert_sync_batchnorm(net)(x), expected, strict=True):
+        torch.testing.assert_close(ours, before)
 
 
 def test_norm_options_reach_the_layers() -> None:
