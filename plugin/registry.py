@@ -58,6 +58,7 @@ HOOKS = Registry(
     parent=root.HOOKS,
     scope=SCOPE,
     locations=[
+        "mmbackbones.engine.cost",
         "mmbackbones.engine.hooks",
         "mmbackbones.finetune.freeze_report",
         "mmbackbones.finetune.unfreeze",
@@ -69,6 +70,7 @@ OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     scope=SCOPE,
     locations=["mmbackbones.finetune.layer_decay"],
 )
+METRICS = Registry("metric", parent=root.METRICS, scope=SCOPE, locations=["mmbackbones.data.metrics"])
 TASK_UTILS = Registry("task util", parent=root.TASK_UTILS, scope=SCOPE, locations=["mmbackbones.heads"])
 TRANSFORMS = Registry(
     "transform", parent=root.TRANSFORMS, scope=SCOPE, locations=["mmbackbones.finetune.augment"]

@@ -94,6 +94,18 @@ def test_metrics_have_every_evaluation(trained: Trained) -> None:
     }
     assert metrics["best"][main_figure] == max(row[main_figure] for row in metrics["history"])
     assert metrics["classes"][-len(CLASSES) :] == list(CLASSES)
+    assert list(metrics["by_class"]) == metrics["classes"]
+    known = [value for value in metrics["by_class"].values() if value is not None]
+    mean = metrics["final"]["coco/bbox_mAP" if detection else "mIoU"]
+    assert sum(known) / len(known) == pytest.approx(mean, abs=0.01)
+    assert all(name in trained.output for name in metrics["classes"])
+
+
+def test_metrics_have_what_the_training_cost(trained: Trained) -> None:
+    metrics = json.loads((trained.work / "metrics.json").read_text())
+    assert 0 < metrics["predict_ms"] < metrics["train_ms"] < 1e3 * metrics["seconds"]
+    assert metrics["memory_mib"] > 1
+    assert "training, ms/image" in trained.output
 
 
 def test_progress_is_shown_on_plain_lines(trained: Trained) -> None:

@@ -107,7 +107,7 @@ def dataset_cfg(data: DataSet, split: Literal["train", "val"], pipeline: list[di
 def evaluator_cfg(
     data: DataSet, split: Literal["train", "val"] = "val", *, masks: bool = False
 ) -> dict[str, Any]:
-    """Config of ``mmdet.CocoMetric`` or ``mmseg.IoUMetric`` (mIoU) for one part of ``data``.
+    """Config of ``mmdet.CocoMetric`` or ``IoUMetric`` (mIoU) for one part of ``data``; both also by class.
 
     Args:
         data: what :func:`~mmbackbones.data.layouts.recognise` returned.
@@ -119,14 +119,20 @@ def evaluator_cfg(
     """
     part = _part(data, split)
     if data.task == "segmentation":
-        return dict(type="mmseg.IoUMetric", iou_metrics=["mIoU"], ignore_index=IGNORE_LABEL)
+        return dict(type="mmbackbones.IoUMetric", iou_metrics=["mIoU"], ignore_index=IGNORE_LABEL)
     if masks and not data.has_masks:
         raise InputError(
             f"'{data.root}' has no instance masks for all objects, so masks cannot be scored: add a "
             f"'segmentation' to every annotation, or train a model that predicts boxes only."
         )
     metric = ["bbox", "segm"] if masks else ["bbox"]
-    return dict(type="mmdet.CocoMetric", ann_file=str(part.ann_file), metric=metric, format_only=False)
+    return dict(
+        type="mmdet.CocoMetric",
+        ann_file=str(part.ann_file),
+        metric=metric,
+        classwise=True,
+        format_only=False,
+    )
 
 
 def _part(data: DataSet, split: str) -> Split:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
 from pathlib import Path
@@ -68,6 +68,13 @@ def main_figures(metrics: Mapping[str, Any]) -> Figures:
     """The figures that people look at first, in the order of :data:`MAIN`, without their prefix."""
     by_name = {key.rpartition("/")[2]: value for key, value in numbers(metrics).items()}
     return {name: by_name[name] for name in MAIN if name in by_name} or by_name
+
+
+def class_figures(metrics: Mapping[str, Any], classes: Sequence[str]) -> dict[str, float | None]:
+    """Each class's AP (``coco/<class>_precision``) or IoU (``IoU.<class>``); None where there is none."""
+    by_name = {key.removeprefix("coco/"): value for key, value in metrics.items()}
+    found = {name: by_name.get(f"{name}_precision", by_name.get(f"IoU.{name}")) for name in classes}
+    return {name: None if value is None or math.isnan(value) else value for name, value in found.items()}
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> Path:

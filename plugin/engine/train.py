@@ -17,6 +17,7 @@ from ..errors import InputError
 from ..finetune.freeze_report import FreezeReportHook
 from . import report
 from .configs import runner_keys, task_of, walk
+from .cost import CostHook
 from .hooks import ProgressHook, StopHook
 from .predictions import write_validation_grid
 from .runner import Runner, build_runner, library_output_to_log
@@ -25,10 +26,19 @@ from .schedule import is_epoch_based
 
 @dataclass(frozen=True)
 class Results:
-    """Where a training left what it made; ``metrics`` are the figures of the last evaluation."""
+    """Where a training left what it made.
+
+    Attributes:
+        files: By what they are.
+        metrics: The figures of the last evaluation.
+        by_class: The figure of each class in it: AP (of masks, where there are any) or IoU in percent.
+        costs: ``seconds`` in all, and what :class:`~.cost.CostHook` measured.
+    """
 
     files: dict[str, Path]
     metrics: report.Figures
+    by_class: dict[str, float | None]
+    costs: report.Figures
 
 
 def find_resume(work_dir: Path, resume: str | None) -> Path | None:
@@ -75,9 +85,9 @@ def train(cfg: Config, work_dir: Path, *, resume: Path | None = None, console: C
         write_config(cfg, work_dir / "config.py")
     if resume is not None:
         runner.check_resume(resume)
-    progress, stop = ProgressHook(console), StopHook()
-    runner.register_hook(progress)
-    runner.register_hook(stop)
+    progress, stop, cost = ProgressHook(console), StopHook(), CostHook()
+    for hook in (progress, stop, cost):
+        runner.register_hook(hook)
     if not any(isinstance(hook, FreezeReportHook) for hook in runner.hooks):
         runner.register_hook(FreezeReportHook())
     stop.install()
@@ -97,9 +107,11 @@ def train(cfg: Config, work_dir: Path, *, resume: Path | None = None, console: C
     finally:
         stop.release()
         progress.close()
+        cost.close()
     if runner.rank != 0:
-        return Results({}, {})
-    return write_results(runner, work_dir, time.monotonic() - started)
+        return Results({}, {}, {}, {})
+    costs = {"seconds": round(time.monotonic() - started, 1), **cost.figures}
+    return write_results(runner, work_dir, costs)
 
 
 def write_config(cfg: Config, path: Path) -> Path:
@@ -121,7 +133,7 @@ def write_config(cfg: Config, path: Path) -> Path:
     return path
 
 
-def write_results(runner: Runner, work_dir: Path, seconds: float) -> Results:
+def write_results(runner: Runner, work_dir: Path, costs: report.Figures) -> Results:
     """Write ``last.pth``, ``best.pth``, ``metrics.json``, ``curves.png`` and ``predictions.png``."""
     files = _name_checkpoints(runner, work_dir)
     history = report.read_history(work_dir, runner.first_run)
@@ -136,8 +148,9 @@ def write_results(runner: Runner, work_dir: Path, seconds: float) -> Results:
             name: max(row.get(name, float("-inf")) for row in history.evaluations.values()) for name in final
         },
         "epochs" if in_epochs else "iterations": runner.max_epochs if in_epochs else runner.max_iters,
-        "seconds": round(seconds, 1),
+        **costs,
         "classes": list(_classes(runner)),
+        "by_class": report.class_figures(final, _classes(runner)),
     }
     files["metrics"] = report.write_json(work_dir / "metrics.json", content)
     steps = len(runner.train_dataloader) if in_epochs else None
@@ -150,7 +163,7 @@ def write_results(runner: Runner, work_dir: Path, seconds: float) -> Results:
             runner.val_dataloader.dataset,
         )
     files["config"] = work_dir / "config.py"
-    return Results(files, final)
+    return Results(files, final, content["by_class"], costs)
 
 
 def _evaluate_at_end(runner: Runner, work_dir: Path) -> None:
