@@ -56,12 +56,12 @@ class YOLOV4BBoxCoder(YOLOBBoxCoder):
 class YOLOV4Head(YOLOV3Head):
     """Head of YOLOv4-tiny (arXiv 2011.08036; losses of arXiv 2004.10934) with its anchors as default.
 
-    Layers and prediction are those of mmdet's ``YOLOV3Head``: for each map a 3x3 convolution and a 1x1
-    convolution. The training follows darknet: an object is learnt by the anchors whose shape, centre on
-    centre, overlaps it best, in the cell that its centre lies in, at every level that has the anchor
-    (81x82 is at both). The box is learnt by CIoU, the classes by binary cross entropy; all other
-    predictions learn that there is no object, but for those that overlap an object by more than
-    ``ignore_iou_thr``. Losses are summed over an image and averaged over the batch.
+    Layers and prediction are those of mmdet's ``YOLOV3Head``, for each map a 3x3 convolution and a 1x1
+    convolution, but that boxes end at the image's border. The training follows darknet: an object is
+    learnt by the anchors whose shape, centre on centre, overlaps it best, in the cell that its centre lies
+    in, at every level that has the anchor (81x82 is at both). The box is learnt by CIoU, the classes by
+    binary cross entropy; all other predictions learn that there is no object, but for those that overlap an
+    object by more than ``ignore_iou_thr``. Losses are summed over an image and averaged over the batch.
 
     Differences from darknet: an object smaller than the smallest anchor is learnt by that anchor, while
     darknet's two levels leave out its 10x14 anchor and what fits it best. CIoU has its true gradient;
@@ -157,6 +157,14 @@ class YOLOV4Head(YOLOV3Head):
             loss_conf=self.loss_conf(flat[..., 4], conf, weight=weight, avg_factor=count),
             loss_cls=self.loss_cls(logits, classes, avg_factor=count),
         )
+
+    def _bbox_post_process(self, results: Any, *args: Any, img_meta: Config, **kwargs: Any) -> Any:
+        """mmdet's, of boxes cut at the image's border, as darknet's own evaluation cuts them."""
+        height, width = img_meta["img_shape"][:2]
+        boxes = results.bboxes
+        ends = boxes.new_tensor([width, height, width, height])
+        results.bboxes = torch.minimum(boxes.clamp(min=0), ends)
+        return super()._bbox_post_process(results, *args, img_meta=img_meta, **kwargs)
 
     def responsible(self, gt_boxes: Tensor, sizes: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor]:
         """Which predictions learn which objects.
