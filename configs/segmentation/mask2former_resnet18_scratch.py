@@ -1,0 +1,13 @@
+# From random weights, for small images and small machines: few queries, layers and points.
+_base_ = ["deeplabv3plus_resnet18_scratch.py"]
+from mmbackbones import pair
+from mmbackbones.engine.configs import load_config
+
+head = load_config("mmseg::mask2former/mask2former_r50_8xb2-160k_ade20k-512x512").model.decode_head
+head.update(in_channels=[64, 128, 256, 512], num_queries=25)
+head.pixel_decoder.encoder.num_layers = head.transformer_decoder.num_layers = 3
+head.train_cfg.num_points = 1568
+model = pair("resnet18", neck=None)
+model["decode_head"] = dict(head, _delete_=True)
+optim_wrapper = dict(optimizer=dict(lr=5e-4), clip_grad=dict(max_norm=1))
+del head
