@@ -22,7 +22,7 @@ def export_command(
         Path | None, typer.Option("--out", "-o", help="File to write; default: beside the checkpoint.")
     ] = None,
     img_scale: ImgScale = None,
-    dynamic: Annotated[bool, typer.Option("--dynamic", help="Images of any size (segmenters).")] = False,
+    dynamic: Annotated[bool, typer.Option("--dynamic", help="Images of any size.")] = False,
     int8: Annotated[
         bool, typer.Option("--int8", help="Also a file in 8 bits; needs --data to see the ranges of values.")
     ] = False,

@@ -51,7 +51,7 @@ def export(
     files = {"onnx": target}
     if int8:
         small = target.with_name(f"{target.stem}_int8.onnx")
-        quantise(target, small, _calibration(cfg, int8, None if dynamic else size, net.pad_value()))
+        quantise(target, small, _calibration(cfg, int8, None if dynamic else size, net))
         files["int8"] = small
     return files
 
@@ -105,9 +105,7 @@ def _size(cfg: Config, model: Any) -> tuple[int, int]:
     return (scale[1], scale[0]) if exact else (-(-scale[1] // by) * by, -(-scale[0] // by) * by)
 
 
-def _calibration(
-    cfg: Config, count: int, size: tuple[int, int] | None, pad_value: list[float]
-) -> Iterator[Tensor]:
+def _calibration(cfg: Config, count: int, size: tuple[int, int] | None, net: ExportNet) -> Iterator[Tensor]:
     """Training images behind the test pipeline, (1, C, H, W)."""
     from mmengine.registry import DATASETS
 
@@ -116,7 +114,7 @@ def _calibration(
     own = next(node for _, node in walk(dataset) if "pipeline" in node and "dataset" not in node)
     own["pipeline"] = copy.deepcopy(test["pipeline"])
     for image in raw_images(DATASETS.build(own), count):
-        yield fill(image, size, pad_value)
+        yield fill(image, size, net.pad_value(), net.multiple)
 
 
 def _evaluate(cfg: Config, checkpoint: Path, file: Path | None) -> dict[str, float]:

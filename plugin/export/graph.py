@@ -25,6 +25,10 @@ class ExportNet(nn.Module):
     Args:
         model: A model of mmdet or mmseg, in eval mode.
 
+    Attributes:
+        outputs: ``("boxes", "scores")`` or ``("logits",)``.
+        multiple: What the image's sides must be multiples of, in pixels, as the model fills them up itself.
+
     Raises:
         InputError: a model of another kind.
     """
@@ -37,6 +41,12 @@ class ExportNet(nn.Module):
         self.model = model
         self.outputs = output_names(model)
         given: Any = model.data_preprocessor
+        by = (
+            (getattr(given, "test_cfg", None) or {}).get("size_divisor")
+            if self.outputs == ("logits",)
+            else None
+        )
+        self.multiple = by or getattr(given, "pad_size_divisor", 1) or 1
         normalise = getattr(given, "_enable_normalize", False)
         self.flips = bool(getattr(given, "_channel_conversion", getattr(given, "channel_conversion", False)))
         mean = given.mean if normalise else torch.zeros(3, 1, 1)
@@ -93,7 +103,9 @@ def _decode_anchors(
     logits = _flat(scores, head.cls_out_channels)
     found = logits.sigmoid() if head.use_sigmoid_cls else logits.softmax(-1)[..., :-1]
     coded = _flat(boxes, 4)
-    decoded = head.bbox_coder.decode(priors.expand(len(coded), -1, 4), coded, max_shape=shape)
+    # As a tensor: numbers would be those of the image that the graph was recorded with.
+    bounds = torch.stack([torch.scalar_tensor(side, dtype=coded.dtype) for side in shape])
+    decoded = head.bbox_coder.decode(priors.expand(len(coded), -1, 4), coded, max_shape=bounds)
     return decoded, found
 
 
@@ -103,7 +115,7 @@ def _decode_yolo(head: Any, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
     priors = head.prior_generator.grid_priors(sizes, dtype=maps[0].dtype, device=maps[0].device)
     strides = torch.cat(
         [
-            level.new_full((len(level), 1), stride)
+            torch.full_like(level[:, :1], stride)
             for level, stride in zip(priors, head.featmap_strides, strict=True)
         ]
     )

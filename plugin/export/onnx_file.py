@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,6 +19,9 @@ from .graph import ExportNet
 INPUT = "image"
 #: The smallest and largest side of a file with free image size, pixels.
 _SIDES = (64, 8192)
+#: The side that such a file is recorded with: no map, up to stride 512, has one row only, which the exporter
+#: would take for a row that is repeated.
+_RECORDED = 1024
 
 
 def write_onnx(
@@ -25,26 +29,26 @@ def write_onnx(
 ) -> None:
     """Write ``net`` for one image of ``size`` (height, width), or of any size.
 
-    The file's metadata has the classes, and the value to pad images with.
+    The file's metadata has the classes, the value to pad images with, and what sides are multiples of.
 
     Raises:
-        InputError: onnx is not installed, or a size that is not fixed is asked of a detector.
+        InputError: onnx is not installed.
     """
     _need("onnx", "onnxscript")
     import onnx
+    from torch.fx.experimental import _config as symbolic
 
-    if dynamic and net.outputs != ("logits",):
-        raise InputError("--dynamic is for segmenters: a detector's anchors are laid out for one image size.")
-    image = torch.rand(1, 3, *size) * 255
     shapes: Any = None
     if dynamic:
-        sides = [torch.export.Dim(name, min=_SIDES[0], max=_SIDES[1]) for name in ("height", "width")]
-        shapes = ({2: sides[0], 3: sides[1]},)
-    with torch.no_grad(), warnings.catch_warnings():
+        size = (_RECORDED, _RECORDED)
+        shapes = ({2: _free(net.multiple, "height"), 3: _free(net.multiple, "width")},)
+    # Maps of small images have sides of 1: the exporter must not hold it against them that here none has.
+    free = symbolic.patch(backed_size_oblivious=True) if dynamic else nullcontext()
+    with torch.no_grad(), warnings.catch_warnings(), free:
         warnings.simplefilter("ignore")  # torch's exporter warns of its own parts
         program = torch.onnx.export(
             net.eval(),
-            (image,),
+            (torch.rand(1, 3, *size) * 255,),
             input_names=[INPUT],
             output_names=list(net.outputs),
             dynamic_shapes=shapes,
@@ -52,9 +56,18 @@ def write_onnx(
             verbose=False,
         )
     model = program.model_proto  # type: ignore[union-attr]
-    facts = {"classes": json.dumps(list(classes)), "pad_value": json.dumps(net.pad_value())}
-    onnx.helper.set_model_props(model, {"made_by": "mmbackbones", **facts})
+    facts = {"classes": list(classes), "pad_value": net.pad_value(), "multiple": net.multiple}
+    onnx.helper.set_model_props(
+        model, {"made_by": "mmbackbones", **{key: json.dumps(value) for key, value in facts.items()}}
+    )
     onnx.save(model, str(path))
+
+
+def _free(multiple: int, name: str) -> Any:
+    """Any side of ``_SIDES``, or any such multiple of ``multiple``."""
+    low, high = (-(-side // multiple) for side in _SIDES)
+    side = torch.export.Dim(name, min=low, max=high)
+    return side if multiple == 1 else multiple * side
 
 
 def quantise(path: Path, out: Path, images: Iterable[Tensor]) -> None:

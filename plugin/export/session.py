@@ -41,7 +41,7 @@ class OnnxModel(BaseModel):
         facts = self.session.get_modelmeta().custom_metadata_map
         if facts.get("made_by") != "mmbackbones":
             raise InputError(f"{path} was not written by `mmbackbones export`, so its inputs are unknown.")
-        self.pad_value = json.loads(facts["pad_value"])
+        self.pad_value, self.multiple = json.loads(facts["pad_value"]), json.loads(facts["multiple"])
         self.path, self.torch_model = path, model
         sides = self.session.get_inputs()[0].shape[2:]
         self.size = tuple(sides) if all(isinstance(side, int) for side in sides) else None
@@ -71,7 +71,7 @@ class OnnxModel(BaseModel):
         return statistics.median(times[3:])
 
     def _one(self, image: Tensor, sample: Any) -> Any:
-        padded = fill(image, self.size, self.pad_value)
+        padded = fill(image, self.size, self.pad_value, self.multiple)
         outputs = self.run(padded)
         high, wide = (int(a - b) for a, b in zip(padded.shape[2:], image.shape[1:], strict=True))
         if len(outputs) == 1:
@@ -82,14 +82,14 @@ class OnnxModel(BaseModel):
         return sample
 
 
-def fill(image: Tensor, size: tuple[int, int] | None, pad_value: list[float]) -> Tensor:
-    """``image`` (C, h, w) as (1, C, H, W), padded below and on the right to ``size``, or to multiples of 32.
+def fill(image: Tensor, size: tuple[int, int] | None, pad_value: list[float], multiple: int = 1) -> Tensor:
+    """``image`` (C, h, w) as (1, C, H, W), padded below and on the right to ``size``, or to a multiple.
 
     Raises:
         InputError: the image is larger than ``size``.
     """
     high, wide = image.shape[1:]
-    target = size or (-(-high // 32) * 32, -(-wide // 32) * 32)
+    target = size or (-(-high // multiple) * multiple, -(-wide // multiple) * multiple)
     if high > target[0] or wide > target[1]:
         raise InputError(
             f"An image of {wide}x{high} pixels (after resizing) does not fit into the file's "

@@ -101,7 +101,7 @@ class RelativeAnchorGenerator:
         y = (torch.arange(rows, device=sides.device).to(sides) + 0.5) * (image[0] / rows)
         x = (torch.arange(columns, device=sides.device).to(sides) + 0.5) * (image[1] / columns)
         centre = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).reshape(-1, 1, 2)
-        half = sides * sides.new_tensor(image[::-1]) / 2
+        half = torch.stack([sides[:, 0] * image[1], sides[:, 1] * image[0]], -1) / 2
         return torch.cat([centre - half, centre + half], -1).reshape(-1, 4)
 
 
