@@ -1,4 +1,4 @@
-"""What all tests share: seeds, one thread per worker, and the folder of real data."""
+"""What all tests share: seeds, one thread per worker, the folder of real data, a small COCO set."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from detection_sets import coco, draw, state, write
 
 ROOT = Path(__file__).parents[1]
 
@@ -47,3 +48,30 @@ def shared() -> Path:
     if not path.is_dir():
         pytest.skip(f"no folder {path}: set MMBACKBONES_SHARED to run the tests on real data")
     return path
+
+
+@pytest.fixture
+def plain(tmp_path):
+    """``images/`` with train.json (a, b) and val.json (c)."""
+    root = tmp_path / "set"
+    for name in "abc":
+        draw(root / "images" / f"{name}.jpg")
+    write(root / "train.json", coco(["a.jpg", "b.jpg"]))
+    write(root / "val.json", coco(["c.jpg"]))
+    return root
+
+
+@pytest.fixture
+def look(tmp_path):
+    """Recognise a folder for detection and check that nothing in it was changed."""
+
+    def run(root: Path, **kwargs):
+        before = state(root) if root.is_dir() else {}
+        try:
+            from mmbackbones.data.layouts import recognise
+
+            return recognise(root, "detection", cache_dir=tmp_path / "cache", **kwargs)
+        finally:
+            assert (state(root) if root.is_dir() else {}) == before
+
+    return run
