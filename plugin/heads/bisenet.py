@@ -124,7 +124,8 @@ class BiSeNet(BaseModule):
         super().__init__(init_cfg)
         if len(spatial_channels) != 4:
             raise InputError(f"spatial_channels={tuple(spatial_channels)}: write four, as (64, 64, 64, 128).")
-        blocks = dict(norm_cfg=norm_cfg or dict(type="BN"), act_cfg=act_cfg or dict(type="ReLU", inplace=True))
+        act_cfg = act_cfg or dict(type="ReLU", inplace=True)  # what the norms give is nobody else's
+        blocks = dict(norm_cfg=norm_cfg or dict(type="BN"), act_cfg=act_cfg)
         backbone = MODELS.build(dict(backbone_cfg))
         given = getattr(backbone, "out_strides", None)
         if given is None or tuple(given) != _STRIDES:

@@ -30,13 +30,13 @@ class BNReLUConv(nn.Sequential):
 def averaging(cells: int, bins: int, like: Tensor) -> Tensor:
     """The matrix ``(bins, cells)`` that averages as ``adaptive_avg_pool`` does along one side.
 
-    Bin i averages the cells from floor(i cells / bins) to ceil((i + 1) cells / bins).
+    Bin i averages the cells from floor(i cells / bins) to ceil((i + 1) cells / bins), which is written
+    without a division: that of whole numbers takes ONNX's Mod, which TensorRT 8 does not have.
     """
     cell = torch.arange(cells, device=like.device)
     bin_ = torch.arange(bins, device=like.device)[:, None]
-    first, behind = bin_ * cells // bins, ((bin_ + 1) * cells + bins - 1) // bins
-    inside = ((cell >= first) & (cell < behind)).to(like.dtype)
-    return inside / (behind - first).to(like.dtype)
+    inside = (((cell + 1) * bins > bin_ * cells) & (cell * bins < (bin_ + 1) * cells)).to(like.dtype)
+    return inside / inside.sum(dim=1, keepdim=True)
 
 
 def pooled(x: Tensor, high: int, wide: int) -> Tensor:
