@@ -6,25 +6,13 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch import nn
 from torch.nn.modules import activation
 
 from ..errors import InputError, nearest
-from ..norms import FrozenBatchNorm2d, LocalSyncBatchNorm, check_norm_cfg
+from ..norms import FrozenBatchNorm2d, LayerNorm2d, LocalSyncBatchNorm, check_norm_cfg
 
 Config = Mapping[str, Any]
-
-
-class LayerNorm2d(nn.LayerNorm):
-    """Layer normalisation of each cell of ``(N, C, H, W)`` over its ``C`` channels."""
-
-    def __init__(self, channels: int, eps: float = 1e-6) -> None:
-        super().__init__(channels, eps=eps)
-
-    def forward(self, x: Tensor) -> Tensor:
-        last = F.layer_norm(x.permute(0, 2, 3, 1), self.normalized_shape, self.weight, self.bias, self.eps)
-        return last.permute(0, 3, 1, 2)
 
 
 # norm_cfg's type -> (the layer's name in the state dict, the layer's class)

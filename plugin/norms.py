@@ -156,3 +156,14 @@ def _replacement(old: _BatchNorm, kind: str, options: dict[str, Any]) -> nn.Modu
     own = new.state_dict()
     new.load_state_dict({key: value for key, value in old.state_dict().items() if key in own}, strict=False)
     return new.train(old.training)
+
+
+class LayerNorm2d(nn.LayerNorm):
+    """Layer normalisation of each cell of ``(N, C, H, W)`` over its ``C`` channels."""
+
+    def __init__(self, channels: int, eps: float = 1e-6) -> None:
+        super().__init__(channels, eps=eps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        last = F.layer_norm(x.permute(0, 2, 3, 1), self.normalized_shape, self.weight, self.bias, self.eps)
+        return last.permute(0, 3, 1, 2)

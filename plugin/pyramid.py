@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from .norms import LayerNorm2d
 from .sources import Tapped
 from .spec import PYRAMID
 
@@ -68,13 +69,6 @@ class PyramidNet:
         fmap = F.pad(fmap, (0, extra[1], 0, extra[0]), mode="replicate")
         fmap = F.interpolate(fmap, scale_factor=self.patch / self.base, mode="bilinear", align_corners=False)
         return fmap[..., : cells[0], : cells[1]]
-
-
-class LayerNorm2d(nn.LayerNorm):
-    """Layer norm over the channels of an NCHW map."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 def _to_stride(base: int, stride: int, width: int) -> nn.Sequential:
