@@ -11,12 +11,8 @@ train_pipeline = [
     dict(type="PhotoMetricDistortion"),
     dict(type="PackDetInputs"),
 ]
-test_pipeline = [
-    dict(type="LoadImageFromFile"),
-    dict(type="Resize", scale=img_scale, keep_ratio=False),
-    dict(type="LoadAnnotations", with_bbox=True),
-    dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
-]
+test_pipeline = _base_.test_pipeline
+test_pipeline[1].update(scale=img_scale, keep_ratio=False)
 train_dataloader = dict(
     batch_size=24, num_workers=4, batch_sampler=None, dataset=dict(pipeline=train_pipeline)
 )
