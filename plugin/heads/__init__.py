@@ -22,9 +22,10 @@ HEADS = {
     "UNetPlusPlusHead": "unetpp",
     "YOLOV4Head": "yolov4_tiny",
 }
-# Anchors and box coders of these heads.
+# Anchors and box coders, of these heads and of torchvision's detectors.
 PARTS = {
     "RelativeAnchorGenerator": "relative_anchors",
+    "TorchvisionAnchorGenerator": "torchvision_anchors",
     "YOLOV4BBoxCoder": "yolov4_tiny",
 }
 

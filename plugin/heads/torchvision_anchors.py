@@ -1,0 +1,62 @@
+"""Anchors where torchvision's detectors have them, so that their weights find the same boxes here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from mmdet.models.task_modules.prior_generators import AnchorGenerator
+from torch import Tensor
+
+
+class TorchvisionAnchorGenerator(AnchorGenerator):
+    """Anchors of one size and several ratios of height to width on each level, as torchvision has them.
+
+    They differ from mmdet's ``AnchorGenerator`` in two things. Corners are rounded to whole pixels: 32 px
+    at ratio 0.5 is 46 x 22 instead of 45.3 x 22.6. And the distance of two cells is the image's side
+    divided by the map's, rounded down, which is the stride only if that divides the side: over an image
+    of 800 px P6 has 13 rows, 61 px from each other, not 64.
+
+    Args:
+        sizes: square root of an anchor's area on each level, in pixels.
+        ratios: height / width.
+        strides: of the levels, in pixels. The image is the first of them times the first map: so it is
+            where the data preprocessor pads its sides to multiples of that stride.
+
+    >>> anchors = TorchvisionAnchorGenerator((32, 64), strides=(4, 8))
+    >>> [level.shape for level in anchors.grid_priors([(20, 30), (10, 15)], device="cpu")]
+    [torch.Size([1800, 4]), torch.Size([450, 4])]
+    >>> anchors.base_anchors[0].tolist()[0]
+    [-23.0, -11.0, 23.0, 11.0]
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[float] = (32, 64, 128, 256, 512),
+        ratios: Sequence[float] = (0.5, 1.0, 2.0),
+        strides: Sequence[int] = (4, 8, 16, 32, 64),
+    ) -> None:
+        super().__init__(strides=list(strides), ratios=list(ratios), scales=[1.0], base_sizes=list(sizes))
+
+    def gen_single_level_base_anchors(self, *args: object, **kwargs: object) -> Tensor:
+        """Anchors around (0, 0), ``(ratios, 4)``, x1 y1 x2 y2 in whole pixels."""
+        anchors: Tensor = super().gen_single_level_base_anchors(*args, **kwargs)
+        return anchors.round()
+
+    def grid_priors(
+        self,
+        featmap_sizes: Sequence[tuple[int, int]],
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cuda",
+    ) -> list[Tensor]:
+        """Anchors of each level, ``(h * w * ratios, 4)``, x1 y1 x2 y2 in pixels, cell by cell."""
+        height, width = (
+            cells * stride for cells, stride in zip(featmap_sizes[0], self.strides[0], strict=True)
+        )
+        levels = []
+        for base, (rows, columns) in zip(self.base_anchors, featmap_sizes, strict=True):
+            y = torch.arange(rows, device=device).to(dtype) * (height // rows)
+            x = torch.arange(columns, device=device).to(dtype) * (width // columns)
+            centre = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).reshape(-1, 1, 2)
+            levels.append((centre.repeat(1, 1, 2) + base.to(centre)).reshape(-1, 4))
+        return levels
