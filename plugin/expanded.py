@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from .backbone import Backbone
 from .errors import InputError
+from .keep import KeepInput
 from .registry import MODELS
 from .trace import ODD_SIZE, meta_twin
 
@@ -43,26 +44,15 @@ class ExpandedBackbone(Backbone):
         self._at = self.out_strides.index(16)
         path, width = self._expansion()
         self.out_channels = (*self.out_channels[: self._at], width, *self.out_channels[self._at + 1 :])
-        self._kept: list[Tensor] | None = None
-        # A bound method and no closure: a copy of this module then keeps its own maps.
-        self.get_submodule(path).register_forward_pre_hook(self._keep)
+        self._keep = KeepInput(self.get_submodule(path))
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """As :class:`Backbone`; the map of stride 16 is the expanded one."""
-        kept: list[Tensor] = []
-        self._kept = kept
-        try:
-            maps = list(super().forward(x))
-        finally:
-            self._kept = None
+        self._keep.arm()
+        maps = list(super().forward(x))
         rows, columns = maps[self._at].shape[-2:]  # the image may have been padded inside
-        maps[self._at] = kept[0][..., :rows, :columns]
+        maps[self._at] = self._keep.give()[..., :rows, :columns]
         return tuple(maps)
-
-    def _keep(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        """Note what the convolution gets, but not when checkpointing runs it again in the backward pass."""
-        if self._kept is not None:
-            self._kept.append(inputs[0])
 
     def _expansion(self) -> tuple[str, int]:
         """Path of the first depthwise convolution from stride 16 to 32, and the channels it gets."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from .backbone import Backbone
 from .errors import InputError
+from .keep import KeepInput
 from .opening import fixed_size
 from .registry import MODELS
 from .sources import Tapped
@@ -18,33 +19,20 @@ from .trace import EVEN_SIZES, meta_twin
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.SiLU, nn.GELU, nn.Hardswish, nn.ELU, nn.Mish)
 
 
-class _Keep:
-    """A pre-hook that keeps what the module was last called with."""
-
-    value: Tensor | None = None
-
-    def __call__(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        self.value = inputs[0]
-
-    def give(self) -> Tensor:
-        """What was kept; it is not kept any longer."""
-        value, self.value = self.value, None
-        if value is None:
-            raise RuntimeError("the activation of a map was not called in this pass")
-        return value
-
-
 class _Before:
     """A network that gives some of its maps as they were before their last activation.
 
     See :class:`mmbackbones.sources.Tapped`.
     """
 
-    def __init__(self, tapped: Tapped, keeps: dict[int, _Keep]) -> None:
+    def __init__(self, tapped: Tapped, keeps: dict[int, KeepInput]) -> None:
         self.inner, self.net, self.keeps = tapped, tapped.net, keeps
         self.taps, self.classifier = tapped.taps, tapped.classifier
 
     def run(self, x: Tensor, taps: Sequence[int]) -> list[Tensor]:
+        for tap in taps:
+            if tap in self.keeps:
+                self.keeps[tap].arm()
         maps = self.inner.run(x, taps)
         return [
             self.keeps[tap].give() if tap in self.keeps else fmap
@@ -80,14 +68,13 @@ class PreActivationBackbone(Backbone):
                 "with_cp=True: PreActivationBackbone cannot checkpoint; use the backbone's own type."
             )
         super().__init__(name, **kwargs)
-        keeps: dict[int, _Keep] = {}
+        keeps: dict[int, KeepInput] = {}
         size = fixed_size({**self.spec.arguments, **(kwargs.get("net_kwargs") or {})}) or EVEN_SIZES[0]
         image = torch.empty(1, self.in_channels, *size, device="meta")
         for tap, path in _last_activations(self._tapped, self._taps, image).items():
             module: Any = self.get_submodule(path)
             module.inplace = False  # a block may use one ReLU twice; what is kept must not change
-            keeps[tap] = _Keep()
-            module.register_forward_pre_hook(keeps[tap])
+            keeps[tap] = KeepInput(module)
         self.before_activation = tuple(tap in keeps for tap in self._taps)
         self._tapped = _Before(self._tapped, keeps)
 
