@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,13 @@ def test_the_three_promised_configs_are_there() -> None:
         "detection/faster-rcnn_mobilenetv3-large_fpn_1x_coco",
         "segmentation/deeplabv3plus_resnet50_4xb2-80k_cityscapes-512x1024",
     } <= set(NAMES)
+
+
+def test_the_page_of_models_links_every_config(root: Path) -> None:
+    linked = re.findall(
+        r"\(\.\./configs/([\w/+-]+)\.py\)", (root / "docs/models.md").read_text(encoding="utf-8")
+    )
+    assert set(linked) == {name for name in NAMES if not name.startswith("finetune/")}
 
 
 @pytest.mark.parametrize("name", NAMES)
