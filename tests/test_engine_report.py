@@ -34,20 +34,37 @@ def test_average_precision_of_each_class() -> None:
     assert class_figures(figures, ("red cell", "a/b", "c")) == {"red cell": 0.6, "a/b": None, "c": None}
 
 
+class Busy(nn.Linear):
+    """Keeps the processor busy for so many seconds."""
+
+    def __init__(self) -> None:
+        super().__init__(1, 1)
+
+    def forward(self, seconds: float) -> None:
+        ends = time.process_time() + seconds
+        while time.process_time() < ends:
+            sum(range(1000))
+
+
 def test_costs_are_those_of_one_image_and_of_the_training_alone() -> None:
-    hook, runner = CostHook(), SimpleNamespace(model=nn.Linear(1, 1))
+    hook, runner = CostHook(), SimpleNamespace(network=Busy())
     hook.before_train(runner)
     held = torch.ones(30 * 2**18)  # 30 MiB
     batch = {"inputs": [0, 0, 0, 0]}
     for seconds in (0.2, 0.04, 0.04):
         hook.before_train_iter(runner, 0, batch)
-        ends = time.process_time() + seconds
-        while time.process_time() < ends:
-            time.sleep(0) or sum(range(1000))
+        runner.network(seconds)
         hook.after_train_iter(runner, 0, batch)
     time.sleep(0.3)
     hook.after_train(runner)
     assert 9 < hook.figures["train_ms"] < 20
     assert 25 < hook.figures["memory_mib"] < 60
     assert "predict_ms" not in hook.figures
+    hook.before_val(runner)
+    hook.before_val_iter(runner, 0, batch)
+    runner.network(0.08)
+    Busy()(0.2)  # scoring
+    hook.after_val(runner)
+    runner.network(0.2)
+    assert 19 < hook.figures["predict_ms"] < 35
     del held

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from mmengine.hooks import Hook
+from torch.utils.hooks import RemovableHandle
 
 from ..registry import HOOKS
 
@@ -19,7 +20,7 @@ _STATM = Path("/proc/self/statm")
 
 @HOOKS.register_module()
 class CostHook(Hook):
-    """Measures the steps of a training and of its evaluations; :attr:`figures` has the result.
+    """Measures the steps of a training and the predictions of its evaluations, without their scoring.
 
     On a GPU the time is that on the wall, with the queue empty at both ends, and the memory is what torch
     had allocated at most. On the CPU the time is that of the processor, summed over threads, so that other
@@ -34,6 +35,8 @@ class CostHook(Hook):
         self._memory: _Memory | None = None
         self._started = 0.0
         self._cuda = False
+        self._handles: list[RemovableHandle] = []
+        self._batch: Any = None
 
     @property
     def figures(self) -> dict[str, float]:
@@ -45,7 +48,7 @@ class CostHook(Hook):
         return found
 
     def before_train(self, runner: Any) -> None:
-        self._cuda = next(runner.model.parameters()).is_cuda
+        self._cuda = next(runner.network.parameters()).is_cuda
         self._memory = _Memory(self._cuda)
 
     def after_train(self, runner: Any) -> None:
@@ -64,13 +67,25 @@ class CostHook(Hook):
     ) -> None:
         self._note("train", data_batch)
 
+    def before_val(self, runner: Any) -> None:
+        network = runner.network
+        self._handles = [
+            network.register_forward_pre_hook(self._start),
+            network.register_forward_hook(self._end_of_prediction),
+        ]
+
+    def after_val(self, runner: Any) -> None:
+        for handle in self._handles:
+            handle.remove()
+
     def before_val_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        self._batch = data_batch
+
+    def _start(self, *_: Any) -> None:
         self._started = self._clock()
 
-    def after_val_iter(
-        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
-    ) -> None:
-        self._note("val", data_batch)
+    def _end_of_prediction(self, *_: Any) -> None:
+        self._note("val", self._batch)
 
     def _note(self, what: str, batch: Any) -> None:
         self._seconds[what].append((self._clock() - self._started) / len(batch["inputs"]))
