@@ -92,12 +92,13 @@ def coco_classes() -> dict[str, int]:
 
 
 def checkpoint_of(
-    path: Path, classes: Sequence[str] | None = None, eps: float | None = None
+    file: str | Path, classes: Sequence[str] | None = None, eps: float | None = None
 ) -> dict[str, Any]:
     """A file of torchvision's detector as a checkpoint that ``mmbackbones test`` and ``predict`` take.
 
     Args:
-        path: a state dict, by itself or under ``model`` or ``state_dict``.
+        file: a state dict, by itself or under ``model`` or ``state_dict``, or
+            ``torchvision://fasterrcnn_resnet50_fpn.COCO_V1``.
         classes: names, without the background. They may be left out for 91 classes, which then are those
             of COCO: its 80 are kept, the 10 that no image has are not.
         eps: as in :func:`convert`.
@@ -110,7 +111,7 @@ def checkpoint_of(
     """
     from .weights import read
 
-    state = {name.removeprefix("module."): value for name, value in read(str(path)).items()}
+    state = {name.removeprefix("module."): value for name, value in read(str(file)).items()}
     converted = convert(state, eps=eps)
     count = number_of_classes(converted)
     if classes is None and count == 90:
@@ -119,7 +120,7 @@ def checkpoint_of(
     if classes is None or number_of_classes(converted) != len(classes):
         named = "no names" if classes is None else f"{len(classes)} names"
         raise InputError(
-            f"{path} has {count} classes beside the background, and there are {named}. Name each of them in "
+            f"{file} has {count} classes beside the background, and there are {named}. Name each of them in "
             f"the detector's order: --classes red,white,..."
         )
     return {"meta": {"dataset_meta": {"classes": tuple(classes)}}, "state_dict": converted}

@@ -190,6 +190,17 @@ def test_files_that_do_not_fit(state: dict[str, Tensor], tmp_path: Path) -> None
         checkpoint_of(tmp_path / "gone.pth")
 
 
+def test_weights_by_name(state: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = detection.FasterRCNN_ResNet50_FPN_Weights
+    monkeypatch.setattr(weights, "get_state_dict", lambda self, **_: state)  # nothing is fetched
+    out = tmp_path / "new" / "faster.pth"
+    name = "torchvision://fasterrcnn_resnet50_fpn.COCO_V1"
+    done = CliRunner().invoke(app, ["convert", name, "-o", str(out)])
+    assert done.exit_code == 0, done.output
+    written = torch.load(out, weights_only=True)
+    assert len(written["state_dict"]["roi_head.bbox_head.fc_cls.bias"]) == 81
+
+
 def test_the_command_writes_over_nothing(tmp_path: Path) -> None:
     out = tmp_path / "out.pth"
     out.write_text("mine")

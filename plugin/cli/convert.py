@@ -12,7 +12,11 @@ from ..errors import InputError
 
 def convert_command(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Weights of torchvision's fasterrcnn_resnet50_fpn (.pth).")
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="Weights of torchvision's fasterrcnn_resnet50_fpn (.pth), or torchvision://<name>.<tag>.",
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Checkpoint to write (.pth).")],
     classes: Annotated[
@@ -29,7 +33,7 @@ def convert_command(
 
     Its config is detection/faster-rcnn_resnet50_fpn_torchvision_coco.
 
-    Example: mmbackbones convert fasterrcnn_resnet50_fpn_coco-258fb6c6.pth -o faster.pth
+    Example: mmbackbones convert torchvision://fasterrcnn_resnet50_fpn.COCO_V1 -o faster.pth
     """
     from ..torchvision_detectors import CONFIG, checkpoint_of, number_of_classes
     from .train import new_console, shortest
