@@ -189,11 +189,20 @@ def tidy(cfg: Config) -> None:
     checkpoint = cfg.setdefault("default_hooks", {}).setdefault("checkpoint", {"type": "CheckpointHook"})
     checkpoint.setdefault("max_keep_ckpts", 2)  # the one before stays until the new one is written
     if cfg.get("val_dataloader"):
-        evaluators = [kind(node) for _, node in walk(cfg.get("val_evaluator") or {})]
-        checkpoint.setdefault("save_best", "mIoU" if "IoUMetric" in evaluators else "auto")
+        checkpoint.setdefault("save_best", _main_figure(cfg))
     backends = (cfg.get("visualizer") or {}).get("vis_backends")
     if backends is not None and "LocalVisBackend" not in [kind(backend) for backend in backends]:
         backends.append({"type": "LocalVisBackend"})
+
+
+def _main_figure(cfg: Config) -> str:
+    """Name of the figure that the best checkpoint has; "auto" is the first, which may be a class's AP."""
+    for _, node in walk(cfg.get("val_evaluator") or {}):
+        if kind(node) == "IoUMetric":
+            return "mIoU"
+        if kind(node) == "CocoMetric" and "bbox" in node.get("metric", "bbox"):
+            return "coco/bbox_mAP"
+    return "auto"
 
 
 def _uses_masks(cfg: Config) -> bool:
