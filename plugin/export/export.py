@@ -122,6 +122,8 @@ def _evaluate(cfg: Config, checkpoint: Path, file: Path | None) -> dict[str, flo
     own = copy.deepcopy(cfg)
     own.pop("custom_hooks", None)  # they are of the training
     with TemporaryDirectory() as folder:
+        # mmengine keeps drawers by name, with the folder that the first of the name was made for.
+        own.visualizer = {"type": "Visualizer", **(own.get("visualizer") or {}), "name": folder}
         runner = runner_for_test(own, checkpoint, Path(folder))
         if file is not None:
             runner.model = OnnxModel(file, runner.network.eval())

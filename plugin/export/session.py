@@ -108,7 +108,7 @@ def choose(head: Any, boxes: Tensor, scores: Tensor, meta: dict[str, Any]) -> In
     cfg = head.test_cfg
     place, label = (scores > cfg.get("score_thr", 0)).nonzero(as_tuple=True)
     found = scores[place, label]
-    best = found.argsort(descending=True)[: cfg.get("nms_pre", -1) * len(head.prior_generator.strides)]
+    best = found.argsort(descending=True)[: cfg.get("nms_pre", -1) * head.prior_generator.num_levels]
     results = InstanceData(bboxes=boxes[place[best]], scores=found[best], labels=label[best])
     return head._bbox_post_process(results, cfg, rescale=True, with_nms=True, img_meta=meta)
 
