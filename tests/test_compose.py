@@ -75,8 +75,12 @@ def test_a_pair_is_written_read_back_and_trains_a_step(
     loss = loss_of_first_batch(runner)
     assert torch.isfinite(loss)
     wrapper.backward(loss)
-    without = [n for n, p in runner.model.named_parameters() if p.requires_grad and p.grad is None]
-    assert without == []
+    trained = {n: p for n, p in runner.model.named_parameters() if p.requires_grad}
+    assert [name for name, value in trained.items() if value.grad is None] == []
+    first = next(iter(trained))  # one for all: copies of the largest nets would not fit
+    before = trained[first].detach().clone()
+    wrapper.step()
+    assert not torch.equal(before, trained[first])
 
 
 def values(text: str, tmp_path: Path) -> dict:
