@@ -39,7 +39,7 @@ class LevelNorm(BaseModule):
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        self.in_channels = channel_list(in_channels)
+        self.in_channels = self.out_channels = channel_list(in_channels)
         norm_cfg = norm_cfg or dict(type="LN", eps=1e-5)
         self.norms = nn.ModuleList(norm_layer(norm_cfg, channels)[1] for channels in self.in_channels)
 

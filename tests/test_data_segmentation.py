@@ -294,7 +294,7 @@ def test_other_one_channel_labels(plain, look, mode):
 
 def test_size_of_label_and_image(plain, look):
     label(plain / "labels/train/b.png", size=(20, 13))
-    with pytest.raises(InputError, match=r"1 labels .* differ in size .*'b.png' is 20x13, its image 20x12"):
+    with pytest.raises(InputError, match=r"1 labels .* differ in size .*'b.png is 20x13, its image 20x12'"):
         look(plain)
 
 

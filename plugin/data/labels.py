@@ -89,7 +89,7 @@ def _check(part: Pairs, scanner: Scanner) -> list[tuple[int, ...]]:
     labels = scanner.labels(part.labels)
     sizes = scanner.sizes(part.images)
     problems = [
-        f"'{label.name}' is {label_size[0]}x{label_size[1]}, its image {size[0]}x{size[1]}"
+        f"{label.name} is {label_size[0]}x{label_size[1]}, its image {size[0]}x{size[1]}"
         for label, (label_size, _), size in zip(part.labels, labels, sizes, strict=True)
         if label_size != size
     ]

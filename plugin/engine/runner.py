@@ -19,7 +19,8 @@ from mmengine.runner import Runner as _Runner
 
 from ..errors import InputError
 from .checkpoints import allow_mmengine_classes, check_fits, read_checkpoint, state_dict_of
-from .configs import kind, walk
+from .checks import LabelCheckHook, check_channels, check_heads, reason
+from .configs import kind, task_of, walk
 
 
 class Runner(_Runner):
@@ -190,15 +191,20 @@ def build_runner(cfg: Config) -> Runner:
     """The runner of a resolved config.
 
     Raises:
-        InputError: a type or an argument in the config is unknown.
+        InputError: a type or an argument in the config is unknown, or parts of the model do not fit.
     """
     allow_mmengine_classes()
+    check_heads(cfg.model)
     try:
-        return Runner.from_cfg(cfg)
+        runner = Runner.from_cfg(cfg)
     except InputError:
         raise
-    except (KeyError, TypeError, ImportError) as error:
-        raise InputError(f"The config cannot be built: {error}") from error
+    except (KeyError, TypeError, ImportError, ValueError, AssertionError) as error:
+        raise InputError(f"The config cannot be built: {reason(error)}") from error
+    check_channels(cfg.model, runner.network)
+    if task_of(cfg) == "segmentation":
+        runner.register_hook(LabelCheckHook())
+    return runner
 
 
 @contextlib.contextmanager

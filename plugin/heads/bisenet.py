@@ -105,6 +105,10 @@ class BiSeNet(BaseModule):
         act_cfg: an activation of ``torch.nn`` with its arguments.
         init_cfg: as in mmengine; that of the backbone stands in ``backbone_cfg``.
 
+    Attributes:
+        out_channels: of each map.
+        out_strides: of each map, in pixels.
+
     Raises:
         InputError: the backbone does not give the strides 16 and 32.
     """
@@ -137,6 +141,8 @@ class BiSeNet(BaseModule):
         self.context_path = ContextPath(backbone, context_channels, blocks)
         self.spatial_path = SpatialPath(in_channels, spatial_channels, blocks)
         self.ffm = FeatureFusion(spatial_channels[-1] + context_channels, out_channels, blocks)
+        self.out_channels = (out_channels, context_channels, context_channels)
+        self.out_strides = (8, 8, 16)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The fused map (N, out_channels, H/8, W/8) and the context's at strides 8 and 16, rounded up."""

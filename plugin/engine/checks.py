@@ -1,0 +1,176 @@
+"""What would stop a segmenter in the middle of a training, said before: maps, and labels, that do not fit."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from torch import Tensor
+
+from ..errors import InputError
+from ..registry import HOOKS
+
+
+def check_heads(model: Mapping[str, Any]) -> None:
+    """Check that each head of a segmenter's config picks as many maps as it knows channels of.
+
+    Raises:
+        InputError: ``in_channels`` and ``in_index`` of a head contradict each other.
+    """
+    for where, head in _heads(model):
+        channels, index = head.get("in_channels"), head.get("in_index")
+        if channels is not None and index is not None and _length(channels) != _length(index):
+            raise InputError(
+                f"{where} ({head.get('type')}) has in_channels={channels} and in_index={index}: write one "
+                f"number in each for a head that reads one map, or lists of the same length, an index and "
+                f"the channels of each map."
+            )
+
+
+def check_channels(model: Mapping[str, Any], network: Any) -> None:
+    """Check that the heads of a segmenter read maps that its backbone or its neck gives, where that is known.
+
+    Args:
+        model: the ``model`` of the config.
+        network: what was built of it.
+
+    Raises:
+        InputError: a head asks for a map that is not there, or of other channels.
+    """
+    maps, given = _arriving(network)
+    for where, head in _heads(model) if given else ():
+        wanted, named = head.get("in_channels"), f"{where} ({head.get('type')})"
+        if wanted is None:
+            continue
+        index = getattr(network.get_submodule(where), "in_index", None)
+        picked = _listed(index) if index is not None else list(range(len(_listed(wanted))))
+        if lacking := [i for i in picked if not -len(given) <= i < len(given)]:
+            raise InputError(
+                f"{named} reads the maps in_index={index if index is not None else picked}. {maps}: there is "
+                f"no map {lacking[0]}. Write other indices, from 0 on, or ask the backbone for more maps, as "
+                f"out_strides=(2, 4, 8, 16, 32) where it has them (`mmbackbones info`)."
+            )
+        found = [given[i] for i in picked]
+        if found != _listed(wanted):
+            right = found if isinstance(wanted, Sequence) else found[0]
+            raise InputError(
+                f"{named} has in_channels={wanted}, but what it reads has {right}. {maps}: write "
+                f"in_channels={right}, or choose other maps by in_index."
+            )
+        fine = head.get("c1_in_channels")  # DeepLabV3+'s second input is always the finest map
+        if fine and fine != given[0]:
+            raise InputError(f"{named} has c1_in_channels={fine}. {maps}: write c1_in_channels={given[0]}.")
+
+
+def _arriving(network: Any) -> tuple[str, list[int]]:
+    """A sentence on the maps that arrive at the heads, and their channels; none where that is unknown."""
+    neck = getattr(network, "neck", None)
+    giver = getattr(network, "backbone", None) if neck is None else neck
+    channels = getattr(giver, "out_channels", None)
+    if isinstance(channels, int):
+        channels = [channels] * int(getattr(giver, "num_outs", 0))
+    strides = getattr(giver, "out_strides", None)
+    if not isinstance(channels, Sequence) or (neck is None and strides is None):
+        return "", []  # others than ours may mean something else by these names
+    text = f"The {'backbone' if neck is None else 'neck'} gives maps of {list(channels)} channels"
+    return text + (f" at strides {list(strides)}" if neck is None and strides else ""), list(channels)
+
+
+def reason(error: Exception) -> str:
+    """What an exception says; of a bare ``assert`` the line that failed."""
+    if str(error) or not error.__traceback__:
+        return str(error)
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(frame.filename).stem} demands: {frame.line}"
+
+
+@HOOKS.register_module()
+class LabelCheckHook(Hook):
+    """Stops at the first label whose values no class has, or whose size is not its image's.
+
+    With ``--data`` all labels are checked before the training; this is for a config's own data. On a GPU
+    such a value would end the process without a word of where it stands; in an evaluation it would go
+    unnoticed.
+
+    Raises:
+        InputError: the label's file, the values, and what is allowed.
+    """
+
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        self._check(runner, data_batch)
+
+    def before_val_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        self._check(runner, data_batch)
+
+    def before_test_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        self._check(runner, data_batch)
+
+    def _check(self, runner: Any, batch: Any) -> None:
+        network = getattr(runner.model, "module", runner.model)
+        classes = getattr(network, "num_classes", None)
+        heads = getattr(network, "decode_head", None)
+        head = heads[-1] if isinstance(heads, torch.nn.ModuleList) else heads
+        if classes is None or not isinstance(batch, Mapping):
+            return
+        for image, sample in zip(batch["inputs"], batch["data_samples"], strict=True):
+            if "gt_sem_seg" in sample:
+                label = sample.gt_sem_seg.data
+                check_values(label, classes, getattr(head, "ignore_index", 255), _name(sample))
+                check_size(label, image, sample)
+
+
+def check_values(label: Tensor, classes: int, ignore: int, name: str) -> None:
+    """Check that a label ``(1, H, W)`` holds 0 to ``classes - 1`` and ``ignore`` alone.
+
+    Raises:
+        InputError: it holds others.
+    """
+    outside = label[((label < 0) | (label >= classes)) & (label != ignore)]
+    if outside.numel():
+        raise InputError(
+            f"The label {name} holds {', '.join(map(str, outside.unique().tolist()[:8]))}, but the model has "
+            f"num_classes={classes}: allowed are 0 to {classes - 1}, and {ignore} for pixels to ignore. "
+            f"Correct the labels, or num_classes; with --data DIR the classes are counted and set for you."
+        )
+
+
+def check_size(label: Tensor, image: Tensor, sample: Any) -> None:
+    """Check that a label ``(1, H, W)`` has the size of its image, as it is now or as it was read.
+
+    Raises:
+        InputError: it has another.
+    """
+    now, before = tuple(image.shape[-2:]), tuple(sample.get("ori_shape") or ())
+    if tuple(label.shape[-2:]) not in (now, before):
+        sizes = [f"{wide}x{high}" for high, wide in (label.shape[-2:], before or now)]
+        raise InputError(
+            f"The label {_name(sample)} is {sizes[0]}, its image {sizes[1]} (width x height, behind the "
+            f"pipeline). Save labels pixel for pixel like the images."
+        )
+
+
+def _name(sample: Any) -> str:
+    return str(sample.get("seg_map_path") or sample.get("img_path") or "of an image without a path")
+
+
+def _heads(model: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Each decode head of a segmenter's config, with the name that its module has."""
+    for key in ("decode_head", "auxiliary_head"):
+        node = model.get(key)
+        if isinstance(node, Mapping):
+            yield key, node
+        elif isinstance(node, Sequence):
+            yield from ((f"{key}.{number}", one) for number, one in enumerate(node))
+
+
+def _length(value: Any) -> int | None:
+    """How many of a list; None for a single one."""
+    return len(value) if isinstance(value, Sequence) else None
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, Sequence) else [value]
