@@ -229,6 +229,16 @@ def test_a_warm_up_longer_than_a_tenth_is_cut_aloud() -> None:
     assert schedule.limit_warmup(load_config(FASTER), steps=7000) == []
 
 
+@pytest.mark.parametrize("name", [FASTER, DEEPLAB])
+def test_a_training_of_one_step_keeps_only_schedulers_that_act(name: str) -> None:
+    cfg = load_config(name)
+    schedule.set_epochs(cfg, 1, steps=1)
+    schedule.limit_warmup(cfg, steps=1)
+    schedule.drop_ended(cfg)
+    assert cfg.param_scheduler
+    assert all(one.get("begin", 0) < one.get("end", 2) for one in cfg.param_scheduler)
+
+
 @pytest.mark.parametrize(("name", "base"), [(FASTER, 16), (DEEPLAB, 8)])
 def test_learning_rate_follows_the_total_batch(name: str, base: int) -> None:
     cfg = load_config(name)

@@ -92,6 +92,7 @@ def fit(
         if settings.epochs is not None:
             schedule.set_epochs(cfg, settings.epochs, steps)
         notes += schedule.limit_warmup(cfg, steps)
+        schedule.drop_ended(cfg)
         schedule.set_log_interval(cfg, steps)
     if settings.seed is not None:
         cfg.randomness = {"seed": settings.seed}

@@ -135,6 +135,14 @@ def limit_warmup(cfg: Config, steps: int) -> list[str]:
     return notes
 
 
+def drop_ended(cfg: Config) -> None:
+    """Take out schedulers that end no later than they begin: short trainings leave them no step."""
+    every = _schedulers(cfg)
+    kept = [one for one in every if one.get("begin", 0) < one.get("end", math.inf)]
+    if len(kept) < len(every):
+        cfg.param_scheduler = kept
+
+
 def set_log_interval(cfg: Config, steps: int) -> None:
     """Log often enough for a curve: at least twice in an epoch."""
     logger = cfg.setdefault("default_hooks", {}).setdefault("logger", {"type": "LoggerHook"})
