@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -27,7 +28,7 @@ from mmbackbones.engine.fit import Settings, fit
 from mmbackbones.engine.runner import build_runner
 from mmbackbones.export.export import export, measure
 from mmbackbones.export.graph import ExportNet
-from mmbackbones.export.session import OnnxModel, choose, fill
+from mmbackbones.export.session import OnnxModel, choose, fill, seconds
 
 onnx = pytest.importorskip("onnx", reason="onnx comes with the extra export")
 
@@ -218,6 +219,23 @@ def test_the_command_measures_both_forms(exported: Export) -> None:
     assert figures["int8"]["MB"] == pytest.approx(small / 1e6)
     assert figures["onnx"]["ms"] > 0
     assert figures["onnx"]["bbox_mAP_50"] == pytest.approx(figures["torch"]["bbox_mAP_50"], abs=1e-3)
+
+
+def test_files_are_timed_in_turn() -> None:
+    ran: list[str] = []
+
+    class Model:
+        def __init__(self, name: str, pause: float) -> None:
+            self.name, self.pause = name, pause
+
+        def run(self, image: torch.Tensor) -> None:
+            ran.append(self.name)
+            time.sleep(self.pause)
+
+    found = seconds({"a": Model("a", 0.004), "b": Model("b", 0)}, torch.zeros(1), runs=3)
+    assert ran == ["a", "b"] * 6
+    assert found["a"] > 0.004
+    assert found["b"] < found["a"]
 
 
 def test_8_bits_stay_near(exported: Export) -> None:

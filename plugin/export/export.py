@@ -21,7 +21,7 @@ from ..engine.scale import reference_scale
 from ..errors import InputError
 from .graph import ExportNet
 from .onnx_file import quantise, write_onnx
-from .session import OnnxModel, fill, raw_images
+from .session import OnnxModel, fill, raw_images, seconds
 
 Figures = dict[str, dict[str, float]]
 
@@ -57,18 +57,18 @@ def export(
 
 
 def measure(cfg: Config, checkpoint: Path, files: dict[str, Path], accuracy: bool) -> Figures:
-    """Size in MB and milliseconds for one image of each file, on this machine's CPU.
+    """Size in MB and milliseconds for one image of each file, on this machine's CPU with torch's threads.
 
     With ``accuracy`` also the main figures (mAP, mIoU) on the config's validation data, of torch too.
     """
     rows: Figures = {}
     model, _ = _model(cfg, checkpoint)
+    image = torch.rand(1, 3, *_size(cfg, model)) * 255
     if accuracy:
         rows["torch"] = main_figures(_evaluate(cfg, checkpoint, None))
+    times = seconds({what: OnnxModel(path, model) for what, path in files.items()}, image)
     for what, path in files.items():
-        session = OnnxModel(path, model)
-        image = torch.rand(1, 3, *(session.size or _size(cfg, model))) * 255
-        rows[what] = {"MB": path.stat().st_size / 1e6, "ms": 1e3 * session.seconds(image)}
+        rows[what] = {"MB": path.stat().st_size / 1e6, "ms": 1e3 * times[what]}
         if accuracy:
             rows[what] |= main_figures(_evaluate(cfg, checkpoint, path))
     return rows

@@ -39,11 +39,12 @@ def write_onnx(
     from torch.fx.experimental import _config as symbolic
 
     shapes: Any = None
+    free: Any = nullcontext()
     if dynamic:
         size = (_RECORDED, _RECORDED)
         shapes = ({2: _free(net.multiple, "height"), 3: _free(net.multiple, "width")},)
-    # Maps of small images have sides of 1: the exporter must not hold it against them that here none has.
-    free = symbolic.patch(backed_size_oblivious=True) if dynamic else nullcontext()
+        # Maps of small images have sides of 1: the exporter must not hold it against them that here none has.
+        free = symbolic.patch(backed_size_oblivious=True)  # type: ignore[attr-defined]
     with torch.no_grad(), warnings.catch_warnings(), free:
         warnings.simplefilter("ignore")  # torch's exporter warns of its own parts
         program = torch.onnx.export(

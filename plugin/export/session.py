@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,12 @@ class OnnxModel(BaseModel):
         super().__init__()
         import onnxruntime
 
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()  # so OMP_NUM_THREADS holds here too
         try:
-            self.session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+            self.session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
         except Exception as error:  # onnxruntime's own exceptions have no common parent but this
             raise InputError(f"{path} cannot be read as an ONNX file: {error}") from error
         facts = self.session.get_modelmeta().custom_metadata_map
@@ -61,15 +65,6 @@ class OnnxModel(BaseModel):
         """Not used: the loops call :meth:`test_step`."""
         raise NotImplementedError
 
-    def seconds(self, image: Tensor, runs: int = 20) -> float:
-        """Median seconds of ``runs`` runs on ``image``, after three to warm up."""
-        times = []
-        for _ in range(runs + 3):
-            start = time.perf_counter()
-            self.run(image)
-            times.append(time.perf_counter() - start)
-        return statistics.median(times[3:])
-
     def _one(self, image: Tensor, sample: Any) -> Any:
         padded = fill(image, self.size, self.pad_value, self.multiple)
         outputs = self.run(padded)
@@ -80,6 +75,17 @@ class OnnxModel(BaseModel):
         head = self.torch_model.bbox_head
         sample.pred_instances = choose(head, outputs[0][0], outputs[1][0], sample.metainfo)
         return sample
+
+
+def seconds(models: Mapping[str, OnnxModel], image: Tensor, runs: int = 20) -> dict[str, float]:
+    """Median seconds of ``runs`` runs of each on ``image``, in turn: other work then falls on all alike."""
+    times: dict[str, list[float]] = {name: [] for name in models}
+    for _ in range(runs + 3):
+        for name, model in models.items():
+            start = time.perf_counter()
+            model.run(image)
+            times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(found[3:]) for name, found in times.items()}  # after three to warm up
 
 
 def fill(image: Tensor, size: tuple[int, int] | None, pad_value: list[float], multiple: int = 1) -> Tensor:
