@@ -104,7 +104,9 @@ def training_step(net: nn.Module, image: Tensor) -> None:
     torch.stack([m.square().mean() for m in maps]).sum().backward()
 
 
-def in_turn(calls: dict[str, Callable[[], object]], turns: int) -> dict[str, list[float]]:
+def in_turn(
+    calls: dict[str, Callable[[], object]], turns: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, list[float]]:
     """Seconds of each call in each turn. A turn runs all of them, each second one in reverse order.
 
     One turn more, the first, warms up and is not counted.
@@ -112,9 +114,9 @@ def in_turn(calls: dict[str, Callable[[], object]], turns: int) -> dict[str, lis
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(turns + 1):
         for name in calls if turn % 2 else reversed(calls):
-            start = time.perf_counter()
+            start = clock()
             calls[name]()
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(clock() - start)
     return {name: found[1:] for name, found in seconds.items()}
 
 

@@ -5,7 +5,8 @@ already, to the label of every pixel ``(1, H, W)``: backbone, decode head, logit
 size, argmax. Reading, resizing and normalising the image are not in it; auxiliary heads do not run.
 
 The nets take turns on each backend (a turn runs each once), and the median of the turns counts, so
-that a busy moment of the machine hits all of them. Weights are random: they do not change the time.
+that a busy moment of the machine hits all of them; ``--busy`` takes one thread and its processor time,
+which other work changes least. Weights are random: they do not change the time.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import copy
 import platform
 import re
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -131,19 +133,21 @@ def backends() -> dict[str, Callable[[LabelMap, Tensor], Call]]:
     return found
 
 
-def rows(names: Sequence[str], size: tuple[int, int], turns: int) -> list[list[str]]:
+def rows(names: Sequence[str], size: tuple[int, int], turns: int, busy: bool = False) -> list[list[str]]:
     """For each config: its name, the :func:`costs`, and frames per second on each of :func:`backends`.
 
     Args:
         names: configs of segmentors.
         size: height and width of the image in pixels.
         turns: measured runs of each net on each backend.
+        busy: on the CPU count this process's processor time.
     """
     nets = {name: label_map(name) for name in names}
     image = torch.randn(1, 3, *size)
     table = [[_short(name), *costs(net, size)] for name, net in nets.items()]
-    for make in backends().values():
-        seconds = in_turn({name: make(net, image) for name, net in nets.items()}, turns)
+    for column, make in backends().items():
+        clock = time.process_time if busy and column.startswith("CPU") else time.perf_counter
+        seconds = in_turn({name: make(net, image) for name, net in nets.items()}, turns, clock)
         for row, found in zip(table, seconds.values(), strict=True):
             row.append(f"{1 / median(found):.3g}")
     return table
@@ -159,7 +163,7 @@ def machine() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.is_file() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    text = f"{models[0] if models else platform.processor()}, {torch.get_num_threads()} threads"
+    text = f"{models[0] if models else platform.processor()}, threads: {torch.get_num_threads()}"
     return f"{text}, {torch.cuda.get_device_name()}" if torch.cuda.is_available() else text
 
 
@@ -168,6 +172,9 @@ def main(
     quick: Annotated[bool, typer.Option("--quick", help="Few turns on a small image.")] = False,
     threads: Annotated[int | None, typer.Option(help="Threads on the CPU; default: torch's.")] = None,
     turns: Annotated[int, typer.Option(help="Measured runs of each net.")] = 15,
+    busy: Annotated[
+        bool, typer.Option("--busy", help="Other work on the machine: one thread, its processor time.")
+    ] = False,
     net: Annotated[list[str] | None, typer.Option(help="Configs of segmentors to compare.")] = None,
 ) -> None:
     """Print frames per second of the real-time segmentors, next to those of mmseg. No pass or fail.
@@ -179,15 +186,17 @@ def main(
     warnings.simplefilter("ignore")  # of mmengine and mmseg, about their own old spellings
     if quick:
         size, turns = "256x128", min(turns, 3)
+    threads = 1 if busy else threads
     if threads:
         torch.set_num_threads(threads)
     try:
         wide, high = parse_scale(size, "--size")
-        table = rows(net or (*OURS, *THEIRS), (high, wide), turns)
+        table = rows(net or (*OURS, *THEIRS), (high, wide), turns, busy)
     except InputError as error:
         raise typer.BadParameter(str(error)) from error
     head = ["net", "params, M", "GMACs", *(f"{name}, FPS" for name in backends())]
-    print_table(f"Image to labels, one image of {wide}x{high}: {machine()}", head, table)
+    title = f"Image to labels, one image of {wide}x{high}: {machine()}"
+    print_table(title + (", processor time" if busy else ""), head, table)
     if not torch.cuda.is_available():
         typer.echo("No GPU here: not measured on one.")
 

@@ -54,9 +54,14 @@ def test_a_turn_runs_every_call_and_the_order_changes() -> None:
     assert {name: len(found) for name, found in seconds.items()} == {"a": 2, "b": 2, "c": 2}
 
 
+def test_processor_time_leaves_out_what_others_do() -> None:
+    (waited,) = bench.in_turn({"sleep": lambda: time.sleep(0.05)}, 1, time.process_time)["sleep"]
+    assert waited < 0.02
+
+
 def test_frames_per_second_of_each_net_on_each_backend() -> None:
     pytest.importorskip("onnxruntime", reason="onnxruntime comes with the extra dev")
-    table = bench_segmentation.rows(TWO, (64, 96), 1)
+    table = bench_segmentation.rows(TWO, (64, 96), 1, busy=True)
     assert [row[0] for row in table] == ["bisenet_resnet18", "bisenetv2_fcn"]
     assert len(bench_segmentation.backends()) >= 2
     for _, *figures in table:
