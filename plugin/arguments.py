@@ -46,7 +46,8 @@ def choose_strides(
     lacking = [stride for stride in out_strides if stride not in spec.channels]
     if lacking:
         raise InputError(
-            f"'{spec.name}' has no map at stride {', '.join(map(str, lacking))}. It has {spec.strides}."
+            f"'{spec.name}' has no map at stride {', '.join(map(str, lacking))}. It has {spec.strides}: ask "
+            f"for some of these, or find another with `mmbackbones list --strides {','.join(map(str, lacking))}`."
         )
     if not out_strides or list(out_strides) != sorted(set(out_strides)):
         raise InputError(f"strides {tuple(out_strides)} must ascend, each once, e.g. (4, 8, 16, 32).")

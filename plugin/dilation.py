@@ -164,7 +164,9 @@ def dilate(net: nn.Module, trace: Trace, output_stride: int, *, original: bool =
 def check_dilatable(spec: Spec, output_stride: int) -> None:
     """Raises InputError where ``output_stride`` is no allowed value or has no meaning."""
     if output_stride not in OUTPUT_STRIDES:
-        raise InputError(f"output_stride={output_stride} is not one of {OUTPUT_STRIDES}.")
+        raise InputError(
+            f"output_stride={output_stride} is not one of {OUTPUT_STRIDES}: write one of them, or none."
+        )
     if not spec.dilatable:
         raise InputError(
             f"'{spec.name}' cannot be dilated: it reduces its maps by other means than convolutions and "

@@ -48,7 +48,7 @@ WRONG = {
         *(DEEPLAB, "model.decode_head.c1_in_channels=256"),
         *("c1_in_channels=256", "write c1_in_channels=64"),
     ),
-    "output stride": (DEEPLAB, "model.backbone.output_stride=5", "output_stride=5", "(8, 16, 32)"),
+    "output stride": (DEEPLAB, "model.backbone.output_stride=5", "output_stride=5", "(8, 16, 32): write"),
     "no dilation": (
         *(DEEPLAB, "model.backbone.type=mmbackbones.swin_tiny_patch4_window7_224"),
         *("cannot be dilated", "Leave output_stride out", "mmbackbones list --dilatable"),
@@ -59,7 +59,7 @@ WRONG = {
     ),
     "absent stride": (
         *("segmentation/unetpp_resnet18_scratch", "model.backbone.type=mmbackbones.swin_tiny"),
-        *("no map at stride 2", "It has (4, 8, 16, 32)"),
+        *("no map at stride 2", "It has (4, 8, 16, 32)", "mmbackbones list --strides 2"),
     ),
     "behind a neck": (
         *("segmentation/upernet_swin-tiny_scratch", "model.auxiliary_head.in_channels=512"),
