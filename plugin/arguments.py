@@ -45,9 +45,10 @@ def choose_strides(
         out_strides = [stride for stride in PYRAMID if stride in spec.channels]
     lacking = [stride for stride in out_strides if stride not in spec.channels]
     if lacking:
+        absent = [str(stride) for stride in lacking]
         raise InputError(
-            f"'{spec.name}' has no map at stride {', '.join(map(str, lacking))}. It has {spec.strides}: ask "
-            f"for some of these, or find another with `mmbackbones list --strides {','.join(map(str, lacking))}`."
+            f"'{spec.name}' has no map at stride {', '.join(absent)}. It has {spec.strides}: ask for some of "
+            f"these, or find another with `mmbackbones list --strides {','.join(absent)}`."
         )
     if not out_strides or list(out_strides) != sorted(set(out_strides)):
         raise InputError(f"strides {tuple(out_strides)} must ascend, each once, e.g. (4, 8, 16, 32).")
