@@ -213,6 +213,7 @@ def test_the_command_measures_both_forms(exported: Export) -> None:
     assert small < 0.5 * big
     assert any("MB" in line and "ms" in line and "bbox_mAP_50" in line for line in made.said.splitlines())
     assert f"{big / 1e6:.4g}" in made.said
+    assert "index" not in made.said  # pycocotools tells what it reads
     DetLocalVisualizer._instance_dict.clear()  # as in a new process: what tests made would serve them all
     figures = measure(made.cfg, made.checkpoint, made.files, accuracy=True)
     assert set(figures) == {"torch", "onnx", "int8"}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -109,11 +111,13 @@ def _calibration(cfg: Config, count: int, size: tuple[int, int] | None, net: Exp
     """Training images behind the test pipeline, (1, C, H, W)."""
     from mmengine.registry import DATASETS
 
-    dataset = copy.deepcopy(cfg.train_dataloader.dataset)
+    wrapped = copy.deepcopy(cfg.train_dataloader.dataset)
     test = next(node for _, node in walk(cfg.test_dataloader.dataset) if "pipeline" in node)
-    own = next(node for _, node in walk(dataset) if "pipeline" in node and "dataset" not in node)
+    own = next(node for _, node in walk(wrapped) if "pipeline" in node and "dataset" not in node)
     own["pipeline"] = copy.deepcopy(test["pipeline"])
-    for image in raw_images(DATASETS.build(own), count):
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools tells what it reads
+        dataset = DATASETS.build(own)
+    for image in raw_images(dataset, count):
         yield fill(image, size, net.pad_value(), net.multiple)
 
 
