@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,10 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from PIL import Image
 
-from mmbackbones import InputError
+from mmbackbones import InputError, build
 from mmbackbones.cli import main
 from mmbackbones.data.shapes import write_shapes
-from mmbackbones.engine.checks import check_channels, check_heads, check_size, check_values
+from mmbackbones.engine.checks import check_channels, check_heads, check_size, check_sync_bn, check_values
 from mmbackbones.engine.configs import apply_options, load_config, parse_options
 from mmbackbones.engine.fit import Settings, fit
 from mmbackbones.engine.runner import Runner, build_runner
@@ -184,3 +185,19 @@ def test_what_labels_may_hold() -> None:
         check_size(torch.zeros(1, *size), image, _Sample(ori_shape=(64, 96)))
     with pytest.raises(InputError, match="b.png is 96x32, its image 96x64"):
         check_size(torch.zeros(1, 32, 96), image, _Sample(ori_shape=(64, 96), seg_map_path="b.png"))
+
+
+def test_sync_bn_of_mmengine_would_remove_activations() -> None:
+    from mmengine.model import convert_sync_batchnorm
+
+    net = build("mobilenetv2_100", out_strides=(4,)).eval()
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        before = net(image)[0]
+        assert not torch.allclose(
+            convert_sync_batchnorm(copy.deepcopy(net), "torch").eval()(image)[0], before
+        )
+    with pytest.raises(InputError, match="sync_bn='torch' .*activations.*norm_cfg=dict"):
+        check_sync_bn("torch", net)
+    check_sync_bn("torch", build("resnet18"))
+    check_sync_bn(None, net)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import torch
 from mmengine.hooks import Hook
 from torch import Tensor
+from torch.nn import Identity
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..errors import InputError
 from ..registry import HOOKS
@@ -64,6 +67,27 @@ def check_channels(model: Mapping[str, Any], network: Any) -> None:
         fine = head.get("c1_in_channels")  # DeepLabV3+'s second input is always the finest map
         if fine and fine != given[0]:
             raise InputError(f"{named} has c1_in_channels={fine}. {maps}: write c1_in_channels={given[0]}.")
+
+
+def check_sync_bn(how: str | None, network: torch.nn.Module) -> None:
+    """Check mmengine's ``sync_bn``: its norms take the place of timm's, which hold activations.
+
+    Args:
+        how: the config's ``sync_bn``.
+        network: the model.
+
+    Raises:
+        InputError: the model has such norms.
+    """
+    holding = (
+        isinstance(m, _BatchNorm) and not isinstance(getattr(m, "act", None), (NoneType, Identity))
+        for m in network.modules()
+    )
+    if how and any(holding):
+        raise InputError(
+            f"sync_bn='{how}' would silently remove the activations that the backbone's norms hold. Leave it "
+            f"out, and write norm_cfg=dict(type='SyncBN') in the backbone."
+        )
 
 
 def _arriving(network: Any) -> tuple[str, list[int]]:

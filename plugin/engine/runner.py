@@ -19,8 +19,9 @@ from mmengine.runner import Runner as _Runner
 
 from ..errors import InputError
 from .checkpoints import allow_mmengine_classes, check_fits, read_checkpoint, state_dict_of
-from .checks import LabelCheckHook, check_channels, check_heads, reason
+from .checks import LabelCheckHook, check_channels, check_heads, check_sync_bn, reason
 from .configs import kind, task_of, walk
+from .strides import watch_strides
 
 
 class Runner(_Runner):
@@ -202,8 +203,11 @@ def build_runner(cfg: Config) -> Runner:
     except (KeyError, TypeError, ImportError, ValueError, AssertionError) as error:
         raise InputError(f"The config cannot be built: {reason(error)}") from error
     check_channels(cfg.model, runner.network)
+    check_sync_bn(cfg.get("sync_bn"), runner.network)
     if task_of(cfg) == "segmentation":
         runner.register_hook(LabelCheckHook())
+    else:
+        watch_strides(runner.network)
     return runner
 
 
