@@ -167,7 +167,7 @@ def test_the_command_trains_the_recipe(
 
     def seen(cfg: Config, work_dir: Path, **rest: Any) -> Results:
         given.append(cfg)
-        return Results({"metrics": work_dir / "metrics.json"}, {})
+        return Results({"metrics": work_dir / "metrics.json"}, {}, {}, {})
 
     monkeypatch.setattr("mmbackbones.engine.train.train", seen)
     words = ["train", "--recipe", "auto", "--task", "segmentation", "--data", str(shapes)]
