@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -26,6 +27,7 @@ from mmbackbones.engine.compose import MODELS, compose
 from mmbackbones.engine.config_text import config_text
 from mmbackbones.engine.fit import Settings, fit
 from mmbackbones.engine.runner import build_runner
+from mmbackbones.export import onnx_file
 from mmbackbones.export.export import export, measure
 from mmbackbones.export.graph import ExportNet
 from mmbackbones.export.session import OnnxModel, choose, fill, seconds
@@ -270,3 +272,11 @@ def test_what_cannot_be_exported_is_refused(
     ):
         assert main_fails(["export", config, str(checkpoint), *words]) == 2
         assert said in capsys.readouterr().err
+
+
+def test_free_size_with_a_torch_that_lacks_the_setting(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(onnx_file, "_OBLIVIOUS", "a_setting_of_the_future")
+    with pytest.raises(InputError, match=r"newer torch than .* leave --dynamic out"):
+        onnx_file.write_onnx(SimpleNamespace(multiple=32), tmp_path / "a.onnx", (64, 64), dynamic=True)

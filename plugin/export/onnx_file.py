@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,6 +22,8 @@ _SIDES = (64, 8192)
 #: The side that such a file is recorded with: no map, up to stride 512, has one row only, which the exporter
 #: would take for a row that is repeated.
 _RECORDED = 1024
+# A setting of torch that is not documented.
+_OBLIVIOUS = "backed_size_oblivious"
 
 
 def write_onnx(
@@ -32,19 +34,17 @@ def write_onnx(
     The file's metadata has the classes, the value to pad images with, and what sides are multiples of.
 
     Raises:
-        InputError: onnx is not installed.
+        InputError: onnx is not installed, or torch is too old for ``dynamic``.
     """
     _need("onnx", "onnxscript")
     import onnx
-    from torch.fx.experimental import _config as symbolic
 
     shapes: Any = None
     free: Any = nullcontext()
     if dynamic:
         size = (_RECORDED, _RECORDED)
         shapes = ({2: _free(net.multiple, "height"), 3: _free(net.multiple, "width")},)
-        # Maps of small images have sides of 1: the exporter must not hold it against them that here none has.
-        free = symbolic.patch(backed_size_oblivious=True)  # type: ignore[attr-defined]
+        free = _no_thought_of_one()
     with torch.no_grad(), warnings.catch_warnings(), free:
         warnings.simplefilter("ignore")  # torch's exporter warns of its own parts
         program = torch.onnx.export(
@@ -62,6 +62,22 @@ def write_onnx(
         model, {"made_by": "mmbackbones", **{key: json.dumps(value) for key, value in facts.items()}}
     )
     onnx.save(model, str(path))
+
+
+def _no_thought_of_one() -> AbstractContextManager[Any]:
+    """Maps of small images have sides of 1: the exporter must not hold it against them that here none has.
+
+    Raises:
+        InputError: this torch has no such setting.
+    """
+    from torch.fx.experimental import _config as symbolic
+
+    if not hasattr(symbolic, _OBLIVIOUS):
+        raise InputError(
+            f"--dynamic needs a newer torch than {torch.__version__}. Update torch, or leave --dynamic out."
+        )
+    setting: AbstractContextManager[Any] = symbolic.patch(**{_OBLIVIOUS: True})  # type: ignore[attr-defined]
+    return setting
 
 
 def _free(multiple: int, name: str) -> Any:
