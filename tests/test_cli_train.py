@@ -104,7 +104,7 @@ def test_metrics_have_every_evaluation(trained: Trained) -> None:
 def test_metrics_have_what_the_training_cost(trained: Trained) -> None:
     metrics = json.loads((trained.work / "metrics.json").read_text())
     assert 0 < metrics["predict_ms"] < metrics["train_ms"] < 1e3 * metrics["seconds"]
-    assert metrics["memory_mib"] > 1
+    assert metrics["memory_mib"] >= 0  # 0 where all of it had been used by the tests before
     assert "training, ms/image" in trained.output
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
@@ -108,6 +109,7 @@ class _Memory:
         if cuda:
             torch.cuda.reset_peak_memory_stats()
         elif _STATM.exists():
+            gc.collect()  # what was left over would be given back in the training, and hide as much of it
             self._before = _resident()
             self.peak = 0.0
             self._thread = threading.Thread(target=self._watch, daemon=True)
