@@ -63,12 +63,6 @@ def save_backbone(checkpoint: Path, target: Path) -> None:
     torch.save({k[9:]: v for k, v in state.items() if k.startswith("backbone.")}, target)
 
 
-def resident() -> float:
-    """Memory of this process now, MiB."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
 def peak() -> float:
     """The most memory that this process ever had, MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
@@ -105,6 +99,7 @@ def run(method: str, count: int, seed: int, data: Path, weights: Path, work_dir:
     from mmengine.registry import HOOKS
     from rich.console import Console
 
+    from mmbackbones.engine.cost import resident
     from mmbackbones.engine.train import train
 
     torch.set_num_threads(1)

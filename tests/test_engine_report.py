@@ -51,7 +51,7 @@ class Busy(nn.Linear):
 
 def test_costs_are_those_of_one_image_and_of_the_training_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     held = [1000.0]  # MiB of the process; that of the tests comes and goes with others' garbage
-    monkeypatch.setattr(cost, "_resident", lambda: held[0])
+    monkeypatch.setattr(cost, "resident", lambda: held[0])
     hook, runner = CostHook(), SimpleNamespace(network=Busy())
     hook.before_train(runner)
     batch = {"inputs": [0, 0, 0, 0]}
@@ -76,7 +76,7 @@ def test_costs_are_those_of_one_image_and_of_the_training_alone(monkeypatch: pyt
 
 
 def test_the_memory_of_this_process() -> None:
-    code = "import torch; from mmbackbones.engine.cost import _resident; a = _resident();"
-    code += "held = torch.ones(100 * 2**18); print(_resident() - a)"
+    code = "import torch; from mmbackbones.engine.cost import resident; a = resident();"
+    code += "held = torch.ones(100 * 2**18); print(resident() - a)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert 90 < float(done.stdout.split()[-1]) < 150

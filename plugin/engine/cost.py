@@ -110,14 +110,14 @@ class _Memory:
             torch.cuda.reset_peak_memory_stats()
         elif _STATM.exists():
             gc.collect()  # what was left over would be given back in the training, and hide as much of it
-            self._before = _resident()
+            self._before = resident()
             self.peak = 0.0
             self._thread = threading.Thread(target=self._watch, daemon=True)
             self._thread.start()
 
     def _watch(self) -> None:
         while True:
-            self.peak = max(self.peak or 0.0, _resident() - self._before)
+            self.peak = max(self.peak or 0.0, resident() - self._before)
             if self._stopped.wait(0.1):
                 return
 
@@ -129,6 +129,6 @@ class _Memory:
             self._thread.join()
 
 
-def _resident() -> float:
-    """MiB that this process holds now."""
+def resident() -> float:
+    """MiB that this process holds now; Linux alone tells."""
     return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20

@@ -56,8 +56,8 @@ class _Watch:
             handle.remove()
         rows = [fmap.shape[-2] for fmap in args[0]]
         found = [self.height / high for high in rows]
-        seen = [pair for pair in zip(found, self.strides, rows, strict=False) if pair[2] >= _CELLS]
-        if any(not 0.7 < stride / wanted < 1.4 for stride, wanted, _ in seen):
+        levels = zip(rows, found, self.strides, strict=False)  # mmdet itself refuses another number of maps
+        if any(high >= _CELLS and not 0.7 < stride / wanted < 1.4 for high, stride, wanted in levels):
             raise InputError(
                 f"{self.named} has anchors or points for strides {[int(s) for s in self.strides]}, but gets "
                 f"maps of strides {[round(s) for s in found]}. Ask the backbone for other maps, as in "
