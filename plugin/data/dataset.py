@@ -84,7 +84,7 @@ def dataset_cfg(data: DataSet, split: Literal["train", "val"], pipeline: list[di
     cfg: dict[str, Any] = dict(
         data_root="",
         ann_file=str(part.ann_file),
-        metainfo=dict(classes=data.classes, palette=[list(colour) for colour in data.palette]),
+        metainfo=dict(classes=data.classes, palette=list(data.palette)),
         test_mode=split != "train",
         pipeline=pipeline,
     )

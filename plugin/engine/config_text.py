@@ -9,13 +9,20 @@ from typing import Any
 
 from mmengine.config import Config
 
-from .configs import runner_keys, walk
+from .configs import resolved
 
 WIDTH = 100
 #: Sections of the text with the keys of each; what is in none of them comes under the last.
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Model": ("default_scope", "model"),
-    "Data": ("train_dataloader", "val_dataloader", "test_dataloader", "val_evaluator", "test_evaluator"),
+    "Data": (
+        "train_dataloader",
+        "val_dataloader",
+        "test_dataloader",
+        "test_pipeline",
+        "val_evaluator",
+        "test_evaluator",
+    ),
     "Schedule": (
         "train_cfg",
         "val_cfg",
@@ -32,12 +39,7 @@ SAME_AS = {"test_dataloader": "val_dataloader", "test_evaluator": "val_evaluator
 
 def config_text(cfg: Config, header: Sequence[str]) -> str:
     """Python source that mmengine reads back as ``cfg``; ``header`` becomes comments at the top."""
-    content = {
-        key: value for key, value in cfg.to_dict().items() if key in runner_keys() and value is not None
-    }
-    for _, node in walk(content):
-        if node.get("_scope_") == cfg.get("default_scope"):
-            del node["_scope_"]
+    content = {key: value for key, value in resolved(cfg).items() if value is not None}
     lines = [f"# {line}".rstrip() for line in header]
     named = {key for keys in SECTIONS.values() for key in keys}
     for section, keys in SECTIONS.items():

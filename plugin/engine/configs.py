@@ -164,6 +164,22 @@ def runner_keys() -> set[str]:
     return {*inspect.signature(Runner.__init__).parameters, *_RUNNER_KEYS} - {"self", "cfg"}
 
 
+def resolved(cfg: Config) -> dict[str, Any]:
+    """What is to be written of ``cfg``: all that is read, by mmengine's Runner and by mmseg's inference.
+
+    Left out are helper variables of the config file, whose values are where they are used and may differ by
+    now. One of them mmseg reads, ``test_pipeline``: it gets the transforms of the test data.
+    """
+    content = {key: value for key, value in cfg.to_dict().items() if key in runner_keys()}
+    test = next(pipelines(content, "test"), None)
+    if test is not None:
+        content["test_pipeline"] = test
+    for _, node in walk(content):
+        if node.get("_scope_") == cfg.get("default_scope"):
+            del node["_scope_"]
+    return content
+
+
 def kind(node: Any) -> str:
     """The bare type name of a config node: ``'mmdet.RandomFlip'`` gives ``'RandomFlip'``."""
     return str(node.get("type", "")).rpartition(".")[2] if isinstance(node, dict) else ""
@@ -180,7 +196,7 @@ def walk(node: Any, key: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
             yield from walk(item, key)
 
 
-def pipelines(cfg: Config, *parts: str) -> Iterator[list[dict[str, Any]]]:
+def pipelines(cfg: Config | dict[str, Any], *parts: str) -> Iterator[list[dict[str, Any]]]:
     """Every transform pipeline of the loaders ``parts`` ('train', 'val', 'test'), wrappers included."""
     for part in parts:
         for _, node in walk(cfg.get(f"{part}_dataloader") or {}):

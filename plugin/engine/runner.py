@@ -21,6 +21,7 @@ from ..errors import InputError
 from .checkpoints import allow_mmengine_classes, check_fits, read_checkpoint, state_dict_of
 from .checks import LabelCheckHook, check_channels, check_heads, check_sync_bn, reason
 from .configs import kind, task_of, walk
+from .plain_weights import save_plain
 from .strides import watch_strides
 
 
@@ -41,11 +42,17 @@ class Runner(_Runner):
         return logger
 
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
-        """As mmengine's, but a file has its name only when it is complete: an old one stays until then."""
+        """As mmengine's, but a file has its name only when it is complete: an old one stays until then.
+
+        One without the optimizer is not to go on from but to use, as the best one is: it gets weights alone.
+        """
         part = f"{filename}.part"
         super().save_checkpoint(out_dir, part, *args, **kwargs)
         if self.rank == 0:
-            os.replace(Path(out_dir) / part, Path(out_dir) / filename)
+            written = Path(out_dir) / part
+            if not kwargs.get("save_optimizer", True):
+                save_plain(written, written)
+            os.replace(written, Path(out_dir) / filename)
 
     def load_or_resume(self) -> None:
         """As mmengine's; every checkpoint remembers the run that began the training."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,10 @@ from rich.console import Console
 from ..errors import InputError
 from ..finetune.freeze_report import FreezeReportHook
 from . import report
-from .configs import runner_keys, task_of, walk
+from .configs import resolved, task_of
 from .cost import CostHook
 from .hooks import ProgressHook, StopHook
+from .plain_weights import save_plain
 from .predictions import write_validation_grid
 from .runner import Runner, build_runner, library_output_to_log
 from .schedule import is_epoch_based
@@ -117,18 +117,14 @@ def train(cfg: Config, work_dir: Path, *, resume: Path | None = None, console: C
 def write_config(cfg: Config, path: Path) -> Path:
     """Write the resolved config, so that it can be trained again.
 
-    Left out are what belongs to one run, and helper variables of the config file, whose values are
-    where they are used and may differ by now.
+    Left out is what belongs to one run.
     """
-    content = {key: value for key, value in cfg.to_dict().items() if key in runner_keys()}
+    content = resolved(cfg)
     for key in ("launcher", "model_wrapper_cfg", "experiment_name"):
         content.pop(key, None)
     if content.get("resume"):
         content["load_from"] = None
     content["resume"] = False
-    for _, node in walk(content):
-        if node.get("_scope_") == cfg.get("default_scope"):
-            del node["_scope_"]
     Config(content).dump(path)
     return path
 
@@ -178,7 +174,7 @@ def _evaluate_at_end(runner: Runner, work_dir: Path) -> None:
 
 
 def _name_checkpoints(runner: Runner, work_dir: Path) -> dict[str, Path]:
-    """Give the last and the best checkpoint names that stay the same from run to run."""
+    """Write the weights of the last and the best checkpoint under names that stay the same from run to run."""
     (work_dir / StopHook.filename).unlink(missing_ok=True)
     named = {}
     info = runner.message_hub.runtime_info
@@ -186,10 +182,7 @@ def _name_checkpoints(runner: Runner, work_dir: Path) -> dict[str, Path]:
         if source and Path(source).is_file():
             target = work_dir / f"{name}.pth"
             target.unlink(missing_ok=True)
-            try:
-                target.symlink_to(Path(source).name)
-            except OSError:  # a file system without links
-                shutil.copyfile(source, target)
+            save_plain(Path(source), target)
             named[f"{name} checkpoint"] = target
     return named
 
