@@ -13,7 +13,7 @@ from PIL import Image
 
 from mmbackbones.cli import main
 from mmbackbones.data.shapes import CLASSES, write_shapes
-from mmbackbones.engine.configs import config_folder, load_config
+from mmbackbones.engine.configs import config_folder
 
 CONFIGS = {
     "detection": "detection/faster-rcnn_mobilenetv3-large_fpn_scratch",
@@ -96,8 +96,3 @@ def test_test_tool_and_inferencers_predict_and_draw(trained: Path, shapes: Path)
     for path in (drawn, *shown):
         with Image.open(path) as picture:
             assert picture.height == 64
-
-
-def test_the_config_has_one_test_pipeline(trained: Path) -> None:
-    cfg = load_config(str(trained / "config.py"))
-    assert cfg.test_pipeline == cfg.test_dataloader.dataset.pipeline

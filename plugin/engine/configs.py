@@ -171,8 +171,7 @@ def resolved(cfg: Config) -> dict[str, Any]:
     now. One of them mmseg reads, ``test_pipeline``: it gets the transforms of the test data.
     """
     content = {key: value for key, value in cfg.to_dict().items() if key in runner_keys()}
-    test = next(pipelines(content, "test"), None)
-    if test is not None:
+    if task_of(cfg) == "segmentation" and (test := next(pipelines(content, "test"), None)):
         content["test_pipeline"] = test
     for _, node in walk(content):
         if node.get("_scope_") == cfg.get("default_scope"):
