@@ -174,7 +174,7 @@ def _evaluate_at_end(runner: Runner, work_dir: Path) -> None:
 
 
 def _name_checkpoints(runner: Runner, work_dir: Path) -> dict[str, Path]:
-    """Write the weights of the last and the best checkpoint under names that stay the same from run to run."""
+    """Write the weights of the last and the best checkpoint under names that stay from run to run."""
     (work_dir / StopHook.filename).unlink(missing_ok=True)
     named = {}
     info = runner.message_hub.runtime_info
