@@ -14,6 +14,7 @@ from . import pyramid
 from .arguments import choose_strides, unknown_arguments
 from .auxiliary import Readers, auxiliaries
 from .catalog import catalog_names, get_spec
+from .catalog.inputs import resolve
 from .checkpointing import add_checkpoints
 from .dilation import check_dilatable, dilate
 from .errors import InputError
@@ -33,7 +34,7 @@ from .stages import (
     still_paths,
 )
 from .trace import Trace, narrowed
-from .weights import LoadReport, load_into, log_report, read, resolve
+from .weights import LoadReport, load_into, log_report, read
 
 
 @MODELS.register_module()

@@ -66,7 +66,8 @@ def pair(
 
     Returns:
         A dict with ``backbone``, ``neck`` (not if it is None) and ``data_preprocessor``, which holds
-        ``mean`` and ``std`` of the backbone's weights in 0..255, RGB, and ``bgr_to_rgb=True`` (not if
+        ``mean`` and ``std`` of the weights that ``init_cfg`` or ``pretrained`` names (without either, or
+        with a file or an address, of the default weights) in 0..255, RGB, and ``bgr_to_rgb=True`` (not if
         ``in_channels`` of the backbone differs from theirs).
 
     Raises:
@@ -74,6 +75,7 @@ def pair(
             that has none.
     """
     from .catalog import get_spec
+    from .catalog.inputs import asked_weights, mean_std_of
 
     spec = get_spec(name)
     for other in ("out_strides", "out_indices"):
@@ -90,10 +92,11 @@ def pair(
         raise InputError(f"strides={tuple(strides)}: '{name}' has maps at strides {spec.strides} only.")
     strides = tuple(sorted(strides))
     pieces: dict[str, Any] = {}
-    if backbone_args.get("in_channels", 3) == len(spec.mean):
+    mean, std = mean_std_of(spec, asked_weights(spec, backbone_args))
+    if backbone_args.get("in_channels", 3) == len(mean):
         pieces["data_preprocessor"] = {
-            "mean": [round(255 * value, 3) for value in spec.mean],
-            "std": [round(255 * value, 3) for value in spec.std],
+            "mean": [round(255 * value, 3) for value in mean],
+            "std": [round(255 * value, 3) for value in std],
             "bgr_to_rgb": True,
         }
     general = {"type": "mmbackbones.Backbone", "name": spec.name}

@@ -8,6 +8,9 @@ from typing import Any
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+#: Mean and standard deviation, RGB, of images in 0..1.
+MeanStd = tuple[tuple[float, ...], tuple[float, ...]]
+
 #: Strides of C2..C5. Freezing counts its stages by them: stage k ends at stride ``2 ** (k + 1)``.
 PYRAMID = (4, 8, 16, 32)
 
@@ -27,6 +30,7 @@ class Spec:
         mean: Mean of the default weights' input, RGB, images in 0..1.
         std: Standard deviation, likewise.
         weights: What ``init_cfg`` can load, best default first: ``timm://resnet50.a1_in1k``.
+        inputs: Mean and std of those weights that were trained with others than the default ones.
         params: Trainable parameters up to the coarsest map.
         gflops: Billions of multiply-adds up to the coarsest map for one image of 224 x 224, as papers
             count FLOPs: those of convolutions and matrix products, see :class:`mmbackbones.cost.Cost`.
@@ -48,6 +52,7 @@ class Spec:
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     weights: tuple[str, ...] = ()
+    inputs: dict[str, MeanStd] = field(default_factory=dict)
     params: int = 0
     gflops: float = 0.0
     kind: str = ""

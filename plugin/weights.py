@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 
 from .errors import InputError
-from .spec import Spec
 
 #: The least share of the names, of the network's and of the file's, that must match.
 LEAST_MATCH = 0.75
@@ -59,28 +58,6 @@ def _some(names: Iterable[str]) -> str:
     names = list(names)
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
-
-
-def resolve(spec: Spec, pretrained: bool | str) -> str:
-    """The checkpoint that ``pretrained`` means: ``True`` the default, a tag, an address or a file.
-
-    Raises:
-        InputError: no weights are known, or the word is neither a tag, an address nor a file.
-    """
-    if pretrained is True:
-        if not spec.weights:
-            raise InputError(f"No pretrained weights are known for '{spec.name}'. Give a file instead.")
-        return spec.weights[0]
-    text = str(pretrained)
-    if "://" in text or Path(text).exists():
-        return text
-    for weights in spec.weights:
-        if text in (weights.rsplit("/", 1)[-1], weights.partition(".")[2]):
-            return weights
-    tags = ", ".join(weights.partition(".")[2] for weights in spec.weights) or "none"
-    raise InputError(
-        f"pretrained='{text}' is neither a file that exists nor a tag of '{spec.name}'. Tags: {tags}."
-    )
 
 
 def read(checkpoint: str) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import timm
 import torchvision
 from cases import NAMES
 from torch import Tensor, nn
@@ -19,8 +20,9 @@ from torch import Tensor, nn
 import mmbackbones
 from mmbackbones import InputError
 from mmbackbones.catalog import catalog_names
+from mmbackbones.catalog.inputs import mean_std_of
 from mmbackbones.catalog.open_set import measured
-from mmbackbones.catalog.row import as_row, row
+from mmbackbones.catalog.row import HALVES, IMAGENET, RAW, as_row, row
 from mmbackbones.catalog.rows import ROWS
 from mmbackbones.cost import Cost, cost
 from mmbackbones.spec import Spec
@@ -35,7 +37,7 @@ def found_of(name: str) -> Spec:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_row_says_what_the_network_is(name: str) -> None:
     row, found = mmbackbones.get_spec(name), found_of(name)
-    inputs = ("mean", "std") if found.weights else ()  # without weights nobody says what they took
+    inputs = ("mean", "std", "inputs") if found.weights else ()  # without weights nobody says what they took
     for field in ("channels", "has_se", "dilatable", "params", *inputs):
         assert getattr(row, field) == getattr(found, field), field
 
@@ -49,6 +51,37 @@ def test_weights_are_those_of_the_sources_and_the_default_is_theirs(name: str) -
     for weights in set(row.weights) - set(own):
         model, tag = weights.removeprefix("torchvision://").split(".")
         assert tag in torchvision.models.get_model_weights(model).__members__
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.weights], ids=lambda row: row.name)
+def test_mean_and_std_of_all_weights_are_those_of_the_sources(row: Spec) -> None:
+    for weights in row.weights:
+        source, _, name = weights.partition("://")
+        if source == "timm":
+            said = timm.get_pretrained_cfg(name)
+            assert f"{said.architecture}.{said.tag}" == name
+        else:
+            model, tag = name.split(".")
+            said = torchvision.models.get_model_weights(model)[tag].transforms()
+        assert mean_std_of(row, weights) == (tuple(said.mean), tuple(said.std)), weights
+    assert set(row.inputs) <= set(row.weights[1:])  # the default's stand in mean and std
+
+
+def test_mean_and_std_are_known_of_weights_beside_the_catalogs() -> None:
+    vit, resnet = mmbackbones.get_spec("vit_base_patch16_224"), mmbackbones.get_spec("resnet18")
+    assert mean_std_of(vit, "timm://vit_base_patch16_224") == mean_std_of(vit, None) == (HALVES)
+    assert mean_std_of(resnet, "timm://vit_base_patch16_224.mae") == IMAGENET
+    assert mean_std_of(resnet, "timm://mobilenetv3_large_100.miil_in21k") == RAW
+    assert mean_std_of(vit, "torchvision://vit_b_16.IMAGENET1K_V1") == IMAGENET
+    opened = mmbackbones.get_spec("timm:mobilenetv3_large_100")
+    assert mean_std_of(opened, "timm://mobilenetv3_large_100.miil_in21k") == RAW
+    for unknown in (
+        "timm://no_such_net",
+        "timm://resnet18.no_such_tag",
+        "torchvision://resnet18.V9",
+        "a.pth",
+    ):
+        assert mean_std_of(vit, unknown) == HALVES
 
 
 #: The networks that a user of the field's textbooks looks for, by the names under which they look.

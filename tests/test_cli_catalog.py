@@ -168,6 +168,7 @@ def test_info_prints_the_row_of_a_net() -> None:
 
 def test_info_page() -> None:
     page = run("info", "mobilenetv3_large_100", "--input-size", "320")
+    assert "miil_in21k (mean [0.0, 0.0, 0.0], std [1.0, 1.0, 1.0])" in " ".join(page.split())
     for part in ("C2", "C5", "320x320", "multiply-adds", "SE modules", "yes", "in_channels=[", "timm://"):
         assert part in page, part
 

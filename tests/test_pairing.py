@@ -59,6 +59,25 @@ def test_mean_and_std_are_those_of_the_weights() -> None:
     assert "data_preprocessor" not in pair(spec.name, in_channels=4)
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        dict(init_cfg=dict(type="Pretrained", checkpoint="timm://vit_base_patch16_224.mae")),
+        dict(init_cfg=[dict(type="Pretrained", checkpoint="timm://vit_base_patch16_224.dino")]),
+        dict(pretrained="mae"),
+        dict(pretrained=True, init_cfg=dict(type="Pretrained", checkpoint="timm://vit_base_patch16_224.mae")),
+    ],
+)
+def test_mean_and_std_belong_to_the_weights_asked(asked: dict) -> None:
+    assert pair("vit_base_patch16_224", **asked)["data_preprocessor"] == {
+        "mean": [123.675, 116.28, 103.53],
+        "std": [58.395, 57.12, 57.375],
+        "bgr_to_rgb": True,
+    }
+    with pytest.raises(InputError, match="pretrained='maee' is neither .* Tags: .* mae"):
+        pair("vit_base_patch16_224", pretrained="maee")
+
+
 def test_arguments_arrive() -> None:
     neck_cfg = dict(add_extra_convs="on_output", norm_cfg=dict(type="BN"))
     before = copy.deepcopy(neck_cfg)

@@ -1,7 +1,7 @@
 """Convolutional networks for servers: from AlexNet to ConvNeXt."""
 
 from ..spec import Spec
-from .row import HALF, row
+from .row import CLIP, HALF, HALVES, IMAGENET, row
 
 # fmt: off
 ROWS: tuple[Spec, ...] = (
@@ -26,7 +26,8 @@ ROWS: tuple[Spec, ...] = (
     row("googlenet", "googlenet", (64, 192, 480, 832, 1024), 5_599_904, 1.497, "1409.4842", 2014,
         source="torchvision", torchvision="IMAGENET1K_V1", aliases="inception_v1"),
     row("inception_v3", "inception", (64, 192, 288, 768, 2048), 21_785_568, 3.797, "1512.00567", 2015, **HALF,
-        timm="tv_in1k gluon_in1k tf_adv_in1k tf_in1k", aliases="inceptionv3"),
+        timm="tv_in1k gluon_in1k tf_adv_in1k tf_in1k", aliases="inceptionv3",
+        inputs={"gluon_in1k": IMAGENET}),
     row("inception_v4", "inception", (64, 160, 384, 1024, 1536), 41_142_816, 8.141, "1602.07261", 2016,
         **HALF, timm="tf_in1k", aliases="inceptionv4"),
     row("inception_resnet_v2", "inception", (64, 192, 320, 1088, 1536), 54_306_464, 8.863, "1602.07261", 2016,
@@ -42,7 +43,8 @@ ROWS: tuple[Spec, ...] = (
         torchvision="IMAGENET1K_V1"),
     row("resnet34", "resnet", (64, 64, 128, 256, 512), 21_284_672, 3.663, "1512.03385", 2015,
         timm="a1_in1k a2_in1k a3_in1k bt_in1k gluon_in1k ra4_e3600_r224_in1k tv_in1k",
-        torchvision="IMAGENET1K_V1"),
+        torchvision="IMAGENET1K_V1",
+        inputs={"ra4_e3600_r224_in1k": HALVES}),
     row("resnet50", "resnet", (64, 256, 512, 1024, 2048), 23_508_032, 4.087, "1512.03385", 2015,
         timm=(
             "a1_in1k a1h_in1k a2_in1k a3_in1k am_in1k b1k_in1k b2k_in1k bamboo bt_in1k "
@@ -184,7 +186,14 @@ ROWS: tuple[Spec, ...] = (
             "clip_laiona clip_laiona_320 clip_laiona_augreg_320 "
             "clip_laiona_augreg_ft_in1k_384 dinov3_lvd1689m eupe_lvd1689m fb_in1k "
             "fb_in22k fb_in22k_ft_in1k_384"
-        )),
+        ),
+        inputs={
+            (
+                "clip_laion2b clip_laion2b_augreg clip_laion2b_augreg_ft_in1k clip_laion2b_augreg_ft_in12k "
+                "clip_laion2b_augreg_ft_in12k_in1k clip_laion2b_augreg_ft_in12k_in1k_384 clip_laiona "
+                "clip_laiona_320 clip_laiona_augreg_320 clip_laiona_augreg_ft_in1k_384"
+            ): CLIP
+        }),
     row("convnext_large", "convnext", (192, 384, 768, 1536), 196_227_264, 34.36, "2201.03545", 2022,
         first_stride=4, timm="fb_in22k_ft_in1k dinov3_lvd1689m fb_in1k fb_in22k fb_in22k_ft_in1k_384"),
     row("convnext_xlarge", "convnext", (256, 512, 1024, 2048), 348_143_872, 60.92, "2201.03545", 2022,

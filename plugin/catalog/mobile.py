@@ -1,7 +1,7 @@
 """Convolutional networks for small machines."""
 
 from ..spec import Spec
-from .row import HALF, row
+from .row import HALF, HALVES, IMAGENET, RAW, row
 
 # fmt: off
 ROWS: tuple[Spec, ...] = (
@@ -29,7 +29,8 @@ ROWS: tuple[Spec, ...] = (
         has_se=True),
     row("mobilenetv3_large_100", "mobilenetv3", (16, 24, 40, 112, 960), 2_971_952, 0.2141, "1905.02244", 2019,
         has_se=True, timm="ra_in1k miil_in21k miil_in21k_ft_in1k ra4_e3600_r224_in1k",
-        aliases="mobilenetv3_large"),
+        aliases="mobilenetv3_large",
+        inputs={"miil_in21k miil_in21k_ft_in1k": RAW, "ra4_e3600_r224_in1k": HALVES}),
     row("mobilenetv3_small_050", "mobilenetv3", (16, 8, 16, 24, 288), 272_288, 0.02287, "1905.02244", 2019,
         has_se=True, timm="lamb_in1k"),
     row("mobilenetv3_small_075", "mobilenetv3", (16, 16, 24, 40, 432), 573_480, 0.04193, "1905.02244", 2019,
@@ -47,7 +48,8 @@ ROWS: tuple[Spec, ...] = (
     row("mobilenetv4_conv_small_050", "mobilenetv4", (32, 16, 32, 48, 480), 340_992, 0.06285, "2404.10518",
         2024, **HALF, timm="e3000_r224_in1k"),
     row("mobilenetv4_conv_small", "mobilenetv4", (32, 32, 64, 96, 960), 1_261_664, 0.1835, "2404.10518", 2024,
-        timm="e2400_r224_in1k e1200_r224_in1k e3600_r256_in1k", aliases="mobilenetv4_small"),
+        timm="e2400_r224_in1k e1200_r224_in1k e3600_r256_in1k", aliases="mobilenetv4_small",
+        inputs={"e3600_r256_in1k": HALVES}),
     row("mobilenetv4_conv_medium", "mobilenetv4", (32, 48, 80, 160, 960), 7_203_152, 0.8251, "2404.10518",
         2024,
         timm=(
@@ -77,9 +79,11 @@ ROWS: tuple[Spec, ...] = (
     row("shufflenet_v2_x2_0", "shufflenet_v2", (24, 24, 244, 488, 976), 3_342_052, 0.4833, "1807.11164", 2018,
         source="torchvision", torchvision="IMAGENET1K_V1"),
     row("efficientnet_b0", "efficientnet", (16, 24, 40, 112, 320), 3_595_388, 0.3645, "1905.11946", 2019,
-        has_se=True, timm="ra_in1k ra4_e3600_r224_in1k"),
+        has_se=True, timm="ra_in1k ra4_e3600_r224_in1k",
+        inputs={"ra4_e3600_r224_in1k": HALVES}),
     row("efficientnet_b1", "efficientnet", (16, 24, 40, 112, 320), 6_101_024, 0.5483, "1905.11946", 2019,
-        has_se=True, **HALF, timm="ra4_e3600_r240_in1k ft_in1k"),
+        has_se=True, **HALF, timm="ra4_e3600_r240_in1k ft_in1k",
+        inputs={"ft_in1k": IMAGENET}),
     row("efficientnet_b2", "efficientnet", (16, 24, 48, 120, 352), 7_202_562, 0.6333, "1905.11946", 2019,
         has_se=True, timm="ra_in1k"),
     row("efficientnet_b3", "efficientnet", (24, 32, 48, 136, 384), 10_103_336, 0.9323, "1905.11946", 2019,
@@ -89,9 +93,11 @@ ROWS: tuple[Spec, ...] = (
     row("efficientnet_b5", "efficientnet", (24, 40, 64, 176, 512), 27_288_112, 2.303, "1905.11946", 2019,
         has_se=True, timm="sw_in12k_ft_in1k sw_in12k"),
     row("efficientnet_b6", "efficientnet", (32, 40, 72, 200, 576), 39_403_992, 3.293, "1905.11946", 2019,
-        upstream="tf_efficientnet_b6", has_se=True, timm="ns_jft_in1k aa_in1k ap_in1k"),
+        upstream="tf_efficientnet_b6", has_se=True, timm="ns_jft_in1k aa_in1k ap_in1k",
+        inputs={"ap_in1k": HALVES}),
     row("efficientnet_b7", "efficientnet", (32, 48, 80, 224, 640), 62_143_440, 5.087, "1905.11946", 2019,
-        upstream="tf_efficientnet_b7", has_se=True, timm="ns_jft_in1k aa_in1k ap_in1k ra_in1k"),
+        upstream="tf_efficientnet_b7", has_se=True, timm="ns_jft_in1k aa_in1k ap_in1k ra_in1k",
+        inputs={"ap_in1k": HALVES}),
     row("efficientnet_lite0", "efficientnet_lite", (16, 24, 40, 112, 320), 2_958_848, 0.3638, "1905.11946",
         2020, upstream="tf_efficientnet_lite0", **HALF, timm="in1k"),
     row("efficientnet_lite1", "efficientnet_lite", (16, 24, 40, 112, 320), 3_723_520, 0.4811, "1905.11946",
@@ -109,7 +115,8 @@ ROWS: tuple[Spec, ...] = (
     row("efficientnetv2_b2", "efficientnetv2", (16, 32, 56, 120, 208), 8_391_406, 1.153, "2104.00298", 2021,
         upstream="tf_efficientnetv2_b2", has_se=True, timm="in1k"),
     row("efficientnetv2_b3", "efficientnetv2", (16, 40, 56, 136, 232), 12_461_982, 1.591, "2104.00298", 2021,
-        upstream="tf_efficientnetv2_b3", has_se=True, **HALF, timm="in21k_ft_in1k in1k in21k"),
+        upstream="tf_efficientnetv2_b3", has_se=True, **HALF, timm="in21k_ft_in1k in1k in21k",
+        inputs={"in1k": IMAGENET}),
     row("efficientnetv2_s", "efficientnetv2", (24, 48, 64, 160, 256), 19_847_248, 2.833, "2104.00298", 2021,
         upstream="tf_efficientnetv2_s", has_se=True, **HALF, timm="in21k_ft_in1k in1k in21k"),
     row("efficientnetv2_m", "efficientnetv2", (24, 48, 80, 176, 512), 52_200_436, 5.329, "2104.00298", 2021,

@@ -6,7 +6,8 @@ from functools import cache
 from typing import Any
 
 from ..errors import InputError
-from ..spec import IMAGENET_MEAN, IMAGENET_STD, Spec
+from ..spec import IMAGENET_MEAN, IMAGENET_STD, MeanStd, Spec
+from .inputs import timm_mean_std, torchvision_mean_std
 
 
 @cache
@@ -65,20 +66,26 @@ def _timm_facts(upstream: str) -> dict[str, Any]:
         raise InputError(f"timm has no weights '{upstream}'. Tags of '{base}': {', '.join(tags) or 'none'}.")
     first = f"{base}.{default.tag}"
     ordered = [upstream] if tag else sorted(tags, key=lambda weights: weights != first)
-    return {
-        "mean": tuple(default.mean),
-        "std": tuple(default.std),
-        "weights": tuple(f"timm://{weights}" for weights in ordered),
-    }
+    default_input = (tuple(default.mean), tuple(default.std))
+    return _inputs(tuple(f"timm://{weights}" for weights in ordered), default_input)
 
 
 def _torchvision_facts(upstream: str) -> dict[str, Any]:
     from torchvision import models
 
-    entries = list(models.get_model_weights(upstream))
-    transforms = entries[0].transforms() if entries else None
-    return {
-        "mean": tuple(getattr(transforms, "mean", IMAGENET_MEAN)),
-        "std": tuple(getattr(transforms, "std", IMAGENET_STD)),
-        "weights": tuple(f"torchvision://{upstream}.{entry.name}" for entry in entries),
-    }
+    entries = models.get_model_weights(upstream)
+    return _inputs(
+        tuple(f"torchvision://{upstream}.{entry.name}" for entry in entries), (IMAGENET_MEAN, IMAGENET_STD)
+    )
+
+
+def _inputs(weights: tuple[str, ...], default: MeanStd) -> dict[str, Any]:
+    """Mean and std of the first of ``weights`` (without any: ``default``), and of those that have others."""
+    asked = {"timm": timm_mean_std, "torchvision": torchvision_mean_std}
+    found = {}
+    for name in weights:
+        source, _, upstream = name.partition("://")
+        found[name] = asked[source](upstream) or default
+    mean, std = default = found[weights[0]] if weights else default
+    others = {name: mean_std for name, mean_std in found.items() if mean_std != default}
+    return {"mean": mean, "std": std, "weights": weights, "inputs": others}

@@ -7,10 +7,17 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from ..spec import IMAGENET_MEAN, IMAGENET_STD, Spec
+from ..spec import IMAGENET_MEAN, IMAGENET_STD, MeanStd, Spec
 
 #: Input of weights that came from TensorFlow.
 HALF: dict[str, Any] = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+
+#: Inputs of weights that differ from their row's, for ``inputs``.
+IMAGENET: MeanStd = (IMAGENET_MEAN, IMAGENET_STD)
+HALVES: MeanStd = (HALF["mean"], HALF["std"])
+CLIP: MeanStd = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+RAW: MeanStd = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+SATELLITE: MeanStd = ((0.43, 0.411, 0.296), (0.213, 0.156, 0.143))
 
 
 def row(
@@ -32,6 +39,7 @@ def row(
     std: tuple[float, ...] = IMAGENET_STD,
     timm: str = "",
     torchvision: str = "",
+    inputs: dict[str, MeanStd] | None = None,
     aliases: str = "",
     arguments: dict[str, Any] | None = None,
 ) -> Spec:
@@ -56,12 +64,14 @@ def row(
         std: Likewise.
         timm: Tags of timm's weights that fit the parameter names, the default first.
         torchvision: Tags of torchvision's.
+        inputs: Tags whose weights take another mean and std than the default's, with these.
         aliases: Short names.
         arguments: For the upstream's constructor.
     """
     upstream = upstream or name
     weights = [f"timm://{upstream.partition('.')[0]}.{tag}" for tag in timm.split()]
     weights += [f"torchvision://{upstream}.{tag}" for tag in torchvision.split()]
+    own = {tag: mean_std for tags, mean_std in (inputs or {}).items() for tag in tags.split()}
     return Spec(
         name=name,
         source=source,
@@ -73,6 +83,7 @@ def row(
         mean=mean,
         std=std,
         weights=tuple(weights),
+        inputs={name: own[name.partition(".")[2]] for name in weights if name.partition(".")[2] in own},
         params=params,
         gflops=gflops,
         kind=kind,
@@ -91,6 +102,9 @@ def as_row(spec: Spec) -> str:
         )
         for source in ("timm", "torchvision")
     }
+    inputs: dict[MeanStd, list[str]] = {}
+    for weights, mean_std in spec.inputs.items():
+        inputs.setdefault(mean_std, []).append(weights.partition(".")[2])
     options: dict[str, tuple[Any, Any]] = {  # value and default
         "kind": (spec.kind, "cnn"),
         "source": (spec.source, "timm"),
@@ -102,6 +116,7 @@ def as_row(spec: Spec) -> str:
         "std": (spec.std, IMAGENET_STD),
         "timm": (own["timm"], ""),
         "torchvision": (own["torchvision"], ""),
+        "inputs": ({" ".join(tags): mean_std for mean_std, tags in inputs.items()}, {}),
         "aliases": (" ".join(spec.aliases), ""),
         "arguments": (spec.arguments, {}),
     }

@@ -3,7 +3,7 @@
 from functools import partial
 
 from ..spec import Spec
-from .row import HALF, row
+from .row import CLIP, HALF, IMAGENET, SATELLITE, row
 
 _row = partial(row, kind="transformer", first_stride=4, dilatable=False)
 
@@ -12,15 +12,18 @@ ROWS: tuple[Spec, ...] = (
     _row("vit_tiny_patch16_224", "vit", (192, 192, 192, 192), 5_967_360, 1.427, "2010.11929", 2020, **HALF,
          timm="augreg_in21k_ft_in1k augreg_in21k", aliases="vit_tiny vit_tiny_patch16"),
     _row("vit_small_patch16_224", "vit", (384, 384, 384, 384), 23_436_288, 5.292, "2010.11929", 2020, **HALF,
-         timm="augreg_in21k_ft_in1k augreg_in1k augreg_in21k dino", aliases="vit_small vit_small_patch16"),
+         timm="augreg_in21k_ft_in1k augreg_in1k augreg_in21k dino", aliases="vit_small vit_small_patch16",
+         inputs={"dino": IMAGENET}),
     _row("vit_base_patch16_224", "vit", (768, 768, 768, 768), 92_878_848, 20.34, "2010.11929", 2020, **HALF,
          timm=(
             "augreg2_in21k_ft_in1k augreg_in1k augreg_in21k augreg_in21k_ft_in1k bamboo "
             "dino mae orig_in21k orig_in21k_ft_in1k sam_in1k"
-         ), aliases="vit_base vit_base_patch16"),
+         ), aliases="vit_base vit_base_patch16",
+         inputs={"bamboo": CLIP, "dino mae": IMAGENET}),
     _row("vit_large_patch16_224", "vit", (1024, 1024, 1024, 1024), 315_887_616, 66.49, "2010.11929", 2020,
          **HALF, timm="augreg_in21k_ft_in1k augreg_in21k mae orig_in21k",
-         aliases="vit_large vit_large_patch16"),
+         aliases="vit_large vit_large_patch16",
+         inputs={"mae": IMAGENET}),
     _row("deit_tiny_patch16_224", "deit", (192, 192, 192, 192), 5_967_360, 1.427, "2012.12877", 2020,
          timm="fb_in1k", aliases="deit_tiny deit_tiny_patch16"),
     _row("deit_small_patch16_224", "deit", (384, 384, 384, 384), 23_436_288, 5.292, "2012.12877", 2020,
@@ -80,7 +83,8 @@ ROWS: tuple[Spec, ...] = (
     _row("vit_base_patch16_dinov3", "dinov3", (768, 768, 768, 768), 92_721_408, 20.71, "2508.10104", 2025,
          timm="lvd1689m", aliases="dinov3_base"),
     _row("vit_large_patch16_dinov3", "dinov3", (1024, 1024, 1024, 1024), 315_665_408, 67.77, "2508.10104",
-         2025, timm="lvd1689m sat493m", aliases="dinov3_large"),
+         2025, timm="lvd1689m sat493m", aliases="dinov3_large",
+         inputs={"sat493m": SATELLITE}),
     _row("convnext_tiny_dinov3", "dinov3", (96, 192, 384, 768), 27_818_592, 4.455, "2508.10104", 2025,
          kind="cnn", upstream="convnext_tiny.dinov3_lvd1689m", dilatable=True,
          timm="dinov3_lvd1689m", aliases="dinov3_convnext_tiny"),

@@ -148,7 +148,7 @@ def info_command(
         "dilatable": "yes, output_stride=8|16|32" if spec.dilatable else "no, output_stride is refused",
         "input mean": f"{facts['mean']} (RGB, images in 0..1)",
         "input std": f"{facts['std']}",
-        "weights": "\n".join(spec.weights) or "none",
+        "weights": "\n".join(_weights_line(spec, name) for name in spec.weights) or "none",
     }
     facts_table = Table.grid(padding=(0, 2))
     for key, value in lines.items():
@@ -156,6 +156,14 @@ def info_command(
     console.print(facts_table)
     console.print("\n# over a base config with an FPN (mmdet: after its _base_ line)", highlight=False)
     console.print(snippet, markup=False, highlight=False, soft_wrap=True)
+
+
+def _weights_line(spec: Spec, weights: str) -> str:
+    """The name of ``weights``, with mean and std where they are not those of the default weights."""
+    if weights not in spec.inputs:
+        return weights
+    mean, std = spec.inputs[weights]
+    return f"{weights} (mean {list(mean)}, std {list(std)})"
 
 
 def measure(name: str, size: tuple[int, int]) -> dict[str, Any]:
