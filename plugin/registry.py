@@ -70,6 +70,7 @@ OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     scope=SCOPE,
     locations=["mmbackbones.finetune.layer_decay"],
 )
+DATASETS = Registry("dataset", parent=root.DATASETS, scope=SCOPE, locations=["mmbackbones.data.seg_dataset"])
 METRICS = Registry("metric", parent=root.METRICS, scope=SCOPE, locations=["mmbackbones.data.metrics"])
 TASK_UTILS = Registry("task util", parent=root.TASK_UTILS, scope=SCOPE, locations=["mmbackbones.heads"])
 TRANSFORMS = Registry(

@@ -42,6 +42,7 @@ def test_camvid(tmp_path):
     before = listing(SHARED / "camvid")
     data = recognise(SHARED / "camvid", "segmentation", cache_dir=tmp_path)
     assert listing(SHARED / "camvid") == before
-    assert (data.layout, len(data.classes), data.classes[10]) == ("folders", 11, "class_10")
+    assert (data.layout, len(data.classes), data.classes[10]) == ("folders", 11, "bicyclist")
     assert (data.train.count, data.val.count) == (367, 101)
-    assert [note.split(":")[0] for note in data.notes] == ["There is no classes.txt"]
+    assert [note.split(":")[0] for note in data.notes] == ["The images are frames of CamVid"]
+    assert data.label_map == {}

@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from mmbackbones import InputError
-from mmbackbones.data.labels import VOC_CLASSES, read_classes
+from mmbackbones.data.labels import read_classes
 from mmbackbones.data.layouts import dataset_cfg, evaluator_cfg, recognise
+from mmbackbones.data.naming import VOC_CLASSES
 from mmbackbones.data.shapes import CLASSES, write_shapes
 
 SIZE = (20, 12)  # width, height
@@ -92,6 +93,8 @@ ARRANGEMENTS = {
         "gtFine/{}/town/{}_gtFine_labelTrainIds.png",
         ("train", "val"),
     ),
+    "side by side": ("{}/{}.png", "{}annot/{}.png", ("train", "val")),
+    "side by side, labels": ("{}/{}.png", "{}_labels/{}_L.png", ("train", "val")),
     "capitals": ("Images/{}/{}.JPG", "Annotations/{}/{}.PNG", ("train", "val")),
 }
 
@@ -204,7 +207,7 @@ def test_classes_from_the_values_that_occur(plain, look):
     label(plain / "labels/val/c.png", (0, 4))
     data = look(plain)
     assert data.classes == ("class_0", "class_1", "class_2", "class_3", "class_4")
-    assert any("no classes.txt: the label values give 5 classes" in note for note in data.notes)
+    assert any("no classes.txt, so no label value has a name: all of 0 to 4" in note for note in data.notes)
     assert any("No label holds the classes 'class_3'" in note for note in data.notes)
 
 

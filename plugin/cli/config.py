@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..errors import InputError
-from .options import BatchSize, Data, ImgScale
+from .options import BatchSize, Data, IgnoreLabel, ImgScale
 
 
 def config_command(
@@ -17,6 +17,7 @@ def config_command(
         str, typer.Option(help="A name of `mmbackbones list`, timm:<name> or torchvision:<name>.")
     ],
     data: Data = None,
+    ignore_label: IgnoreLabel = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File to write; default: standard output.")
     ] = None,
@@ -45,7 +46,7 @@ def config_command(
     cfg, notes = compose(model, backbone, pretrained=pretrained)
     console = new_console()
     folder = (out.parent if out is not None else Path()).expanduser().absolute()
-    settings = Settings(data, epochs, batch_size, lr, img_scale)
+    settings = Settings(data, epochs, batch_size, lr, img_scale, ignore_labels=ignore_label or ())
     if settings != Settings():
         with reading(console) as progress:
             cache = folder / f"{out.stem if out is not None else model}_data"

@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from .options import BatchSize, CfgOptions, Checkpoint, Config, Data, Device, ImgScale, Launcher
+from .options import BatchSize, CfgOptions, Checkpoint, Config, Data, Device, IgnoreLabel, ImgScale, Launcher
 
 
 def evaluate_command(
     config: Config,
     checkpoint: Checkpoint,
     data: Data = None,
+    ignore_label: IgnoreLabel = None,
     work_dir: Annotated[
         Path | None, typer.Option(help="Folder for the figures; default: work_dirs/<config>_test.")
     ] = None,
@@ -41,7 +42,13 @@ def evaluate_command(
     console = new_console()
     folder = work_dir or Path("work_dirs") / f"{Path(cfg.filename).stem}_test"
     folder = running.prepare_work_dir(folder.expanduser().absolute())
-    settings = Settings(data=data, batch_size=batch_size, img_scale=img_scale, options=cfg_options or [])
+    settings = Settings(
+        data=data,
+        batch_size=batch_size,
+        img_scale=img_scale,
+        options=cfg_options or [],
+        ignore_labels=ignore_label or [],
+    )
     with reading(console) as progress:
         notes = fit_for_test(cfg, settings, cache_dir=folder / "data_cache", progress=progress)
     for note in notes:

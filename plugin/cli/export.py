@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import InputError
-from .options import CfgOptions, Checkpoint, Config, Data, ImgScale
+from .options import CfgOptions, Checkpoint, Config, Data, IgnoreLabel, ImgScale
 
 if TYPE_CHECKING:
     from mmengine.config import Config as Cfg
@@ -30,6 +30,7 @@ def export_command(
         int, typer.Option(help="Training images that --int8 looks at.", min=1)
     ] = 64,
     data: Data = None,
+    ignore_label: IgnoreLabel = None,
     cfg_options: CfgOptions = None,
 ) -> None:
     """Write a model as an ONNX file; with --data, measure what it and its 8-bit form keep of the accuracy.
@@ -51,7 +52,9 @@ def export_command(
     if target.suffix != ".onnx":
         raise InputError(f"--out {target.name}: ONNX files end in .onnx; write {target.stem}.onnx.")
     target.parent.mkdir(parents=True, exist_ok=True)
-    settings = Settings(data=data, img_scale=img_scale, options=cfg_options or [])
+    settings = Settings(
+        data=data, img_scale=img_scale, options=cfg_options or [], ignore_labels=ignore_label or []
+    )
     with reading(console) as progress:
         notes = fit_for_test(cfg, settings, cache_dir=target.parent / "data_cache", progress=progress)
     for note in notes:

@@ -22,6 +22,14 @@ Data = Annotated[
         help="Folder of your data: COCO or Pascal VOC for detection, images and label maps for segmentation."
     ),
 ]
+IgnoreLabel = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--ignore-label",
+        metavar="N",
+        help="Label value in --data that means pixels to ignore (void), beside 255; may be repeated.",
+    ),
+]
 Device = Annotated[
     str | None, typer.Option(help="cpu, cuda or cuda:<number>; default: a GPU if there is one.")
 ]

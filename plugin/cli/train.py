@@ -12,7 +12,7 @@ import typer
 
 from ..errors import InputError
 from ..finetune.recipes import AMOUNTS
-from .options import CONFIG_HELP, BatchSize, CfgOptions, Data, Device, ImgScale, Launcher
+from .options import CONFIG_HELP, BatchSize, CfgOptions, Data, Device, IgnoreLabel, ImgScale, Launcher
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,6 +33,7 @@ def train_command(
         str | None, typer.Argument(metavar="CONFIG", help=f"{CONFIG_HELP} Or give --recipe.")
     ] = None,
     data: Data = None,
+    ignore_label: IgnoreLabel = None,
     work_dir: Annotated[
         Path | None, typer.Option(help="Folder for the results; default: work_dirs/<config>.")
     ] = None,
@@ -76,8 +77,8 @@ def train_command(
     """
     from ..engine.fit import Settings
 
-    config, cache, notes = choose_config(config, recipe, task, backbone, data, work_dir)
-    settings = Settings(data, epochs, batch_size, lr, img_scale, seed, cfg_options or [])
+    config, cache, notes = choose_config(config, recipe, task, backbone, data, work_dir, ignore_label or [])
+    settings = Settings(data, epochs, batch_size, lr, img_scale, seed, cfg_options or [], ignore_label or [])
     run(
         config,
         settings,
@@ -98,6 +99,7 @@ def choose_config(
     backbone: str | None,
     data: Path | None,
     work_dir: Path | None,
+    ignore_labels: Sequence[int] = (),
 ) -> tuple[str, Path | None, tuple[str, ...]]:
     """The config that the user named, or the recipe's; the folder where facts of the data are; what to say.
 
@@ -117,7 +119,9 @@ def choose_config(
 
     cache = (work_dir or Path("work_dirs")).expanduser().absolute() / "data_cache"
     with reading(new_console()) as progress:
-        name, note = choose(recipe, task, data, backbone, cache_dir=cache, progress=progress)
+        name, note = choose(
+            recipe, task, data, backbone, ignore_labels=ignore_labels, cache_dir=cache, progress=progress
+        )
     return name, cache, (note,)
 
 

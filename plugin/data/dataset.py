@@ -6,8 +6,8 @@ import colorsys
 import json
 import os
 import random
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -53,6 +53,7 @@ class DataSet:
         val: validation part.
         notes: what the user should be told, one sentence each.
         has_masks: detection: every object has an instance mask.
+        label_map: segmentation: label values that change on the way to the model, as ``{11: 255}``.
     """
 
     root: Path
@@ -64,10 +65,13 @@ class DataSet:
     val: Split
     notes: tuple[str, ...]
     has_masks: bool
+    label_map: Mapping[int, int] = field(default_factory=dict)
 
 
 def dataset_cfg(data: DataSet, split: Literal["train", "val"], pipeline: list[dict]) -> dict[str, Any]:
     """Config of ``mmdet.CocoDataset`` or ``mmseg.BaseSegDataset`` for one part of ``data``.
+
+    Where label values change on the way to the model, it is ``mmbackbones.SegDataset``.
 
     Training leaves images without objects out (mmdet itself skips boxes smaller than a pixel);
     validation keeps every image.
@@ -101,6 +105,8 @@ def dataset_cfg(data: DataSet, split: Literal["train", "val"], pipeline: list[di
             ignore_index=IGNORE_LABEL,
             reduce_zero_label=False,
         )
+        if data.label_map:
+            cfg.update(type="mmbackbones.SegDataset", label_map=dict(data.label_map))
     return cfg
 
 

@@ -10,8 +10,9 @@ from ..errors import InputError
 from .scan import IMAGE_SUFFIXES, LABEL_SUFFIXES, list_files
 
 LOOKED_FOR = (
-    "folders images/{train,val} and labels/{train,val}, or train/images with train/labels, or images and "
-    "labels alone (also: img_dir and ann_dir, masks, JPEGImages and SegmentationClass)"
+    "folders images/{train,val} and labels/{train,val}, or train/images with train/labels, or train with "
+    "trainannot (also: train_labels, train_masks), or images and labels alone (also: img_dir and ann_dir, "
+    "masks, JPEGImages and SegmentationClass)"
 )
 
 IMAGE_DIRS = ("images", "image", "imgs", "img", "img_dir", "JPEGImages", "leftImg8bit")
@@ -19,6 +20,8 @@ LABEL_DIRS = (
     *("labels", "label", "masks", "mask", "ann_dir", "annotations", "annotation"),
     *("SegmentationClass", "gtFine", "gt", "segmentation"),
 )
+# What the folder of labels has after the name of the folder of images beside it, as CamVid's trainannot.
+LABEL_DIR_ENDINGS = ("annot", "_annot", "_labels", "_label", "_masks", "_mask", "_gt")
 SPLIT_DIRS = {"train": ("train", "training"), "val": ("val", "valid", "validation")}
 
 Found = tuple[Path, Path, "list[str] | None"]  # image folder, label folder, listed names
@@ -41,7 +44,7 @@ def sub_dir(base: Path, names: Sequence[str]) -> Path | None:
 def find(root: Path) -> dict[str, Found]:
     """(image folder, label folder, listed names or None) of each split; one alone is the split ``all``."""
     for base in bases(root):
-        for look in (_kind_first, _split_first, _flat):
+        for look in (_kind_first, _split_first, _side_by_side, _flat):
             found = look(base)
             if found:
                 if "train" not in found and "val" in found:
@@ -84,6 +87,18 @@ def _split_first(base: Path) -> dict[str, Found]:
         inside = sub_dir(base, names)
         if inside and (pair := _flat(inside)):
             found[split] = pair["all"]
+    return found
+
+
+def _side_by_side(base: Path) -> dict[str, Found]:
+    """``train`` and ``trainannot``."""
+    found: dict[str, Found] = {}
+    for split, names in SPLIT_DIRS.items():
+        for name in names:
+            images, labels = sub_dir(base, [name]), sub_dir(base, [name + end for end in LABEL_DIR_ENDINGS])
+            if images and labels:
+                found[split] = (images, labels, None)
+                break
     return found
 
 

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import InputError
-from .dataset import IGNORE_LABEL, Colour, DataSet, Split, make_palette, some, split_off, write_cache
+from .dataset import IGNORE_LABEL, Colour, DataSet, Split, some, split_off, write_cache
 from .folders import Found
+from .naming import Naming, name_values
 from .pairs import Pairs, pair
 from .scan import Scanner, Work
 
 CLASS_FILES = ("classes.txt", "classes.json", "class_names.txt", "labels.txt")
-VOC_CLASSES = (
-    *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
-    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train"),
-    "tvmonitor",
-)
 
 
-def finish(root: Path, found: dict[str, Found], work: Work) -> DataSet:
+def finish(root: Path, found: dict[str, Found], ignore: Collection[int], work: Work) -> DataSet:
     """Pair, check and split what :func:`~mmbackbones.data.folders.find` found.
+
+    ``ignore`` are label values that mean 'ignore', beside 255.
 
     Raises:
         InputError: files or label values that cannot be used; the message names them.
@@ -37,13 +35,13 @@ def finish(root: Path, found: dict[str, Found], work: Work) -> DataSet:
         notes += told
     values = [_check(part, work.scanner) for part in pairs.values()]
     places = [root, *(folder for _, labels, _ in found.values() for folder in (labels, labels.parent))]
-    classes, palette = read_classes(next(filter(None, map(_class_file, places)), None))
-    if not classes:
-        classes = _derive(values, layout, notes)
-    _check_values(pairs.values(), values, classes)
-    absent = set(range(len(classes))) - {value for part in values for one in part for value in one}
-    if absent:
-        notes.append(f"No label holds the classes {some((classes[k] for k in sorted(absent)), limit=8)}.")
+    given = read_classes(next(filter(None, map(_class_file, places)), None))
+    occurring = {value for part in values for one in part for value in one}
+    images = [image for part in pairs.values() for image in part.images]
+    naming = name_values(occurring, given, ignore, images, layout, notes)
+    _check_values(pairs.values(), values, naming)
+    if absent := [naming.names[value] for value in naming.kept() if value not in occurring]:
+        notes.append(f"No label holds the classes {some(absent, limit=8)}.")
     whole = next(iter(pairs.values()))
     train, val = (pairs["train"], pairs["val"]) if "val" in pairs else _divide(whole, work, notes)
     if twice := set(train.images) & set(val.images):
@@ -52,12 +50,13 @@ def finish(root: Path, found: dict[str, Found], work: Work) -> DataSet:
         root=root,
         task="segmentation",
         layout=layout,
-        classes=classes,
-        palette=palette or make_palette(classes),
+        classes=naming.classes(),
+        palette=naming.colours(),
         train=_split(train, work.cache / "train.txt"),
         val=_split(val, work.cache / "val.txt"),
         notes=tuple(notes),
         has_masks=False,
+        label_map=naming.label_map(),
     )
 
 
@@ -101,44 +100,22 @@ def _check(part: Pairs, scanner: Scanner) -> list[tuple[int, ...]]:
     return [values for _, values in labels]
 
 
-def _derive(values: list[list[tuple[int, ...]]], layout: str, notes: list[str]) -> tuple[str, ...]:
-    """Class names from the label values that occur."""
-    occurring = {value for part in values for one in part for value in one} - {IGNORE_LABEL}
-    if len(occurring) < 2:
-        raise InputError(
-            f"The labels hold only the value {', '.join(map(str, sorted(occurring))) or 'none'} beside "
-            f"{IGNORE_LABEL}, which means 'ignore'. Write class indices 0, 1, 2, ... into the labels "
-            f"(a mask of 0 and 255 becomes 0 and 1)."
-        )
-    if layout == "voc" and occurring == set(range(len(VOC_CLASSES))):
-        return VOC_CLASSES
-    count = max(occurring) + 1
-    notes.append(
-        f"There is no classes.txt: the label values give {count} classes, named class_0 to "
-        f"class_{count - 1}. Put a classes.txt with one name per line beside the images folder to name them."
-    )
-    return tuple(f"class_{k}" for k in range(count))
-
-
-def _check_values(
-    parts: Iterable[Pairs], values: list[list[tuple[int, ...]]], classes: Sequence[str]
-) -> None:
-    problems = [
-        f"{label} holds {', '.join(str(value) for value in one if not _allowed(value, classes))}"
+def _check_values(parts: Iterable[Pairs], values: list[list[tuple[int, ...]]], naming: Naming) -> None:
+    without = [
+        (label, [value for value in one if not naming.allows(value)])
         for part, part_values in zip(parts, values, strict=True)
         for label, one in zip(part.labels, part_values, strict=True)
-        if not all(_allowed(value, classes) for value in one)
     ]
+    problems = [f"{label} holds {', '.join(map(str, found))}" for label, found in without if found]
     if problems:
+        lowest = min(value for _, found in without for value in found)
+        ignored = ", ".join(map(str, sorted({IGNORE_LABEL, *naming.ignored})))
         raise InputError(
             f"{len(problems)} labels hold values that no class has: {some(problems)}. Allowed are 0 to "
-            f"{len(classes) - 1} ({len(classes)} classes: {some(classes, limit=8)}) and {IGNORE_LABEL} for "
-            f"pixels to ignore. Correct the labels, or add the missing classes to classes.txt."
+            f"{len(naming.names) - 1} ({len(naming.names)} classes: {some(naming.names, limit=8)}) and "
+            f"{ignored} for pixels to ignore. If {lowest} means 'ignore', add --ignore-label {lowest}; else "
+            f"correct the labels, or add the missing classes to classes.txt."
         )
-
-
-def _allowed(value: int, classes: Sequence[str]) -> bool:
-    return 0 <= value < len(classes) or value == IGNORE_LABEL
 
 
 def _class_file(folder: Path) -> Path | None:

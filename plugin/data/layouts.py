@@ -6,6 +6,7 @@ Nothing of the user's is changed; whatever is converted, mended or split goes in
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from pathlib import Path
 
 from ..errors import InputError
@@ -23,6 +24,7 @@ def recognise(
     cache_dir: str | Path,
     val_fraction: float = 0.2,
     seed: int = 0,
+    ignore_labels: Collection[int] = (),
     progress: Progress | None = None,
 ) -> DataSet:
     """Recognise and check the data set in ``root``.
@@ -36,6 +38,7 @@ def recognise(
         cache_dir: folder for converted annotations, lists of names and what was read.
         val_fraction: part of the images, between 0 and 1, to split off if there is no validation split.
         seed: seed of that split.
+        ignore_labels: segmentation: label values of pixels to ignore, beside 255.
         progress: called with ("images" or "labels", files read, files in all).
 
     Raises:
@@ -46,6 +49,11 @@ def recognise(
         raise InputError(f"val_fraction={val_fraction} must lie between 0 and 1, as 0.2.")
     if task not in ("detection", "segmentation"):
         raise InputError(f"task='{task}' is unknown; use 'detection' or 'segmentation'.")
+    if ignore_labels and task != "segmentation":
+        raise InputError(
+            f"--ignore-label {next(iter(ignore_labels))} is about label maps, but the task is {task}. Leave "
+            f"it out."
+        )
     root = Path(root).expanduser().resolve()
     if not root.is_dir():
         raise InputError(f"There is no folder '{root}'. Give the folder of your data set.")
@@ -64,7 +72,7 @@ def recognise(
             parts = {split: coco.read(root, path, split) for split, path in files.items()}
             return boxes.finish(root, "coco", parts, notes, work)
     elif found := folders.find(root):
-        return labels.finish(root, found, work)
+        return labels.finish(root, found, ignore_labels, work)
     raise _not_recognised(root, task)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..data.dataset import IGNORE_LABEL
 from ..errors import InputError
 from .configs import kind, walk
 
@@ -34,6 +35,22 @@ def set_num_classes(model: dict[str, Any], count: int) -> list[str]:
     """
     notes: list[str] = []
     _visit(model, "", count, notes)
+    return notes
+
+
+def set_ignore_index(model: dict[str, Any]) -> list[str]:
+    """Make a segmenter's heads ignore what is ignored in recognised data, in place; returns notes."""
+    notes = []
+    for key in ("decode_head", "auxiliary_head"):
+        heads = model.get(key) or []
+        for head in heads if isinstance(heads, (list, tuple)) else [heads]:
+            old = head.get("ignore_index", IGNORE_LABEL)
+            if old != IGNORE_LABEL:
+                head["ignore_index"] = IGNORE_LABEL
+                notes.append(
+                    f"{kind(head)}: ignore_index={old} became {IGNORE_LABEL}, the value of ignored pixels in "
+                    f"any data; what --data has for it is said by --ignore-label."
+                )
     return notes
 
 

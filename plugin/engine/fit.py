@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from mmengine.config import Config
 
 from ..errors import InputError
 from . import schedule
-from .classes import set_num_classes
+from .classes import set_ignore_index, set_num_classes
 from .configs import apply_options, kind, parse_options, pipelines, task_of, walk
 from .scale import parse_scale, set_scale
 
@@ -32,6 +32,7 @@ class Settings:
         img_scale: ``WIDTHxHEIGHT`` in pixels.
         seed: of everything random.
         options: ``key=value`` as in mmengine's ``--cfg-options``.
+        ignore_labels: segmentation: label values of pixels to ignore in ``data``, beside 255.
     """
 
     data: Path | None = None
@@ -41,6 +42,7 @@ class Settings:
     img_scale: str | None = None
     seed: int | None = None
     options: list[str] = field(default_factory=list)
+    ignore_labels: Sequence[int] = ()
 
 
 def fit(
@@ -73,12 +75,7 @@ def fit(
     options = parse_options(settings.options)
     apply_options(cfg, options)
     base_batch = schedule.base_batch_size(cfg)
-    notes: list[str] = []
-    images = 0
-    if settings.data is not None:
-        data = recognise_data(cfg, settings.data, cache_dir, progress)
-        notes += [*data.notes, *set_data(cfg, data)]
-        images = data.train.count
+    notes, images = _use_data(cfg, settings, cache_dir, progress)
     if settings.img_scale is not None:
         set_scale(cfg, parse_scale(settings.img_scale))
     if settings.batch_size is not None:
@@ -115,10 +112,7 @@ def fit_for_test(
     """
     options = parse_options(settings.options)
     apply_options(cfg, options)
-    notes: list[str] = []
-    if settings.data is not None:
-        data = recognise_data(cfg, settings.data, cache_dir, progress)
-        notes += [*data.notes, *set_data(cfg, data)]
+    notes, _ = _use_data(cfg, settings, cache_dir, progress)
     if settings.img_scale is not None:
         set_scale(cfg, parse_scale(settings.img_scale))
     if settings.batch_size is not None and cfg.get("test_dataloader"):
@@ -129,24 +123,34 @@ def fit_for_test(
     return notes
 
 
-def recognise_data(
-    cfg: Config, root: Path, cache_dir: Path, progress: Callable[[str, int, int], None] | None = None
-) -> DataSet:
-    """Recognise the user's folder for the config's task; of several processes one writes the cache first.
+def _use_data(
+    cfg: Config, settings: Settings, cache_dir: Path, progress: Callable[[str, int, int], None] | None
+) -> tuple[list[str], int]:
+    """Put the user's data into ``cfg``, if there is any; returns notes and the number of training images.
 
-    Raises:
-        InputError: nothing is recognised, or the data is faulty.
+    Of several processes one reads the folder, and writes the cache, first.
     """
     from ..data.layouts import recognise
 
+    if settings.data is None:
+        if settings.ignore_labels:
+            raise InputError(f"--ignore-label {settings.ignore_labels[0]} is about --data: give it too.")
+        return [], 0
     first = dist.is_main_process()
     if not first:
         dist.barrier()
     try:
-        return recognise(root, task_of(cfg), cache_dir=cache_dir, progress=progress if first else None)
+        data = recognise(
+            settings.data,
+            task_of(cfg),
+            cache_dir=cache_dir,
+            ignore_labels=settings.ignore_labels,
+            progress=progress if first else None,
+        )
     finally:
         if first:
             dist.barrier()
+    return [*data.notes, *set_data(cfg, data)], data.train.count
 
 
 def set_data(cfg: Config, data: DataSet) -> list[str]:
@@ -176,7 +180,7 @@ def set_data(cfg: Config, data: DataSet) -> list[str]:
         for transform in pipeline:
             if kind(transform) == "LoadAnnotations":
                 transform.pop("reduce_zero_label", None)  # labels are plain indices
-    return set_num_classes(cfg.model, len(data.classes))
+    return [*set_num_classes(cfg.model, len(data.classes)), *set_ignore_index(cfg.model)]
 
 
 def tidy(cfg: Config) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -111,6 +111,7 @@ def choose(
     data: Path | None,
     backbone: str | None = None,
     *,
+    ignore_labels: Sequence[int] = (),
     cache_dir: Path,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> tuple[str, str]:
@@ -121,6 +122,7 @@ def choose(
         task: ``detection`` or ``segmentation``.
         data: the user's folder; only ``auto`` needs it here.
         backbone: one of the recipe's; None for its first.
+        ignore_labels: segmentation: label values of pixels to ignore in ``data``.
         cache_dir: folder for what recognising the data writes.
         progress: called with (what is read, files read, files in all).
 
@@ -136,7 +138,8 @@ def choose(
     from ..data.layouts import recognise
 
     assumed: Task = "detection" if task == "detection" else "segmentation"
-    count = recognise(data, assumed, cache_dir=cache_dir, progress=progress).train.count
+    found = recognise(data, assumed, cache_dir=cache_dir, ignore_labels=ignore_labels, progress=progress)
+    count = found.train.count
     recipe = recipe_for(count)
     limit = f"fewer than {recipe.below}" if recipe.below else f"{RECIPES[-2].below} or more"
     return (
