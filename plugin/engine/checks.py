@@ -9,6 +9,7 @@ from types import NoneType
 from typing import Any
 
 import torch
+from mmengine.config import Config
 from mmengine.hooks import Hook
 from torch import Tensor
 from torch.nn import Identity
@@ -16,6 +17,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..errors import InputError
 from ..registry import HOOKS
+from .configs import kind, pipelines
+
+_PARTS = ("train", "val", "test")
 
 
 def check_heads(model: Mapping[str, Any]) -> None:
@@ -31,6 +35,22 @@ def check_heads(model: Mapping[str, Any]) -> None:
                 f"{where} ({head.get('type')}) has in_channels={channels} and in_index={index}: write one "
                 f"number in each for a head that reads one map, or lists of the same length, an index and "
                 f"the channels of each map."
+            )
+
+
+def check_label_bits(cfg: Config) -> None:
+    """Check that the labels that a segmenter's config loads can hold all its classes.
+
+    Raises:
+        InputError: mmseg's loader, which keeps 8 bits of each value, is to read more than 256 classes.
+    """
+    for where, head in _heads(cfg.model):
+        loads = any(kind(step) == "LoadAnnotations" for steps in pipelines(cfg, *_PARTS) for step in steps)
+        if loads and head.get("num_classes", 0) > 256:
+            raise InputError(
+                f"{where} ({head.get('type')}) has num_classes={head['num_classes']}, but LoadAnnotations "
+                f"keeps 8 bits of each label value: 256 would become 0, silently. Have at most 255 classes "
+                f"(255 means 'ignore'), or register a transform that loads wider labels under another name."
             )
 
 
@@ -126,6 +146,9 @@ class LabelCheckHook(Hook):
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         self._check(runner, data_batch)
+        if isinstance(data_batch, Mapping):
+            network = getattr(runner.model, "module", runner.model)
+            check_padding(network, [image.shape[-2:] for image in data_batch["inputs"]])
 
     def before_val_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         self._check(runner, data_batch)
@@ -136,14 +159,12 @@ class LabelCheckHook(Hook):
     def _check(self, runner: Any, batch: Any) -> None:
         network = getattr(runner.model, "module", runner.model)
         classes = getattr(network, "num_classes", None)
-        heads = getattr(network, "decode_head", None)
-        head = heads[-1] if isinstance(heads, torch.nn.ModuleList) else heads
         if classes is None or not isinstance(batch, Mapping):
             return
         for image, sample in zip(batch["inputs"], batch["data_samples"], strict=True):
             if "gt_sem_seg" in sample:
                 label = sample.gt_sem_seg.data
-                check_values(label, classes, getattr(head, "ignore_index", 255), _name(sample))
+                check_values(label, classes, _ignore_index(network), _name(sample))
                 check_size(label, image, sample)
 
 
@@ -160,6 +181,33 @@ def check_values(label: Tensor, classes: int, ignore: int, name: str) -> None:
             f"num_classes={classes}: allowed are 0 to {classes - 1}, and {ignore} for pixels to ignore. "
             f"Correct the labels, or num_classes; with --data DIR the classes are counted and set for you."
         )
+
+
+def check_padding(network: Any, sizes: Sequence[Sequence[int]]) -> None:
+    """Check that what labels are filled up with is ignored, where images of ``sizes`` (h, w) are filled up.
+
+    Raises:
+        InputError: it is neither ignored nor a class.
+    """
+    filler, ignore = getattr(network, "data_preprocessor", None), _ignore_index(network)
+    value, classes = getattr(filler, "seg_pad_val", ignore), getattr(network, "num_classes", None)
+    size, divisor = getattr(filler, "size", None), getattr(filler, "size_divisor", None) or 1
+    grows = any(
+        tuple(one) != tuple(size or sizes[0]) or one[0] % divisor or one[1] % divisor for one in sizes
+    )
+    if grows and classes is not None and value != ignore and not 0 <= value < classes:
+        raise InputError(
+            f"Images are filled up to one size, their labels with data_preprocessor.seg_pad_val={value}, but "
+            f"decode_head.ignore_index={ignore} and there are {classes} classes. Write seg_pad_val={ignore}, "
+            f"or leave ignore_index at {value} and name what your labels have for it by --data DIR "
+            f"--ignore-label {ignore}."
+        )
+
+
+def _ignore_index(network: Any) -> int:
+    heads = getattr(network, "decode_head", None)
+    head = heads[-1] if isinstance(heads, torch.nn.ModuleList) else heads
+    return int(getattr(head, "ignore_index", 255))
 
 
 def check_size(label: Tensor, image: Tensor, sample: Any) -> None:

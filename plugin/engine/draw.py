@@ -81,10 +81,10 @@ def draw_labels(
         palette: colours by class index.
         zoom: the picture is enlarged by this.
     """
-    table = np.zeros((256, 3), np.float32)
+    table = np.zeros((max(IGNORE + 1, len(palette)), 3), np.float32)
     table[: len(palette)] = palette
     pixels = np.asarray(image.convert("RGB"), np.float32)
-    mixed = 0.35 * pixels + 0.65 * table[labels.astype(np.uint8)]
+    mixed = 0.35 * pixels + 0.65 * table[labels]
     return zoomed(Image.fromarray(mixed.astype(np.uint8)), zoom)
 
 

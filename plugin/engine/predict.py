@@ -11,10 +11,10 @@ import numpy as np
 from mmengine.config import Config
 from PIL import Image
 
+from ..data.scan import IMAGE_SUFFIXES
 from ..errors import InputError
 from .checkpoints import allow_mmengine_classes, load_into
 from .predictions import (
-    IMAGE_SUFFIXES,
     Prediction,
     Predictor,
     check_image,

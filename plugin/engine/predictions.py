@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,8 +16,10 @@ from ..errors import InputError
 from . import draw
 from .configs import kind, pipelines, task_of
 
+if TYPE_CHECKING:
+    from mmengine.dataset import Compose
+
 SCORE_THR = 0.5
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ class Predictor:
         batch = {"inputs": [packed["inputs"]], "data_samples": [packed["data_samples"]]}
         sample = self.model.test_step(batch)[0]
         if self.task == "segmentation":
-            return Prediction(label_map=sample.pred_sem_seg.data.squeeze(0).cpu().numpy().astype(np.uint8))
+            bits = np.uint8 if getattr(self.model, "num_classes", 0) <= 256 else np.uint16
+            return Prediction(label_map=sample.pred_sem_seg.data.squeeze(0).cpu().numpy().astype(bits))
         found = sample.pred_instances.cpu()
         found = found[found.scores >= self.score_thr]
         found = found[found.scores.argsort(descending=True)]
@@ -123,6 +126,7 @@ def write_validation_grid(
     predict = Predictor(model, cfg)
     classes, palette = classes_and_colours(dataset.metainfo)
     boxes = predict.task == "detection"
+    load = _truth_loader(cfg)
     groups = []
     for index in np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int):
         info = dataset.get_data_info(int(index))
@@ -130,7 +134,7 @@ def write_validation_grid(
         zoom = side / max(image.size)
         guess = predict(Path(info["img_path"]))
         with_masks = guess.masks is not None
-        truth = _true_boxes(info, image, with_masks) if boxes else _true_labels(info, dataset)
+        truth = _true_boxes(info, image, with_masks) if boxes else _true_labels(info, load)
         pictures = [picture_of(image, found, classes, palette, zoom) for found in (truth, guess)]
         groups.append(pictures if boxes else [draw.zoomed(image, zoom), *pictures])
     titles = ["truth", "prediction"] if boxes else ["image", "truth", "prediction"]
@@ -168,14 +172,16 @@ def _decode(mask: Any, image: Image.Image) -> np.ndarray:
     return np.asarray(coco_mask.decode(mask)).astype(bool)
 
 
-def _true_labels(info: dict[str, Any], dataset: Any) -> Prediction:
-    with Image.open(info["seg_map_path"]) as file:
-        labels = np.asarray(file).copy()
-    if dataset.reduce_zero_label:
-        labels = np.where((labels == 0) | (labels == draw.IGNORE), draw.IGNORE, labels - 1).astype(np.uint8)
-    for old, new in (dataset.label_map or {}).items():
-        labels[labels == old] = draw.IGNORE if new == -1 else new
-    return Prediction(label_map=labels)
+def _truth_loader(cfg: Config) -> Compose:
+    """The steps of the test pipeline that read labels: what is drawn as true is what is scored."""
+    from mmengine.dataset import Compose
+
+    steps = [step for step in _test_pipeline(cfg) if "Annotations" in kind(step)]
+    return Compose(steps or [{"type": "LoadAnnotations"}])
+
+
+def _true_labels(info: dict[str, Any], load: Compose) -> Prediction:
+    return Prediction(label_map=load({**info, "seg_fields": []})["gt_seg_map"])
 
 
 def _test_pipeline(cfg: Config) -> list[dict[str, Any]]:

@@ -19,7 +19,14 @@ from mmengine.runner import Runner as _Runner
 
 from ..errors import InputError
 from .checkpoints import allow_mmengine_classes, check_fits, read_checkpoint, state_dict_of
-from .checks import LabelCheckHook, check_channels, check_heads, check_sync_bn, reason
+from .checks import (
+    LabelCheckHook,
+    check_channels,
+    check_heads,
+    check_label_bits,
+    check_sync_bn,
+    reason,
+)
 from .configs import kind, task_of, walk
 from .plain_weights import save_plain
 from .strides import watch_strides
@@ -203,6 +210,7 @@ def build_runner(cfg: Config) -> Runner:
     """
     allow_mmengine_classes()
     check_heads(cfg.model)
+    check_label_bits(cfg)
     try:
         runner = Runner.from_cfg(cfg)
     except InputError:
