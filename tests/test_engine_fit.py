@@ -10,7 +10,7 @@ from mmengine.config import Config
 
 from mmbackbones.cli.options import normalise
 from mmbackbones.data.shapes import CLASSES, write_shapes
-from mmbackbones.engine import schedule
+from mmbackbones.engine import schedule, warmup
 from mmbackbones.engine.classes import set_num_classes
 from mmbackbones.engine.configs import (
     apply_options,
@@ -26,6 +26,7 @@ from mmbackbones.engine.configs import (
 from mmbackbones.engine.fit import Settings, fit, set_data
 from mmbackbones.engine.report import read_history
 from mmbackbones.engine.scale import parse_scale, set_scale
+from mmbackbones.engine.train import write_config
 from mmbackbones.errors import InputError
 
 FASTER = "mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco"
@@ -216,40 +217,73 @@ def test_hooks_of_the_last_epochs_follow_length_and_scale() -> None:
 def test_a_config_without_a_plain_optimizer_keeps_its_rates() -> None:
     cfg = load_config(FASTER)
     cfg.optim_wrapper = {"constructor": "Own"}
-    assert "left to the config" in schedule.set_lr(cfg, None, 16, 1)
+    base = schedule.base_batch(cfg)
+    assert "left to the config" in schedule.set_lr(cfg, None, base, 1)
     with pytest.raises(InputError, match="has no optimizer.lr"):
-        schedule.set_lr(cfg, 0.1, 16, 1)
+        schedule.set_lr(cfg, 0.1, base, 1)
 
 
 def test_a_warm_up_longer_than_a_tenth_is_cut_aloud() -> None:
     cfg = load_config(FASTER)
-    (note,) = schedule.limit_warmup(cfg, steps=20)
+    (note,) = warmup.limit_warmup(cfg, steps=20)
     assert cfg.param_scheduler[0]["end"] == 24
     assert note == "warm-up 24 instead of 500 iterations: the training has 240"
-    assert schedule.limit_warmup(load_config(FASTER), steps=7000) == []
+    assert warmup.limit_warmup(load_config(FASTER), steps=7000) == []
 
 
 @pytest.mark.parametrize("name", [FASTER, DEEPLAB])
 def test_a_training_of_one_step_keeps_only_schedulers_that_act(name: str) -> None:
     cfg = load_config(name)
     schedule.set_epochs(cfg, 1, steps=1)
-    schedule.limit_warmup(cfg, steps=1)
-    schedule.drop_ended(cfg)
+    warmup.limit_warmup(cfg, steps=1)
+    warmup.drop_ended(cfg, steps=1)
     assert cfg.param_scheduler
     assert all(one.get("begin", 0) < one.get("end", 2) for one in cfg.param_scheduler)
 
 
-@pytest.mark.parametrize(("name", "base"), [(FASTER, 16), (DEEPLAB, 8)])
-def test_learning_rate_follows_the_total_batch(name: str, base: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "base", "source"),
+    [
+        (FASTER, 16, "auto_scale_lr"),
+        (DEEPLAB, 8, "4xb2"),
+        ("mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco", 256, "8xb32"),  # it inherits 16
+        ("mmdet::foveabox/fovea_r50_fpn_gn-head-align_ms-640-800-4xb4-2x_coco", 16, "4xb4"),
+        ("segmentation/swiftnet_resnet18_scratch", 8, "auto_scale_lr"),
+    ],
+)
+def test_learning_rate_follows_the_total_batch(name: str, base: int, source: str) -> None:
     cfg = load_config(name)
     before = cfg.optim_wrapper.optimizer.lr
-    assert schedule.base_batch_size(cfg) == base
+    found = schedule.base_batch(cfg)
+    assert (found.size, found.source) == (base, source)
     cfg.train_dataloader.batch_size = 4
-    note = schedule.set_lr(cfg, None, base, world_size=3)
+    note = schedule.set_lr(cfg, None, found, world_size=3)
     assert cfg.optim_wrapper.optimizer.lr == pytest.approx(before * 12 / base)
     assert f"x 12/{base}" in note
-    # The resolved config says which batch its rate is for, so it is not scaled again.
-    assert schedule.base_batch_size(cfg) == 12
+    assert f"for {base} images a step ({source})" in note
+
+
+def test_scaling_that_the_config_turns_on_has_the_configs_base() -> None:
+    cfg = load_config("mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco")
+    cfg.auto_scale_lr.enable = True
+    assert schedule.base_batch(cfg).size == 16
+    nameless = Config({key: value for key, value in cfg.to_dict().items() if key != "auto_scale_lr"})
+    assert schedule.base_batch(nameless) == schedule.BaseBatch(32, "its own batch")
+
+
+def test_a_resolved_config_is_not_scaled_again(shapes: Path, tmp_path: Path) -> None:
+    cfg = load_config("mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco")
+    fit(cfg, Settings(shapes, options=["train_dataloader.batch_size=32"]), cache_dir=tmp_path)
+    rate = cfg.optim_wrapper.optimizer.lr
+    assert rate == pytest.approx(0.0005)  # its recipe: 0.004 for 8 x 32
+    again = load_config(str(write_config(cfg, tmp_path / "config.py")))
+    fit(again, Settings(shapes), cache_dir=tmp_path)
+    assert again.optim_wrapper.optimizer.lr == rate
+    for option in ("train_dataloader.batch_size=8", "auto_scale_lr.base_batch_size=16"):
+        cfg = load_config("mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco")
+        fit(cfg, Settings(shapes, options=[option]), cache_dir=tmp_path)
+        expected = 0.004 * 8 / 256 if "train" in option else 0.004 * 32 / 16
+        assert cfg.optim_wrapper.optimizer.lr == pytest.approx(expected)
 
 
 def test_a_given_learning_rate_stays(shapes: Path, tmp_path: Path) -> None:

@@ -53,10 +53,13 @@ class NoBackbone(BaseModel):
 
 @DATASETS.register_module()
 class TinyData(torch.utils.data.Dataset):
-    """Twelve images of noise with a label."""
+    """Images of noise with a label."""
+
+    def __init__(self, length: int = 12) -> None:
+        self.length = length
 
     def __len__(self) -> int:
-        return 12
+        return self.length
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         noise = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(index))

@@ -184,6 +184,12 @@ def kind(node: Any) -> str:
     return str(node.get("type", "")).rpartition(".")[2] if isinstance(node, dict) else ""
 
 
+def is_epoch_based(cfg: Config) -> bool:
+    """Whether the training loop counts epochs (mmdet's configs) or iterations (mmseg's)."""
+    loop = cfg.train_cfg
+    return loop.get("by_epoch", kind(loop) != "IterBasedTrainLoop")
+
+
 def walk(node: Any, key: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
     """Every dict inside ``node`` with the nearest key above it, outermost first."""
     if isinstance(node, dict):

@@ -11,7 +11,7 @@ from mmengine import dist
 from mmengine.config import Config
 
 from ..errors import InputError
-from . import schedule
+from . import schedule, warmup
 from .classes import set_ignore_index, set_num_classes
 from .configs import apply_options, kind, parse_options, pipelines, task_of, walk
 from .scale import parse_scale, set_scale
@@ -73,27 +73,33 @@ def fit(
     if not cfg.get("train_dataloader") or not cfg.get("train_cfg") or not cfg.get("optim_wrapper"):
         raise InputError("The config has no training parts (train_dataloader, train_cfg, optim_wrapper).")
     options = parse_options(settings.options)
+    base, rate = schedule.base_batch(cfg), schedule.rate(cfg)  # before those among the options
     apply_options(cfg, options)
-    base_batch = schedule.base_batch_size(cfg)
+    if any(key.startswith("auto_scale_lr") for key in options):
+        base = schedule.BaseBatch(cfg.auto_scale_lr.get("base_batch_size", base.size), "auto_scale_lr")
     notes, images = _use_data(cfg, settings, cache_dir, progress)
+    steps = 0
     if settings.img_scale is not None:
         set_scale(cfg, parse_scale(settings.img_scale))
     if settings.batch_size is not None:
         schedule.check_batch_size(settings.batch_size)
         cfg.train_dataloader.batch_size = settings.batch_size
     fixed = "optim_wrapper.optimizer.lr" in options
-    notes.append(schedule.set_lr(cfg, settings.lr, base_batch, world_size, fixed=fixed))
+    notes.append(schedule.set_lr(cfg, settings.lr, base, world_size, fixed=fixed))
+    if rate:
+        schedule.scale_floors(cfg, schedule.rate(cfg) / rate)
     if settings.epochs is not None or images:
         images = images or _count_images(cfg)
         steps = schedule.steps_per_epoch(cfg, images, world_size)
         if settings.epochs is not None:
             schedule.set_epochs(cfg, settings.epochs, steps)
-        notes += schedule.limit_warmup(cfg, steps)
-        schedule.drop_ended(cfg)
+        notes += warmup.limit_warmup(cfg, steps)
         schedule.set_log_interval(cfg, steps)
     if settings.seed is not None:
         cfg.randomness = {"seed": settings.seed}
     apply_options(cfg, options)
+    if steps:
+        warmup.drop_ended(cfg, steps)  # after the options, whose numbers count all schedulers
     tidy(cfg)
     return notes
 

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
 from ..errors import InputError
-from .configs import kind
+from .configs import is_epoch_based, kind
+from .warmup import is_warmup, schedulers, stretch_warmup
 
-_WARMUP_SHARE = 0.1  # of the whole training, at most
 _EVALUATIONS = 20  # at most, where the length is set by --epochs
-
-
-def is_epoch_based(cfg: Config) -> bool:
-    """Whether the training loop counts epochs (mmdet's configs) or iterations (mmseg's)."""
-    loop = cfg.train_cfg
-    return loop.get("by_epoch", kind(loop) != "IterBasedTrainLoop")
 
 
 def check_batch_size(batch_size: int) -> None:
@@ -30,29 +25,38 @@ def check_batch_size(batch_size: int) -> None:
         raise InputError(f"--batch-size {batch_size}: at least 1 image is needed in a batch.")
 
 
-def base_batch_size(cfg: Config) -> int:
+@dataclass(frozen=True)
+class BaseBatch:
+    """The total batch size that a config's learning rate is meant for, and what says so."""
+
+    size: int
+    source: str
+
+
+def base_batch(cfg: Config) -> BaseBatch:
     """The total batch size that the config's learning rate is meant for.
 
-    From ``auto_scale_lr``, else from a name like ``4xb2`` (4 processes with 2 images), else the
-    config's own batch size on one process.
+    From ``auto_scale_lr`` where it is on; else from a name like ``4xb2``: 4 processes with the config's own
+    batch each. The ``base_batch_size`` of an ``auto_scale_lr`` that is off comes last, as mmdet's configs
+    inherit 16 whatever they train with; without any, it is the config's own batch on one process.
     """
-    stated = (cfg.get("auto_scale_lr") or {}).get("base_batch_size")
-    if stated:
-        return int(stated)
-    match = re.search(r"(?:^|_)(\d+)xb(\d+)(?:[-_.]|$)", Path(cfg.filename or "").name)
-    if match:
-        return int(match[1]) * int(match[2])
-    return int(cfg.train_dataloader.batch_size)
+    own = int(cfg.train_dataloader.batch_size)
+    scale = cfg.get("auto_scale_lr") or {}
+    stated = BaseBatch(int(scale.get("base_batch_size") or own), "auto_scale_lr")
+    match = re.search(r"(?:^|[_-])(\d+)xb\d+(?:[-_.]|$)", Path(cfg.filename or "").name)
+    if match and not scale.get("enable"):
+        return BaseBatch(int(match[1]) * own, match[0].strip("-_."))
+    return stated if scale.get("base_batch_size") else BaseBatch(own, "its own batch")
 
 
-def set_lr(cfg: Config, lr: float | None, base_batch: int, world_size: int, *, fixed: bool = False) -> str:
+def set_lr(cfg: Config, lr: float | None, base: BaseBatch, world_size: int, *, fixed: bool = False) -> str:
     """Set the learning rate, or let it follow the total batch size linearly (arXiv 1706.02677).
 
     Args:
         cfg: changed in place; its ``auto_scale_lr`` afterwards states the batch that the rate is for,
             so that the resolved config is not scaled twice.
         lr: the rate to use as it is; None to follow the batch size.
-        base_batch: total batch size that the config's rate is meant for.
+        base: the batch that the config's rate is meant for, see :func:`base_batch`.
         world_size: number of processes.
         fixed: the rate in ``cfg`` was given by the user and stays.
 
@@ -74,13 +78,28 @@ def set_lr(cfg: Config, lr: float | None, base_batch: int, world_size: int, *, f
     if lr is not None:
         optimizer["lr"] = lr
     elif not fixed:
-        optimizer["lr"] = before * batch / base_batch
+        optimizer["lr"] = before * batch / base.size
     cfg.auto_scale_lr = {"enable": False, "base_batch_size": batch}
     if lr is not None or fixed:
         return f"learning rate {optimizer['lr']:g} as given, batch {batch}"
-    if batch == base_batch:
+    if batch == base.size:
         return f"learning rate {before:g} of the config, batch {batch}"
-    return f"learning rate {optimizer['lr']:g} = {before:g} x {batch}/{base_batch}, following the batch size"
+    return (
+        f"learning rate {optimizer['lr']:g} = {before:g} x {batch}/{base.size}, following the batch size: "
+        f"the config's rate is for {base.size} images a step ({base.source})"
+    )
+
+
+def rate(cfg: Config) -> float:
+    """The learning rate of the config's optimizer; 0 where it has none of its own."""
+    return float((cfg.optim_wrapper.get("optimizer") or {}).get("lr") or 0)
+
+
+def scale_floors(cfg: Config, ratio: float) -> None:
+    """Multiply the rates that schedules end at by ``ratio``: a lower start must not rise to the old end."""
+    for scheduler in schedulers(cfg):
+        if kind(scheduler).endswith("LR") and scheduler.get("eta_min"):
+            scheduler["eta_min"] *= ratio
 
 
 def steps_per_epoch(cfg: Config, images: int, world_size: int) -> int:
@@ -91,7 +110,8 @@ def steps_per_epoch(cfg: Config, images: int, world_size: int) -> int:
 def set_epochs(cfg: Config, epochs: int, steps: int) -> None:
     """Train for ``epochs``: the loop, every scheduler's marks and the evaluation interval follow.
 
-    In iteration-based configs an epoch is ``steps`` iterations.
+    In iteration-based configs an epoch is ``steps`` iterations. A warm-up in iterations stays as it is
+    (see :func:`.warmup.limit_warmup`).
 
     Raises:
         InputError: ``epochs`` < 1.
@@ -109,49 +129,25 @@ def set_epochs(cfg: Config, epochs: int, steps: int) -> None:
     if unit > 1:
         cfg.setdefault("default_hooks", {}).setdefault("checkpoint", {"type": "CheckpointHook"})
         cfg.default_hooks.checkpoint.interval = interval
-    for scheduler in _schedulers(cfg):
+    ratio = loop[key] / old_length
+    warm = [one for one in schedulers(cfg) if is_warmup(one)]
+    ends = {one["end"] for one in warm if not one.get("by_epoch", True)}
+    for scheduler in schedulers(cfg):
         in_unit = scheduler.get("by_epoch", True) == is_epoch_based(cfg)
-        if in_unit:
-            _stretch(scheduler, loop[key] / old_length)
+        if not in_unit or (scheduler in warm and stretch_warmup(scheduler, ratio, steps)):
+            continue
+        begin = scheduler.get("begin")
+        _stretch(scheduler, ratio)
+        if begin in ends and not scheduler.get("by_epoch", True):
+            scheduler["begin"] = begin  # still at the end of the warm-up
     for hook in cfg.get("custom_hooks") or []:  # such as mosaics that end before the training does
-        _stretch(hook, loop[key] / old_length)
-
-
-def limit_warmup(cfg: Config, steps: int) -> list[str]:
-    """Shorten a warm-up in iterations that would take more than a tenth of the whole training."""
-    loop = cfg.train_cfg
-    total = loop.max_epochs * steps if is_epoch_based(cfg) else loop.max_iters
-    limit = max(1, int(total * _WARMUP_SHARE))
-    notes = []
-    for scheduler in _schedulers(cfg):
-        end = scheduler.get("end")
-        is_warmup = kind(scheduler) in ("LinearLR", "ConstantLR") and scheduler.get("begin", 0) == 0
-        if is_warmup and not scheduler.get("by_epoch", True) and end and end > limit:
-            scheduler["end"] = limit
-            notes.append(f"warm-up {limit} instead of {end} iterations: the training has {total}")
-            for other in _schedulers(cfg):
-                if other.get("begin") == end and not other.get("by_epoch", True):
-                    other["begin"] = limit
-    return notes
-
-
-def drop_ended(cfg: Config) -> None:
-    """Take out schedulers that end no later than they begin: short trainings leave them no step."""
-    every = _schedulers(cfg)
-    kept = [one for one in every if one.get("begin", 0) < one.get("end", math.inf)]
-    if len(kept) < len(every):
-        cfg.param_scheduler = kept
+        _stretch(hook, ratio)
 
 
 def set_log_interval(cfg: Config, steps: int) -> None:
     """Log often enough for a curve: at least twice in an epoch."""
     logger = cfg.setdefault("default_hooks", {}).setdefault("logger", {"type": "LoggerHook"})
     logger.interval = max(1, min(logger.get("interval", 10), steps // 2))
-
-
-def _schedulers(cfg: Config) -> list[dict[str, Any]]:
-    found = cfg.get("param_scheduler") or []
-    return list(found) if isinstance(found, (list, tuple)) else [found]
 
 
 def _stretch(scheduler: dict[str, Any], ratio: float) -> None:

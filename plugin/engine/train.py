@@ -15,13 +15,12 @@ from rich.console import Console
 from ..errors import InputError
 from ..finetune.freeze_report import FreezeReportHook
 from . import report
-from .configs import resolved, task_of
+from .configs import is_epoch_based, resolved, task_of
 from .cost import CostHook
 from .hooks import ProgressHook, StopHook
 from .plain_weights import save_plain
 from .predictions import write_validation_grid
 from .runner import Runner, build_runner, library_output_to_log
-from .schedule import is_epoch_based
 
 
 @dataclass(frozen=True)
