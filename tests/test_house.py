@@ -25,7 +25,12 @@ else:
     tomllib = pytest.importorskip("tomli", reason="Python 3.10 has no TOML reader")
 
 HEAVY = ["timm", "torchvision", "mmdet", "mmseg", "mmcv"]
-FOLDERS = {"mmbackbones": "plugin", "mmbackbones.necks": "necks", "mmbackbones.configs": "configs"}
+FOLDERS = {
+    "mmbackbones": "plugin",
+    "mmbackbones.necks": "necks",
+    "mmbackbones.configs": "configs",
+    "mmbackbones_autoload": "plugin/autoload",
+}
 
 
 def loaded_after(code: str, names: list[str], autoload: str = "1") -> list[str]:
@@ -76,22 +81,29 @@ def test_public_names_exist() -> None:
         mmbackbones.buid  # noqa: B018
 
 
+def sources(root: Path, package: str, pattern: str) -> list[Path]:
+    """Files of ``package`` below its folder, without those of other packages that lie in it."""
+    own = root / FOLDERS[package]
+    inner = [root / folder for folder in FOLDERS.values() if own in (root / folder).parents]
+    return [path for path in own.rglob(pattern) if not any(folder in path.parents for folder in inner)]
+
+
 def test_packages_are_the_folders(root: Path) -> None:
     listed = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]
     assert listed["package-dir"] == FOLDERS
     found = set()
     for package, folder in FOLDERS.items():
-        for init in (root / folder).rglob("__init__.py"):
+        for init in sources(root, package, "__init__.py"):
             found.add(".".join([package, *init.parent.relative_to(root / folder).parts]))
     assert sorted(listed["packages"]) == sorted(found)
 
 
 def test_wheel(root: Path, tmp_path: Path) -> None:
     pip = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index"]
-    sources = [*FOLDERS.values(), "pyproject.toml", "README.md", "LICENSE"]
+    wanted = ["plugin", "necks", "configs", "pyproject.toml", "README.md", "LICENSE"]
     tree = tmp_path / "tree"  # setuptools writes build/ and *.egg-info beside the sources
     tree.mkdir()
-    subprocess.run(["cp", "-r", *sources, tree], cwd=root, check=True)
+    subprocess.run(["cp", "-r", *wanted, tree], cwd=root, check=True)
     done = subprocess.run([*pip, "-w", tmp_path, tree], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     (wheel,) = tmp_path.glob("mmbackbones-*.whl")
@@ -99,12 +111,24 @@ def test_wheel(root: Path, tmp_path: Path) -> None:
         held = set(archive.namelist())
     expected = {"mmbackbones/py.typed"}
     for package, folder in FOLDERS.items():
-        for source in (root / folder).rglob("*.py"):
+        for source in sources(root, package, "*.py"):
             expected.add(str(Path(*package.split(".")) / source.relative_to(root / folder)))
     expected = {name for name in expected if "__pycache__" not in name}
     assert expected <= held, expected - held
-    assert {name for name in held if name.startswith("mmbackbones/")} == expected
+    assert {name for name in held if not name.startswith("mmbackbones-")} == expected
     assert any(name.endswith("licenses/LICENSE") for name in held)
+
+
+@pytest.mark.parametrize("fault", ["raise RuntimeError('on purpose')", "raise SystemExit(3)", "= no Python"])
+def test_a_broken_package_does_not_break_torch(fault: str, tmp_path: Path) -> None:
+    """A ``mmbackbones`` that stands before the installed one and fails: torch warns once and is there."""
+    (tmp_path / "mmbackbones.py").write_text(fault)
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    code = "import torch, torch.nn, timm\nprint(torch.ones(2).sum())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
+    assert (done.returncode, done.stdout) == (0, "tensor(2.)\n"), done.stderr
+    assert done.stderr.count("RuntimeWarning: mmbackbones cannot be imported") == 1
+    assert "Traceback" not in done.stderr
 
 
 def tracked(root: Path) -> list[Path]:
