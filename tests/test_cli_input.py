@@ -245,7 +245,7 @@ def test_bad_images(message, tmp_path: Path) -> None:
         return message("predict", DETECTOR, "some.pth", path)
 
     assert "empty.jpg is empty (0 bytes)" in said(empty)
-    assert "text.png cannot be read, it is damaged or no image" in said(text)
+    assert "text.png cannot be read: it is not an image" in said(text)
     assert "no image file" in said(tmp_path / "gone.jpg")
     assert "nothing has no images" in said(folder)
 

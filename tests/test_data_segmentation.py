@@ -420,3 +420,22 @@ def test_mmseg_follows_links_and_endings(tmp_path, look):
         for sample in DATASETS.build(dataset_cfg(data, split, pipeline)):
             k = int(Path(sample["data_samples"].img_path).name[0])
             assert sample["data_samples"].gt_sem_seg.data.unique().tolist() == sorted({0, 1, k})
+
+
+def test_what_is_lost_in_loading_is_told(plain, look):
+    Image.new("RGBA", SIZE).save(plain / "images/train/a.png")
+    (plain / "images/train/a.jpg").unlink()
+    notes = look(plain).notes
+    assert any(
+        "Warning: 1 images have an alpha channel (RGBA): loading drops it ('a.png')" in n for n in notes
+    )
+    assert look(plain).notes == notes, "remembered"
+
+
+def test_a_link_that_leads_back(plain, look):
+    (plain / "images/train/again").symlink_to(plain / "images", target_is_directory=True)
+    (plain / "labels/train/again").symlink_to(plain / "labels/train", target_is_directory=True)
+    with pytest.raises(InputError, match="1 images of .* have no label in .*'again/val/c.jpg'"):
+        look(plain)
+    (plain / "images/train/again").unlink()
+    assert look(plain).train.count == 2

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..errors import InputError
 from .options import CfgOptions, Checkpoint, Config, Device, ImgScale
 
 
@@ -31,7 +32,7 @@ def predict_command(
     from rich.progress import track
 
     from ..engine.configs import apply_options, load_config, parse_options
-    from ..engine.predict import JSON_NAME, find_images, load_predictor, predict
+    from ..engine.predict import JSON_NAME, find_images, listed, load_predictor, predict
     from ..engine.runner import choose_device, prepare_work_dir
     from ..engine.scale import parse_scale, set_scale
     from .train import new_console, shortest
@@ -46,7 +47,15 @@ def predict_command(
     out = prepare_work_dir(out.expanduser().absolute(), "--out")
     predictor, meta = load_predictor(cfg, checkpoint, chosen, score_thr)
     entries = predict(predictor, meta, files, out)
+    problems = []
     for entry in track(entries, total=len(files), description="predict", console=console):
-        found = ", ".join(entry["pixels"]) if "pixels" in entry else f"{len(entry['boxes'])} boxes"
-        console.print(f"{entry['image']}: {found}", highlight=False, soft_wrap=True)
+        if "error" in entry:
+            problems.append(entry["error"])
+            said = f"left out. {entry['error']}"
+        else:
+            said = ", ".join(entry["pixels"]) if "pixels" in entry else f"{len(entry['boxes'])} boxes"
+        note = f" (it has {entry['note']})" if "note" in entry else ""
+        console.print(f"{entry['image']}: {said}{note}", highlight=False, soft_wrap=True)
     console.print(f"pictures and {JSON_NAME}  {shortest(out)}", soft_wrap=True, highlight=False)
+    if problems:
+        raise InputError(f"{len(problems)} of {len(files)} images were left out. {listed(problems)}")

@@ -5,6 +5,7 @@ Nothing of the user's is changed; whatever is converted, mended or split goes in
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Collection
 from pathlib import Path
@@ -60,6 +61,11 @@ def recognise(
     key = hashlib.sha256(f"{root} {task} {val_fraction} {seed}".encode()).hexdigest()[:10]
     cache = Path(cache_dir).expanduser().resolve() / f"{root.name}-{key}"
     work = Work(cache, Scanner(cache, progress), val_fraction, seed)
+    data = _read(root, task, ignore_labels, work)
+    return dataclasses.replace(data, notes=(*data.notes, *work.scanner.notes()))
+
+
+def _read(root: Path, task: Task, ignore_labels: Collection[int], work: Work) -> DataSet:
     if task == "detection":
         files, notes = coco.find_files(root)
         base = None if files else voc.find(root)

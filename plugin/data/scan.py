@@ -14,22 +14,29 @@ import numpy as np
 from PIL import Image
 
 from ..errors import InputError
-from .dataset import write_cache
+from .dataset import some, write_cache
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 LABEL_SUFFIXES = (".png", ".bmp", ".tif", ".tiff")  # lossless ones
 
 Progress = Callable[[str, int, int], None]
+#: What Pillow raises for files that it cannot read.
+UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 _ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # EXIF tag, and its values that swap width and height
 _LAST_BYTES = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
 _ONE_CHANNEL = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
 
 
 def list_files(folder: Path, suffixes: Sequence[str]) -> list[str]:
-    """Names relative to ``folder``, sorted, of all files in it and below with one of ``suffixes``."""
-    found = []
+    """Names relative to ``folder``, sorted, of all files in it and below with one of ``suffixes``.
+
+    Links are followed, but into no folder twice: one may lead back to where it is.
+    """
+    found, seen = [], {os.path.realpath(folder)}
     for parent, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        into = {name: os.path.realpath(os.path.join(parent, name)) for name in sorted(folders)}
+        folders[:] = [name for name in into if not name.startswith(".") and into[name] not in seen]
+        seen.update(into.values())
         inside = os.path.relpath(parent, folder)
         for name in names:
             if name.lower().endswith(tuple(suffixes)) and not name.startswith("."):
@@ -38,7 +45,7 @@ def list_files(folder: Path, suffixes: Sequence[str]) -> list[str]:
 
 
 def read_size(path: Path) -> list[Any]:
-    """[width, height] of an image in pixels, as OpenCV shows it (turned as its EXIF data say).
+    """[width, height, remark] of an image: pixels as OpenCV shows it (turned as its EXIF data say).
 
     Only the header is read, and the end of the file: if that is missing, the whole image.
 
@@ -55,7 +62,35 @@ def read_size(path: Path) -> list[Any]:
         ending = _LAST_BYTES.get(image.format or "")
         if ending and ending not in _tail(path, size):
             image.load()  # raises if the image is cut off
-    return [width, height]
+        return [width, height, remark_on(image)]
+
+
+def remark_on(image: Image.Image) -> str:
+    """What of an opened image is lost when mmcv loads it by default (8 bits, 3 channels); '' for nothing.
+
+    Raises:
+        ValueError: it cannot be loaded at all.
+    """
+    raw = str(image.tile[0][3]) if image.tile else ""
+    frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)  # a phone's JPEG has a small copy
+    if ";16" in raw or image.mode.startswith("I;16"):
+        shift = 8 if image.mode.startswith("I") else 0  # Pillow reads 16-bit colours by their upper 8 bits
+        if int(np.asarray(image).max()) >> shift < 16:
+            return (
+                "16 bits a channel but no value above 4095: loading keeps the upper 8 bits, so next to "
+                "nothing is left. Save with 8 bits a channel, values divided by 16"
+            )
+        return "16 bits a channel: loading keeps the upper 8"
+    if image.mode in ("F", "I"):
+        raise ValueError(
+            f"it has 32 bits a channel (Pillow's mode {image.mode}), which mmcv does not load; save it with "
+            f"8 bits a channel"
+        )
+    if frames > 1:
+        return f"{frames} frames: loading keeps the first"
+    if image.mode in ("RGBA", "LA"):
+        return f"an alpha channel ({image.mode}): loading drops it"
+    return ""
 
 
 def _tail(path: Path, size: int, count: int = 64) -> bytes:
@@ -93,9 +128,10 @@ class Scanner:
     """
 
     def __init__(self, cache_dir: Path, progress: Progress | None = None) -> None:
-        self._file = cache_dir / "facts.json"
+        self._file = cache_dir / "facts2.json"  # the number rises when other facts are remembered
         self._progress = progress
         self._known: dict[str, dict[str, Any]] = {}
+        self._remarks: dict[str, set[Path]] = {}
         if self._file.is_file():
             try:
                 self._known = json.loads(self._file.read_text())
@@ -108,7 +144,19 @@ class Scanner:
         Raises:
             InputError: some images are missing, empty, corrupt or cut off; the message names them.
         """
-        return [(width, height) for width, height in self._read("images", read_size, paths)]
+        found = self._read("images", read_size, paths)
+        for path, (_, _, remark) in zip(paths, found, strict=True):
+            if remark:
+                self._remarks.setdefault(remark, set()).add(path)
+        return [(width, height) for width, height, _ in found]
+
+    def notes(self) -> list[str]:
+        """What of the images is lost in loading, one sentence for each kind of loss."""
+        return [
+            f"Warning: {len(paths)} images have {remark} ({some(sorted(path.name for path in paths))}), "
+            f"unless the config's LoadImageFromFile says otherwise."
+            for remark, paths in self._remarks.items()
+        ]
 
     def labels(self, paths: Sequence[Path]) -> list[tuple[tuple[int, int], tuple[int, ...]]]:
         """((width, height), values that occur) of each label image.
@@ -129,8 +177,8 @@ class Scanner:
                 if (old := known.get(str(path))) and old[:2] == stamp:
                     return old
                 return stamp + read(path)
-            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-                return _reason(error)
+            except UNREADABLE as error:
+                return reason_of(error)
 
         facts: list[list[Any]] = []
         problems: list[str] = []
@@ -173,11 +221,17 @@ class Work:
     seed: int
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Why a file cannot be used, in the user's words."""
     if isinstance(error, FileNotFoundError):
         return "there is no such file"
     if isinstance(error, Image.UnidentifiedImageError):
         return "it is not an image (corrupt, or of an unknown kind)"
+    if isinstance(error, Image.DecompressionBombError):
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
+        return (
+            f"it has more than {most} megapixels, the most that is read; scale it down, or cut it into tiles"
+        )
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error)

@@ -97,10 +97,8 @@ def grid(
     cell_w = max(picture.width for row in rows for picture in row)
     heights = [max(picture.height for picture in row) for row in rows]
     width = columns * (cell_w + _MARGIN) + _MARGIN
-    head, line = 32, 28
-    lines = _wrap([name for name, _ in legend], width - 2 * _MARGIN, font)
-    height = head + sum(heights) + _MARGIN * (len(rows) + 1) + line * len(lines)
-    sheet = Image.new("RGB", (width, height), "white")
+    head = 32
+    sheet = Image.new("RGB", (width, head + sum(heights) + _MARGIN * (len(rows) + 1)), "white")
     pen = ImageDraw.Draw(sheet)
     for column, title in enumerate(titles):
         pen.text((_MARGIN + column * (cell_w + _MARGIN), _MARGIN), title, fill="black", font=font)
@@ -109,26 +107,37 @@ def grid(
         for column, picture in enumerate(row):
             sheet.paste(picture, (_MARGIN + column * (cell_w + _MARGIN), y))
         y += row_height + _MARGIN
-    by_name = dict(legend)
-    for names in lines:
-        x: float = _MARGIN
-        for name in names:
-            pen.rectangle((x, y + 4, x + 16, y + 20), fill=by_name[name], outline="black")
-            pen.text((x + 22, y + 1), name, fill="black", font=font)
+    return with_legend(sheet, legend)
+
+
+def with_legend(picture: Image.Image, legend: Sequence[tuple[str, Colour]]) -> Image.Image:
+    """``picture`` with the names and colours of classes underneath, on as many lines as they need."""
+    font, line = ImageFont.load_default(18), 28
+    width = max(picture.width, *(_MARGIN + 24 + round(font.getlength(name)) for name, _ in legend), 0)
+    lines = _wrap(legend, width - 2 * _MARGIN, font)
+    sheet = Image.new("RGB", (width, picture.height + line * len(lines)), "white")
+    sheet.paste(picture, (0, 0))
+    pen = ImageDraw.Draw(sheet)
+    for number, entries in enumerate(lines):
+        x, y = float(_MARGIN), picture.height + line * number
+        for name, colour in entries:
+            pen.rectangle((x, y + 6, x + 16, y + 22), fill=colour, outline="black")
+            pen.text((x + 22, y + 3), name, fill="black", font=font)
             x += 22 + font.getlength(name) + 18
-        y += line
     return sheet
 
 
-def _wrap(names: Sequence[str], width: int, font: ImageFont.FreeTypeFont) -> list[list[str]]:
-    lines: list[list[str]] = [[]]
+def _wrap(
+    legend: Sequence[tuple[str, Colour]], width: int, font: ImageFont.FreeTypeFont
+) -> list[list[tuple[str, Colour]]]:
+    lines: list[list[tuple[str, Colour]]] = [[]]
     used = 0.0
-    for name in names:
+    for name, colour in legend:
         needed = 40 + font.getlength(name)
         if lines[-1] and used + needed > width:
             lines.append([])
             used = 0.0
-        lines[-1].append(name)
+        lines[-1].append((name, colour))
         used += needed
     return [line for line in lines if line]
 

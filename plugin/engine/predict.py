@@ -11,9 +11,10 @@ import numpy as np
 from mmengine.config import Config
 from PIL import Image
 
-from ..data.scan import IMAGE_SUFFIXES
+from ..data.scan import IMAGE_SUFFIXES, list_files
 from ..errors import InputError
 from .checkpoints import allow_mmengine_classes, load_into
+from .draw import Colour, with_legend
 from .predictions import (
     Prediction,
     Predictor,
@@ -27,25 +28,36 @@ JSON_NAME = "predictions.json"
 
 
 def find_images(paths: Sequence[Path]) -> list[Path]:
-    """Image files from files and folders (with the folders inside them), checked before any work.
+    """Image files from files and folders (with the folders inside them), one of them readable at least.
 
     Raises:
-        InputError: a path is missing or no image, a folder has no images, or two files share a name.
+        InputError: a path is missing, a folder has no images, or none of the images can be read.
     """
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(
-                file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
-            )
+            inside = [path / name for name in list_files(path, IMAGE_SUFFIXES)]
             if not inside:
                 raise InputError(f"Folder {path} has no images ({', '.join(IMAGE_SUFFIXES)}).")
             found += inside
+        elif not path.is_file():
+            raise InputError(f"There is no image file {path}.")
         else:
             found.append(path)
+    problems: list[str] = []
     for path in found:
-        check_image(path)
-    return found
+        try:
+            check_image(path)
+            return found
+        except InputError as error:
+            problems.append(str(error))
+    raise InputError(listed(problems))
+
+
+def listed(problems: Sequence[str], limit: int = 3) -> str:
+    """The first problems, and how many more there are."""
+    more = f" ... and {len(problems) - limit} more." if len(problems) > limit else ""
+    return " ".join(problems[:limit]) + more
 
 
 def load_predictor(
@@ -80,34 +92,51 @@ def load_predictor(
 def predict(
     predictor: Predictor, meta: dict[str, Any], images: Iterable[Path], out: Path
 ) -> Iterator[dict[str, Any]]:
-    """Write a picture for each image, yield its entry, and at the end write all entries as JSON.
+    """Write a picture for each image, yield its entry, and at the end, however it comes, all as JSON.
 
     An entry has ``image``, ``picture``, and for boxes ``boxes`` (x1, y1, x2, y2 in pixels), ``labels``,
     ``classes`` and ``scores``; for segmentation ``labels``, the PNG with the class index of each pixel,
-    and ``pixels``, the number of pixels of each class found.
+    and ``pixels``, the number of pixels of each class found. ``note`` says what of the image was lost in
+    loading. An image that cannot be predicted has ``image`` and ``error``.
     """
     classes, palette = classes_and_colours(meta)
     entries: list[dict[str, Any]] = []
     names: set[str] = set()
-    for path in images:
-        found = predictor(path)
-        name = _unused(path.stem, names)
-        picture = out / f"{name}_prediction.png"
-        image = open_image(path)
-        picture_of(image, found, classes, palette, max(1.0, 480 / max(image.size))).save(picture)
-        entry: dict[str, Any] = {"image": str(path), "picture": picture.name}
-        if found.label_map is not None:
-            label_file = out / f"{name}_labels.png"
-            Image.fromarray(found.label_map).save(label_file)
-            counts = np.bincount(found.label_map.ravel(), minlength=len(classes))
-            entry["labels"] = label_file.name
-            entry["pixels"] = {classes[i]: int(n) for i, n in enumerate(counts[: len(classes)]) if n}
-        else:
-            entry.update(_as_lists(found, classes))
-        entries.append(entry)
-        yield entry
-    content = {"task": predictor.task, "classes": classes, "images": entries}
-    (out / JSON_NAME).write_text(json.dumps(content, indent=2) + "\n")
+    try:
+        for path in images:
+            entry: dict[str, Any] = {"image": str(path)}
+            try:
+                note = check_image(path)
+                found = predictor(path)
+            except InputError as error:
+                entry["error"] = str(error)
+            else:
+                entry |= _write(path, found, classes, palette, out, _unused(path.stem, names))
+                entry |= {"note": note} if note else {}
+            entries.append(entry)
+            yield entry
+    finally:
+        content = {"task": predictor.task, "classes": classes, "images": entries}
+        (out / JSON_NAME).write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _write(
+    path: Path, found: Prediction, classes: list[str], palette: list[Colour], out: Path, name: str
+) -> dict[str, Any]:
+    """Write the picture, and the label map if there is one; returns what the entry says of them."""
+    picture = out / f"{name}_prediction.png"
+    image = open_image(path)
+    drawn = picture_of(image, found, classes, palette, max(1.0, 480 / max(image.size)))
+    if found.label_map is None:
+        drawn.save(picture)
+        return {"picture": picture.name, **_as_lists(found, classes)}
+    label_file = out / f"{name}_labels.png"
+    Image.fromarray(found.label_map).save(label_file)
+    counts = np.bincount(found.label_map.ravel(), minlength=len(classes))[: len(classes)]
+    seen = [index for index, count in enumerate(counts) if count]
+    with_legend(drawn, [(classes[index], palette[index]) for index in seen]).save(picture)
+    pixels = {classes[index]: int(counts[index]) for index in seen}
+    return {"picture": picture.name, "labels": label_file.name, "pixels": pixels}
 
 
 def _as_lists(found: Prediction, classes: Sequence[str]) -> dict[str, Any]:

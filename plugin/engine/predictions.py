@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from mmengine.config import Config
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
+from ..data.scan import UNREADABLE, reason_of, remark_on
 from ..errors import InputError
 from . import draw
 from .configs import kind, pipelines, task_of
@@ -57,10 +58,13 @@ class Predictor:
         """Predict one image file.
 
         Raises:
-            InputError: the file is missing, empty or no image.
+            InputError: the file is missing, empty or no image, or the pipeline cannot load it.
         """
         check_image(path)
-        packed = self.pipeline({"img_path": str(path), "img_id": 0})
+        try:
+            packed = self.pipeline({"img_path": str(path), "img_id": 0})
+        except (AssertionError, OSError) as error:  # mmcv asserts that OpenCV decoded the file
+            raise InputError(f"Image {path} cannot be loaded: {error}. Save it as PNG or JPEG.") from error
         batch = {"inputs": [packed["inputs"]], "data_samples": [packed["data_samples"]]}
         sample = self.model.test_step(batch)[0]
         if self.task == "segmentation":
@@ -73,11 +77,11 @@ class Predictor:
         return Prediction(found.bboxes.numpy(), found.labels.numpy(), found.scores.numpy(), masks)
 
 
-def check_image(path: Path) -> None:
-    """Check that a file can be decoded as an image.
+def check_image(path: Path) -> str:
+    """Check that a file can be decoded as an image; returns what of it is lost in loading, or ''.
 
     Raises:
-        InputError: missing, empty, damaged, or no image.
+        InputError: missing, empty, damaged, too large, no image, or of a kind that mmcv does not load.
     """
     if not path.is_file():
         raise InputError(f"There is no image file {path}.")
@@ -86,8 +90,10 @@ def check_image(path: Path) -> None:
     try:
         with Image.open(path) as image:
             image.load()
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise InputError(f"Image {path} cannot be read, it is damaged or no image: {error}") from error
+        with Image.open(path) as image:  # what is loaded has forgotten how it was stored
+            return remark_on(image)
+    except UNREADABLE as error:
+        raise InputError(f"Image {path} cannot be read: {reason_of(error)}.") from error
 
 
 def classes_and_colours(meta: dict[str, Any]) -> tuple[list[str], list[draw.Colour]]:
@@ -147,8 +153,11 @@ def write_validation_grid(
 
 def open_image(path: Path) -> Image.Image:
     """The image as mmcv loads it: RGB, turned as its EXIF entry says."""
-    with Image.open(path) as image:
-        return ImageOps.exif_transpose(image).convert("RGB")
+    with Image.open(path) as file:
+        image = ImageOps.exif_transpose(file)
+        if image.mode.startswith("I;16"):  # where Pillow would cut, at 255
+            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        return image.convert("RGB")
 
 
 def _true_boxes(info: dict[str, Any], image: Image.Image, with_masks: bool) -> Prediction:
