@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .base_names import install as _install_base_names
 from .ops.finder import install as _install_mmcv_ops
 
 __version__ = "0.1.0"
@@ -26,6 +27,7 @@ _HOMES = {
 }
 
 _install_mmcv_ops()
+_install_base_names()
 
 
 def __getattr__(name: str) -> Any:

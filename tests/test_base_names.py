@@ -1,0 +1,77 @@
+"""``_base_ = ["mmbackbones::..."]``: shipped configs are inherited by name, in the siblings' tools too."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from mmbackbones.engine.configs import load_config
+from mmbackbones.errors import InputError
+
+CHILD = """
+_base_ = ["mmbackbones::{name}"]
+model = dict(backbone=dict(frozen_stages=2))
+"""
+ALIEN = """
+import sys
+{first}
+from mmengine.config import Config
+assert "mmbackbones.registry" not in sys.modules  # nothing of ours was asked for
+import {package}
+cfg = Config.fromfile({path!r})
+print(cfg.model.type, cfg.model.backbone.type, cfg.default_scope, "'mmbackbones'" in str(cfg.model))
+"""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "detection/faster-rcnn_resnet50_fpn_1x_coco.py",  # upon mmdet's
+        "detection/yolov4-tiny_cspdarknet53-tiny_scratch.py",  # upon files of our _base_
+        "segmentation/swiftnet_resnet18_1xb14-40k_cityscapes-768x768.py",  # whose model is our own
+        "segmentation/deeplabv3plus_resnet18_scratch",  # without .py
+    ],
+)
+def test_a_child_is_its_base_and_what_it_says(name: str, tmp_path: Path) -> None:
+    (tmp_path / "child.py").write_text(CHILD.format(name=name))
+    child = Config.fromfile(tmp_path / "child.py")
+    base = load_config(name.removesuffix(".py"))
+    assert child.model.backbone.frozen_stages == 2
+    base.model.backbone.frozen_stages = 2
+    assert child.to_dict() == base.to_dict()  # no scope of another package either
+
+
+def test_the_pieces_of_configs_are_found_too(tmp_path: Path) -> None:
+    (tmp_path / "child.py").write_text('_base_ = ["mmbackbones::_base_/small_scratch.py"]\nmax_epochs = 3\n')
+    assert Config.fromfile(tmp_path / "child.py").img_scale == (160, 160)
+
+
+def test_an_unknown_name_is_answered_with_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "child.py").write_text(
+        '_base_ = ["mmbackbones::detection/faster-rcnn_resnet5_fpn_1x_coco.py"]'
+    )
+    with pytest.raises(InputError, match="Nearest names: .*faster-rcnn_resnet50_fpn_1x_coco"):
+        Config.fromfile(tmp_path / "child.py")
+
+
+@pytest.mark.parametrize(
+    ("package", "first", "name", "said"),
+    [
+        ("mmdet", "", "detection/ssdlite_regnetx-040_8xb24-600e_coco.py", "SingleStageDetector"),
+        ("mmseg", "import torch", "segmentation/unetpp_resnet18_scratch.py", "EncoderDecoder"),
+    ],
+)
+def test_a_process_that_imports_only_the_siblings_reads_it(
+    package: str, first: str, name: str, said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "child.py"
+    path.write_text(CHILD.format(name=name))
+    code = ALIEN.format(first=first, package=package, path=str(path))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    backbone = f"mmbackbones.{name.split('_')[1].replace('-', '_')}"
+    assert done.stdout.split() == [said, backbone, package, "False"]
