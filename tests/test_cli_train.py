@@ -146,7 +146,7 @@ def test_the_users_data_is_not_changed(shapes: Path, detector: Trained, segmente
     shutil.rmtree(fresh)
 
 
-# -- resume and Ctrl-C ----------------------------------------------------------------------------
+# -- resume, Ctrl-C and SIGTERM ----------------------------------------------------------------------------
 
 
 def test_a_finished_training_is_prolonged(detector: Trained, tmp_path: Path) -> None:
@@ -184,24 +184,28 @@ def start(words: list[object]) -> subprocess.Popen[str]:
     )
 
 
-def press_ctrl_c(process: subprocess.Popen[str]) -> str:
-    """Interrupt the process and its loader workers, as a terminal does; returns the output."""
-    os.killpg(process.pid, signal.SIGINT)
+def stop(process: subprocess.Popen[str], signum: int, code: int) -> str:
+    """Signal the process and its loader workers, as a terminal and a cluster do; returns the output."""
+    os.killpg(process.pid, signum)
     output = process.communicate(timeout=300)[0]
-    assert process.returncode == 130, output
+    assert process.returncode == code, output
     assert "Traceback" not in output
     return output
 
 
-@pytest.mark.parametrize("config", [DETECTOR, SEGMENTER])
-def test_ctrl_c_leaves_a_checkpoint_to_resume_from(config: str, shapes: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("config", "signum", "code"), [(DETECTOR, signal.SIGTERM, 143), (SEGMENTER, signal.SIGINT, 130)]
+)
+def test_a_stop_leaves_a_checkpoint_to_resume_from(
+    config: str, signum: int, code: int, shapes: Path, tmp_path: Path
+) -> None:
     work = tmp_path / "work"
     words: list[object] = ["train", config, "--data", shapes, "--work-dir", work, *SMALL]
     words += ["--epochs", 500, "--cfg-options", "train_cfg.val_interval=10000"]
     words += ["train_dataloader.num_workers=1"]
     process = start(words)
     wait_for(lambda: '"loss"' in scalars(work), process)
-    output = press_ctrl_c(process)
+    output = stop(process, signum, code)
     assert f"mmbackbones train {work}/config.py --work-dir {work} --resume" in output
     checkpoint = read_checkpoint(work / "interrupted.pth")
     assert (work / "last_checkpoint").read_text() == str(work / "interrupted.pth")
@@ -209,7 +213,7 @@ def test_ctrl_c_leaves_a_checkpoint_to_resume_from(config: str, shapes: Path, tm
 
     process = start(["train", work / "config.py", "--work-dir", work, "--resume", "--device", "cpu"])
     wait_for(lambda: last_step(work) > done, process)
-    press_ctrl_c(process)
+    stop(process, signum, code)
     resumed = read_checkpoint(work / "interrupted.pth")
     assert resumed["meta"]["iter"] > done
     log = "".join(path.read_text() for path in work.glob("*/*.log"))

@@ -80,14 +80,16 @@ def test_main_figures_come_first_and_without_prefix() -> None:
     assert main_figures({"my/score": 3.0}) == {"score": 3.0}
 
 
-def test_a_second_ctrl_c_stops_at_once_and_the_handler_is_given_back() -> None:
-    before, hook = signal.getsignal(signal.SIGINT), StopHook()
+@pytest.mark.parametrize("first", StopHook.signals)
+def test_a_signal_waits_and_then_ctrl_c_stops_at_once(first: int) -> None:
+    before, hook = [signal.getsignal(number) for number in StopHook.signals], StopHook()
     hook.before_train(fake_runner())
     try:
-        os.kill(os.getpid(), signal.SIGINT)
-        assert hook.asked  # the first one waits for the end of the iteration
+        os.kill(os.getpid(), first)
+        os.kill(os.getpid(), signal.SIGTERM)  # sent by torchrun too
+        assert (hook.asked, hook.signum) == (True, first)  # the first one waits for the iteration's end
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     finally:
         hook.release()
-    assert signal.getsignal(signal.SIGINT) is before
+    assert [signal.getsignal(number) for number in StopHook.signals] == before

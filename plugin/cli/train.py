@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -152,7 +153,7 @@ def run(
 
     Raises:
         InputError: something given cannot be used.
-        typer.Exit: with status 130 after Ctrl-C.
+        typer.Exit: with status 130 after Ctrl-C, 143 after SIGTERM, and 1 where nothing was learned.
     """
     from ..engine import runner as running
     from ..engine.configs import load_config
@@ -179,9 +180,9 @@ def run(
         running.use_amp(cfg, kind_of_device)
     try:
         results = train(cfg, folder, resume=checkpoint, console=console)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         _say_how_to_resume(console, folder)
-        raise typer.Exit(130) from None
+        raise typer.Exit(128 + getattr(stop, "signum", signal.SIGINT)) from None
     finally:
         running.stop_processes()
     if results.files:

@@ -1,4 +1,4 @@
-"""Hooks of a training at the command line: progress with time left, and a clean stop at Ctrl-C."""
+"""Hooks of a training at the command line: progress with time left, and a clean stop when asked to."""
 
 from __future__ import annotations
 
@@ -117,43 +117,58 @@ class ProgressHook(Hook):
         return self._bar
 
 
+class Stopped(KeyboardInterrupt):
+    """A training was asked to stop, and did; ``signum`` is the signal that asked."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signum
+
+
 @HOOKS.register_module()
 class StopHook(Hook):
-    """Turns Ctrl-C into a stop after the running iteration, with a checkpoint to resume from.
+    """Turns Ctrl-C and SIGTERM into a stop after the running iteration, with a checkpoint to resume from.
 
     The file ``interrupted.pth`` holds the weights of now. mmengine resumes epoch-based trainings at the
     start of an epoch, so there the learning rate and the schedule are those of the begun epoch's start,
-    and that epoch is repeated. A second Ctrl-C stops at once, with the last regular checkpoint.
+    and that epoch is repeated. Ctrl-C after either stops at once, with the last regular checkpoint. A
+    second SIGTERM does not: torchrun passes on what a cluster has sent to each process already.
     """
 
     priority = "LOWEST"  # after the schedulers have stepped and the regular checkpoint is written
     filename = "interrupted.pth"
+    signals = (signal.SIGINT, signal.SIGTERM)
 
     def __init__(self) -> None:
-        self.asked = False
-        self._old_handler: Any = None
+        self.signum = 0  # that asked to stop
+        self._old_handlers: dict[int, Any] = {}
         self._epoch_start: tuple[list[dict[str, Any]], list[dict[str, Any]]] = ([], [])
 
     def before_train(self, runner: Any) -> None:
         self.install()
 
-    def install(self) -> None:
-        """Take Ctrl-C over; safe to call twice.
+    @property
+    def asked(self) -> bool:
+        """Whether this process was asked to stop."""
+        return bool(self.signum)
 
-        A terminal sends it to loader workers too. Those that start after this have the same handler,
-        so they live until the running iteration has ended.
+    def install(self) -> None:
+        """Take the signals over; safe to call twice.
+
+        A terminal sends Ctrl-C to loader workers too. Those that start after this have the same handler,
+        so they live until the running iteration has ended; see :mod:`.workers` for SIGTERM.
         """
-        if self._old_handler is None and threading.current_thread() is threading.main_thread():
-            self._old_handler = signal.signal(signal.SIGINT, self._ask)
+        if not self._old_handlers and threading.current_thread() is threading.main_thread():
+            self._old_handlers = {number: signal.signal(number, self._ask) for number in self.signals}
 
     def after_train(self, runner: Any) -> None:
         self.release()
 
     def release(self) -> None:
-        """Give Ctrl-C back to who had it before; safe to call twice."""
-        if self._old_handler is not None:
-            signal.signal(signal.SIGINT, self._old_handler)
-            self._old_handler = None
+        """Give the signals back to who had them before; safe to call twice."""
+        for number, handler in self._old_handlers.items():
+            signal.signal(number, handler)
+        self._old_handlers = {}
 
     def before_train_epoch(self, runner: Any) -> None:
         groups = runner.optim_wrapper.param_groups
@@ -180,21 +195,21 @@ class StopHook(Hook):
     def after_val_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        if self._old_handler is not None and self._asked_anywhere(runner):
+        if self._old_handlers and self._asked_anywhere(runner):
             self._stop(runner, runner.epoch, runner.iter)
 
     def _ask(self, signum: int, frame: FrameType | None) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
+        if self.asked and signum == signal.SIGINT:
+            raise Stopped(signum)
+        self.signum = self.signum or signum
 
     def _asked_anywhere(self, runner: Any) -> bool:
         """Whether any process was asked to stop; all must leave after the same iteration."""
-        if runner.world_size == 1:
-            return self.asked
-        flag = torch.tensor(int(self.asked))
-        dist.all_reduce(flag, op="max")
-        return bool(flag)
+        if runner.world_size > 1:
+            signum = torch.tensor(self.signum)
+            dist.all_reduce(signum, op="max")
+            self.signum = int(signum)
+        return self.asked
 
     def _return_to_epoch_start(self, runner: Any) -> None:
         rates, schedules = self._epoch_start
@@ -209,7 +224,7 @@ class StopHook(Hook):
         if runner.rank == 0:
             path = Path(runner.work_dir) / self.filename
             (Path(runner.work_dir) / "last_checkpoint").write_text(str(path))
-        raise KeyboardInterrupt
+        raise Stopped(self.signum)
 
 
 def _counts_epochs(runner: Any) -> bool:

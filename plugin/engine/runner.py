@@ -16,6 +16,7 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner as _Runner
+from torch.utils.data import DataLoader
 
 from ..errors import InputError
 from .checkpoints import allow_mmengine_classes, check_fits, read_checkpoint, state_dict_of
@@ -30,6 +31,7 @@ from .checks import (
 from .configs import kind, task_of, walk
 from .plain_weights import save_plain
 from .strides import watch_strides
+from .workers import guard
 
 
 class Runner(_Runner):
@@ -60,6 +62,11 @@ class Runner(_Runner):
             if not kwargs.get("save_optimizer", True):
                 save_plain(written, written)
             os.replace(written, Path(out_dir) / filename)
+
+    @staticmethod
+    def build_dataloader(*args: Any, **kwargs: Any) -> DataLoader:
+        """As mmengine's, with workers that live until the training ends them."""
+        return guard(_Runner.build_dataloader(*args, **kwargs))
 
     def load_or_resume(self) -> None:
         """As mmengine's; every checkpoint remembers the run that began the training."""
