@@ -9,13 +9,14 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from .engine.timing import print_table, side_by_side
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -104,28 +105,6 @@ def training_step(net: nn.Module, image: Tensor) -> None:
     torch.stack([m.square().mean() for m in maps]).sum().backward()
 
 
-def in_turn(
-    calls: dict[str, Callable[[], object]], turns: int, clock: Callable[[], float] = time.perf_counter
-) -> dict[str, list[float]]:
-    """Seconds of each call in each turn. A turn runs all of them, each second one in reverse order.
-
-    One turn more, the first, warms up and is not counted.
-    """
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for turn in range(turns + 1):
-        for name in calls if turn % 2 else reversed(calls):
-            start = clock()
-            calls[name]()
-            seconds[name].append(clock() - start)
-    return {name: found[1:] for name, found in seconds.items()}
-
-
-def side_by_side(first: Callable[[], object], second: Callable[[], object], turns: int) -> list[float]:
-    """Median seconds of two calls that take turns, and the median of each turn's second / first."""
-    a, b = in_turn({"first": first, "second": second}, turns).values()
-    return [median(a), median(b), median(after / before for before, after in zip(a, b, strict=True))]
-
-
 def peak_memory(maker: str, name: str, size: int, batch: int) -> float:
     """MiB that building a net and two training steps add to the peak of a fresh process.
 
@@ -207,19 +186,6 @@ def roi_align_rows() -> list[list[str]]:
         [row["name"], f"{row['torchvision_ms']:.1f}", f"{row['ours_ms']:.1f}", f"{row['ratio']:.1f}"]
         for row in bench_ops.roi_align_rows()
     ]
-
-
-def print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table to the terminal."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left")
-    for name in head:
-        table.add_column(name, no_wrap=name == head[0])
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
 
 
 if __name__ == "__main__":

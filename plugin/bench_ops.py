@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .bench import in_turn
+from .engine.timing import in_turn
 
 # (name, channels, rows, columns, cells per pixel): a stride-8 map of 480x640, a stride-4 map of 800x1088
 MAPS = [("256x60x80", 256, 60, 80, 1 / 8), ("256x200x272", 256, 200, 272, 1 / 4)]

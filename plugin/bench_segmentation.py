@@ -26,7 +26,7 @@ import torch
 import typer
 from torch import Tensor, nn
 
-from .bench import in_turn, print_table
+from .engine.timing import in_turn, print_table
 from .errors import InputError
 
 OURS = tuple(

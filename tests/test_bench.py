@@ -10,6 +10,7 @@ import torch
 from typer.testing import CliRunner
 
 from mmbackbones import bench, bench_segmentation
+from mmbackbones.engine.timing import in_turn, side_by_side
 
 
 @pytest.mark.parametrize("name", bench.NETS)
@@ -26,7 +27,7 @@ def test_both_sides_are_the_same_network(name: str) -> None:
 
 
 def test_side_by_side_tells_which_is_slower() -> None:
-    fast, slow, ratio = bench.side_by_side(lambda: None, lambda: time.sleep(0.02), 3)
+    fast, slow, ratio = side_by_side(lambda: None, lambda: time.sleep(0.02), 3)
     assert fast < 0.01 < slow
     assert ratio > 2
 
@@ -49,13 +50,13 @@ TWO = [bench_segmentation.OURS[2], bench_segmentation.THEIRS[0]]
 def test_a_turn_runs_every_call_and_the_order_changes() -> None:
     called = []
     calls = {name: (lambda name=name: called.append(name)) for name in "abc"}
-    seconds = bench.in_turn(calls, 2)
+    seconds = in_turn(calls, 2)
     assert "".join(called) == "cba" + "abc" + "cba"
     assert {name: len(found) for name, found in seconds.items()} == {"a": 2, "b": 2, "c": 2}
 
 
 def test_processor_time_leaves_out_what_others_do() -> None:
-    (waited,) = bench.in_turn({"sleep": lambda: time.sleep(0.05)}, 1, time.process_time)["sleep"]
+    (waited,) = in_turn({"sleep": lambda: time.sleep(0.05)}, 1, time.process_time)["sleep"]
     assert waited < 0.02
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import statistics
-import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from ..engine.timing import in_turn
 from ..errors import InputError
 from .onnx_file import INPUT
 
@@ -79,13 +80,8 @@ class OnnxModel(BaseModel):
 
 def seconds(models: Mapping[str, OnnxModel], image: Tensor, runs: int = 20) -> dict[str, float]:
     """Median seconds of ``runs`` runs of each on ``image``, in turn: other work then falls on all alike."""
-    times: dict[str, list[float]] = {name: [] for name in models}
-    for _ in range(runs + 3):
-        for name, model in models.items():
-            start = time.perf_counter()
-            model.run(image)
-            times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(found[3:]) for name, found in times.items()}  # after three to warm up
+    calls = {name: partial(model.run, image) for name, model in models.items()}
+    return {name: statistics.median(found) for name, found in in_turn(calls, runs, warm_up=3).items()}
 
 
 def fill(image: Tensor, size: tuple[int, int] | None, pad_value: list[float], multiple: int = 1) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from ..errors import InputError, nearest
-from . import ChainNet
+from .tapped import ChainNet
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,45 @@
+"""Calls timed in turn, so that a machine's other work falls on all of them, and tables of the figures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from statistics import median
+
+
+def in_turn(
+    calls: Mapping[str, Callable[[], object]],
+    turns: int,
+    clock: Callable[[], float] = time.perf_counter,
+    warm_up: int = 1,
+) -> dict[str, list[float]]:
+    """Seconds of each call in each turn. A turn runs all of them, each second one in reverse order.
+
+    So many turns more, the first ``warm_up``, are not counted.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for turn in range(turns + warm_up):
+        for name in calls if turn % 2 else reversed(list(calls)):
+            start = clock()
+            calls[name]()
+            seconds[name].append(clock() - start)
+    return {name: found[warm_up:] for name, found in seconds.items()}
+
+
+def side_by_side(first: Callable[[], object], second: Callable[[], object], turns: int) -> list[float]:
+    """Median seconds of two calls that take turns, and the median of each turn's second / first."""
+    a, b = in_turn({"first": first, "second": second}, turns).values()
+    return [median(a), median(b), median(after / before for before, after in zip(a, b, strict=True))]
+
+
+def print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table to the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for name in head:
+        table.add_column(name, no_wrap=name == head[0])
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
