@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 
 import pytest
 import torch
@@ -194,6 +195,43 @@ def test_the_number_of_threads_is_given_back() -> None:
         with pytest.raises(InputError):
             RoIAlign(2, SCALE, 0)(x, torch.tensor([[9, 1.0, 1, 9, 9]]))
         assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_threads_that_overlap_give_the_number_of_threads_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first to enter leaves first, so that the second found what the first had set."""
+    x, rois, before = feature_map().detach(), boxes(), torch.get_num_threads()
+    entered, leave = ([threading.Event(), threading.Event()] for _ in range(2))
+    groups, after = provider._groups, [0, 0, 0]
+
+    def slow_groups(*args: object) -> object:
+        number = int(threading.current_thread().name)
+        entered[number].set()
+        assert leave[number].wait(60)
+        return groups(*args)
+
+    def pool(number: int) -> None:
+        RoIAlign(7, SCALE, 0)(x, rois)
+        after[number] = torch.get_num_threads()
+
+    def look() -> None:
+        after[2] = torch.get_num_threads()
+
+    monkeypatch.setattr(provider, "_groups", slow_groups)
+    threads = [threading.Thread(target=pool, args=(number,), name=str(number)) for number in range(2)]
+    torch.set_num_threads(2)
+    try:
+        for number, thread in enumerate(threads):
+            thread.start()
+            assert entered[number].wait(60)
+        for number, thread in enumerate(threads):
+            leave[number].set()
+            thread.join(60)
+        later = threading.Thread(target=look)
+        later.start()
+        later.join(60)
+        assert (*after, torch.get_num_threads()) == (2, 2, 2, 2)
     finally:
         torch.set_num_threads(before)
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -72,7 +71,7 @@ def roi_align_forward(
         return
     targets = (output, argmax_y, argmax_x) if pool_mode == MAX else (output,)
     pool = roi_max.pool if pool_mode == MAX else _mean
-    with _one_thread():
+    with _one_thread:
         for image, index, boxes in _groups(rois, input, spatial_scale, aligned):
             cells, owner = _channels_last(input, image), _owner(rois, index, image)
             for part, own, box in zip(*(t.split(CHUNK) for t in (index, owner, boxes)), strict=True):
@@ -104,7 +103,7 @@ def roi_align_backward(
             stock(grad_output, rois.to(grad_output.dtype), *geometry, *shape, sampling_ratio, aligned)
         )
         return
-    with _one_thread():
+    with _one_thread:
         for image, index, boxes in _groups(rois, grad_input, spatial_scale, aligned):
             owner = _owner(rois, index, None)
             if pool_mode == MAX:
@@ -230,11 +229,32 @@ def _scratch(shape: Sequence[int], like: Tensor) -> Tensor:
     return _memory.kept[:size].view(like.dtype).view(shape)
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+class _OneThread:
+    """torch on one thread, inside, for any number of threads of Python at once.
+
+    The number of torch is partly the process's and partly each thread's: one that enters while another is
+    inside may find 1. So the number to go back to is that from before the first one entered.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._before = 1
+        self._own = threading.local()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            found = torch.get_num_threads()
+            if self._inside == 0:
+                self._before = found
+            self._own.before = found if found > 1 else self._before
+            self._inside += 1
+            torch.set_num_threads(1)
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            torch.set_num_threads(self._own.before)
+            self._inside -= 1
+
+
+_one_thread = _OneThread()
