@@ -57,7 +57,7 @@ def save_backbone(checkpoint: Path, target: Path) -> None:
     """The backbone's weights of a detector's checkpoint as a raw weight file."""
     import torch
 
-    from mmbackbones.engine.checkpoints import read_checkpoint, state_dict_of
+    from mmbackbones.checkpoint_files import read_checkpoint, state_dict_of
 
     state = state_dict_of(read_checkpoint(checkpoint))
     torch.save({k[9:]: v for k, v in state.items() if k.startswith("backbone.")}, target)

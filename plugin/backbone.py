@@ -15,6 +15,7 @@ from .arguments import choose_strides, unknown_arguments
 from .auxiliary import Readers, auxiliaries
 from .catalog import catalog_names, get_spec
 from .catalog.inputs import resolve
+from .checkpoint_files import read_checkpoint, state_dict_of
 from .checkpointing import add_checkpoints
 from .dilation import check_dilatable, dilate
 from .errors import InputError
@@ -34,7 +35,7 @@ from .stages import (
     still_paths,
 )
 from .trace import Trace, narrowed
-from .weights import LoadReport, load_into, log_report, read
+from .weights import LoadReport, load_into, log_report
 
 
 @MODELS.register_module()
@@ -241,7 +242,7 @@ class Backbone(BaseModule):
         self._is_init = True
 
     def _load(self, checkpoint: str, prefix: str = "") -> None:
-        state = read(checkpoint)
+        state = state_dict_of(read_checkpoint(checkpoint))
         if prefix:
             start = prefix.rstrip(".") + "."
             state = {name[len(start) :]: value for name, value in state.items() if name.startswith(start)}

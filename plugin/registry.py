@@ -11,7 +11,7 @@ from typing import Any
 from mmengine import registry as root
 from mmengine.registry import Registry
 
-from .engine.checkpoints import allow_mmengine_classes
+from .checkpoint_files import read_for_mmengine
 from .errors import InputError, nearest
 
 SCOPE = "mmbackbones"
@@ -77,6 +77,5 @@ TRANSFORMS = Registry(
     "transform", parent=root.TRANSFORMS, scope=SCOPE, locations=["mmbackbones.finetune.augment"]
 )
 
-# torch >= 2.6 refuses mmengine's own checkpoints until the classes in them are allowed. Whoever
-# meets one of our types comes by here before any checkpoint is read.
-allow_mmengine_classes()
+# Whoever meets one of our types comes by here before any checkpoint is read.
+read_for_mmengine()

@@ -109,9 +109,9 @@ def checkpoint_of(
     Raises:
         InputError: unreadable, another network, or not as many names as classes.
     """
-    from .weights import read
+    from .checkpoint_files import read_checkpoint, state_dict_of
 
-    state = {name.removeprefix("module."): value for name, value in read(str(file)).items()}
+    state = state_dict_of(read_checkpoint(file))
     converted = convert(state, eps=eps)
     count = number_of_classes(converted)
     if classes is None and count == 90:

@@ -1,4 +1,4 @@
-"""Pretrained weights: where they come from, how they are fitted, and what is said about it.
+"""Pretrained weights of a backbone: which are meant, how they are fitted, and what is said about it.
 
 A load never is a silent no-op: it reports matched, missing and unexpected names and is an error when
 shapes differ or too little matches.
@@ -6,14 +6,11 @@ shapes differ or too little matches.
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import torch
+from mmengine.logging import MMLogger, print_log
 from torch import Tensor, nn
 
 from .errors import InputError
@@ -22,7 +19,8 @@ from .errors import InputError
 LEAST_MATCH = 0.75
 #: What upstreams call the layers that only a classifier has.
 CLASSIFIERS = ("fc", "classifier", "head")
-_SHOWN = 5
+#: Attribute of log records that the console shows although they are no errors.
+FOR_THE_USER = "for_the_user"
 
 
 @dataclass(frozen=True)
@@ -50,88 +48,15 @@ class LoadReport:
         for what in ("adapted", "missing", "unexpected", "ignored", "fresh"):
             names = getattr(self, what)
             if names:
-                parts.append(f"{what}: {_some(names)}")
+                parts.append(f"{what}: {some(names)}")
         return "; ".join(parts)
 
 
-def _some(names: Iterable[str]) -> str:
+def some(names: Iterable[str], shown: int = 5) -> str:
+    """The first names, and how many more there are."""
     names = list(names)
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
-
-
-def read(checkpoint: str) -> dict[str, Tensor]:
-    """The state dict behind ``timm://name.tag``, ``torchvision://name.TAG``, ``http(s)://`` or a file.
-
-    Files may be ``.pth`` (a state dict, or one under ``state_dict`` or ``model``) or ``.safetensors``.
-
-    Raises:
-        InputError: unknown scheme, no such file, or not a file of tensors.
-    """
-    scheme, separator, rest = checkpoint.partition("://")
-    if not separator:
-        return _read_file(checkpoint)
-    if scheme == "timm":
-        import timm
-
-        return timm.create_model(rest, pretrained=True).state_dict()
-    if scheme == "torchvision":
-        return _read_torchvision(rest)
-    if scheme in ("http", "https"):
-        return _unwrap(torch.hub.load_state_dict_from_url(checkpoint, map_location="cpu", weights_only=True))
-    raise InputError(
-        f"checkpoint '{checkpoint}': unknown scheme '{scheme}://'. "
-        f"Allowed: timm://, torchvision://, http://, https://, or a file's path."
-    )
-
-
-def _read_torchvision(name: str) -> dict[str, Tensor]:
-    """``resnet50`` or ``resnet50.IMAGENET1K_V2``; without a tag V1, as mmengine has it."""
-    from torchvision import models
-
-    model, _, tag = name.partition(".")
-    try:
-        entries = models.get_model_weights(model)
-        entry = entries[tag or "IMAGENET1K_V1"]
-    except (ValueError, KeyError) as error:
-        raise InputError(
-            f"torchvision has no weights '{name}'. Write torchvision://<model>[.<tag>], "
-            f"e.g. torchvision://resnet50.IMAGENET1K_V2."
-        ) from error
-    return dict(entry.get_state_dict(check_hash=True))
-
-
-def _read_file(path: str) -> dict[str, Tensor]:
-    if not Path(path).is_file():
-        raise InputError(
-            f"checkpoint '{path}' is not a file. Give a path that exists, or timm://<name>.<tag>."
-        )
-    if path.endswith(".safetensors"):
-        from safetensors.torch import load_file
-
-        return load_file(path)
-    from .engine.checkpoints import allow_mmengine_classes
-
-    allow_mmengine_classes()
-    try:
-        return _unwrap(torch.load(path, map_location="cpu", weights_only=True))
-    except InputError:
-        raise
-    except Exception as error:  # torch raises pickle, zip, EOF and runtime errors for a broken file
-        raise InputError(f"checkpoint '{path}' cannot be read as a file of weights: {error}") from error
-
-
-def _unwrap(content: Any) -> dict[str, Tensor]:
-    """The state dict inside a checkpoint of torch, timm, mmengine or torchvision."""
-    for key in ("state_dict", "model"):
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    state = (
-        {k: v for k, v in content.items() if isinstance(v, Tensor)} if isinstance(content, Mapping) else {}
-    )
-    if not state:
-        raise InputError("the checkpoint holds no tensors under 'state_dict', 'model' or at its top.")
-    return state
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
 
 
 def _upstream_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -197,7 +122,7 @@ def load_into(
         fresh=tuple(name for name in absent if name.startswith(added)),
     )
     if wrong:
-        raise InputError(f"{what} does not fit: {_some(sorted(wrong))}. Is it a file of this backbone?")
+        raise InputError(f"{what} does not fit: {some(sorted(wrong))}. Is it a file of this backbone?")
     share = len(matched) / max(1, len(matched) + max(len(missing), len(unexpected)))
     if share < LEAST_MATCH:
         raise InputError(
@@ -226,7 +151,12 @@ def _fit_input(value: Tensor, own: Tensor) -> Tensor | None:
 
 def log_report(report: LoadReport, what: str) -> None:
     """One log line; a warning when names were missing or unexpected."""
-    from mmengine.logging import print_log
+    if report.missing or report.unexpected:
+        warn_user(f"{what}: {report}")
+    else:
+        print_log(f"{what}: {report}", logger="current")
 
-    level = logging.WARNING if report.missing or report.unexpected else logging.INFO
-    print_log(f"{what}: {report}", logger="current", level=level)
+
+def warn_user(text: str) -> None:
+    """Log a warning that goes to the console of a training too, where libraries' warnings do not."""
+    MMLogger.get_current_instance().warning(text, extra={FOR_THE_USER: True})

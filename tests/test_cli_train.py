@@ -18,9 +18,9 @@ import pytest
 import torch
 from PIL import Image
 
+from mmbackbones.checkpoint_files import read_checkpoint
 from mmbackbones.cli import main
 from mmbackbones.data.shapes import CLASSES, write_shapes
-from mmbackbones.engine.checkpoints import read_checkpoint
 from mmbackbones.engine.configs import load_config
 
 DETECTOR = "detection/faster-rcnn_mobilenetv3-large_fpn_scratch"

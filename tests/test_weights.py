@@ -1,6 +1,5 @@
 """Contract point 8: weights load by upstream names, loudly."""
 
-import logging
 from pathlib import Path
 
 import pytest
@@ -179,25 +178,12 @@ def test_what_is_missing_is_said(tmp_path) -> None:
     assert "missing: layer4.1.bn2.weight" in str(report)
 
 
-def test_a_load_with_gaps_warns(tmp_path, monkeypatch) -> None:
-    import mmengine.logging
-
-    said = []
-    monkeypatch.setattr(mmengine.logging, "print_log", lambda text, logger, level: said.append((level, text)))
-    full = _timm_state("resnet18")
-    mmbackbones.build("resnet18", pretrained=_save(tmp_path / "full.pth", full))
-    del full["bn1.weight"]
-    mmbackbones.build("resnet18", pretrained=_save(tmp_path / "gap.pth", full))
-    assert [level for level, _ in said] == [logging.INFO, logging.WARNING]
-    assert "bn1.weight" in said[1][1]
-
-
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (None, ["is not a file"]),
-        (b"", ["cannot be read"]),
-        (b"not a checkpoint", ["cannot be read"]),
+        (None, ["no checkpoint file"]),
+        (b"", ["damaged"]),
+        (b"not a checkpoint", ["damaged"]),
     ],
 )
 def test_broken_files_are_named(tmp_path, content: bytes | None, words: list[str]) -> None:
@@ -218,8 +204,8 @@ def test_a_checkpoint_without_tensors_is_refused(tmp_path) -> None:
 
 
 def test_unknown_schemes_are_refused() -> None:
-    with pytest.raises(InputError, match="unknown scheme 's3://'"):
-        mmbackbones.build("resnet18", pretrained="s3://bucket/file")
+    with pytest.raises(InputError, match="unknown scheme 'ftp://'"):
+        mmbackbones.build("resnet18", pretrained="ftp://bucket/file")
     with pytest.raises(InputError, match="torchvision has no weights"):
         mmbackbones.build("resnet18", pretrained="torchvision://resnet18.IMAGENET1K_V9")
 

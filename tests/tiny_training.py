@@ -19,7 +19,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from mmbackbones.engine.checkpoints import allow_mmengine_classes
+from mmbackbones.checkpoint_files import read_for_mmengine
 from mmbackbones.finetune.parts import unwrapped
 
 NET = "mobilenetv1_025"
@@ -126,7 +126,7 @@ def config(work_dir: Path, **changes: Any) -> Config:
 
 def train(cfg: Config) -> tuple[Runner, Recorder]:
     """Train; returns the runner and what was noted."""
-    allow_mmengine_classes()
+    read_for_mmengine()
     runner = Runner.from_cfg(cfg)
     runner.train()
     return runner, next(hook for hook in runner.hooks if isinstance(hook, Recorder))

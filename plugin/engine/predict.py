@@ -11,9 +11,10 @@ import numpy as np
 from mmengine.config import Config
 from PIL import Image
 
+from ..checkpoint_files import read_for_mmengine
 from ..data.scan import IMAGE_SUFFIXES, list_files
 from ..errors import InputError
-from .checkpoints import allow_mmengine_classes, load_into
+from .checkpoints import load_into
 from .draw import Colour, with_legend
 from .predictions import (
     Prediction,
@@ -72,7 +73,7 @@ def load_predictor(
     """
     from mmengine.registry import DATASETS, MODELS, init_default_scope
 
-    allow_mmengine_classes()
+    read_for_mmengine()
     init_default_scope(cfg.default_scope)
     for part in (cfg.model, cfg.model.get("backbone") or {}):
         part.pop("init_cfg", None)  # the checkpoint has all weights

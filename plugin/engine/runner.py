@@ -18,8 +18,10 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner as _Runner
 from torch.utils.data import DataLoader
 
+from ..checkpoint_files import read_checkpoint, read_for_mmengine, state_dict_of
 from ..errors import InputError
-from .checkpoints import allow_mmengine_classes, check_fits, read_checkpoint, state_dict_of
+from ..weights import FOR_THE_USER, some, warn_user
+from .checkpoints import check_fits
 from .checks import (
     LabelCheckHook,
     check_channels,
@@ -35,7 +37,10 @@ from .workers import guard
 
 
 class Runner(_Runner):
-    """Runs a config as mmengine does; messages go to the log file, only warnings to the console."""
+    """Runs a config as mmengine does; messages go to the log file, the console gets what users must see."""
+
+    #: Whether what mmengine says of weights that do not match goes to the console, whole.
+    _mismatches = True
 
     @property
     def network(self) -> torch.nn.Module:
@@ -43,11 +48,16 @@ class Runner(_Runner):
         network: torch.nn.Module = self.model.module if is_model_wrapper(self.model) else self.model
         return network
 
+    def _on_console(self, record: logging.LogRecord) -> bool:
+        """Errors, and what a load of weights left out; not mmengine's warnings of its own old spellings."""
+        mismatch = self._mismatches and str(record.msg).startswith("The model and loaded state dict do not")
+        return record.levelno >= logging.ERROR or mismatch or hasattr(record, FOR_THE_USER)
+
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         logger = super().build_logger(*args, **kwargs)
         for handler in logger.handlers:
             if type(handler) is logging.StreamHandler:
-                handler.setLevel(logging.ERROR)
+                handler.addFilter(self._on_console)
         return logger
 
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
@@ -88,12 +98,24 @@ class Runner(_Runner):
         Raises:
             InputError: missing, unreadable, more than data, or without a single fitting weight.
         """
-        if "://" not in filename:
-            given, own = state_dict_of(read_checkpoint(filename)), self.network.state_dict()
-            if not any(key in own and own[key].shape == value.shape for key, value in given.items()):
-                names = f"{', '.join(list(given)[:2])}; the model has {', '.join(list(own)[:2])}"
-                raise InputError(f"load_from={filename}: none of its weights fits the model. It has {names}.")
-        return super().load_checkpoint(filename, *args, **kwargs)
+        given, own = state_dict_of(read_checkpoint(filename)), self.network.state_dict()
+        fits = [key for key, value in given.items() if key in own and own[key].shape == value.shape]
+        if not fits:
+            names = f"{some(given, 2)}; the model has {some(own, 2)}"
+            raise InputError(f"load_from={filename}: none of its weights fits the model. It has {names}.")
+        left = {
+            "missing": [key for key in own if key not in given and not key.endswith("num_batches_tracked")],
+            "of another shape": [key for key in given if key in own and own[key].shape != given[key].shape],
+            "unexpected": [key for key in given if key not in own],
+        }
+        if any(left.values()):
+            parts = [f"{what}: {some(names)}" for what, names in left.items() if names]
+            warn_user(f"load_from={filename}: {len(fits)} tensors loaded; {'; '.join(parts)}")
+        self._mismatches = False  # it would list every name
+        try:
+            return super().load_checkpoint(filename, *args, **kwargs)
+        finally:
+            self._mismatches = True
 
     def check_resume(self, path: Path) -> None:
         """Check that a training can go on from a checkpoint, before the data is read.
@@ -215,7 +237,7 @@ def build_runner(cfg: Config) -> Runner:
     Raises:
         InputError: a type or an argument in the config is unknown, or parts of the model do not fit.
     """
-    allow_mmengine_classes()
+    read_for_mmengine()
     check_heads(cfg.model)
     check_label_bits(cfg)
     try:

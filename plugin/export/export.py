@@ -14,6 +14,7 @@ import torch
 from mmengine.config import Config
 from torch import Tensor
 
+from ..checkpoint_files import read_for_mmengine
 from ..engine.checkpoints import load_into
 from ..engine.configs import kind, walk
 from ..engine.evaluate import runner_for_test
@@ -80,6 +81,7 @@ def _model(cfg: Config, checkpoint: Path) -> tuple[Any, dict[str, Any]]:
     """The model in eval mode on the CPU, and what the checkpoint says of its data."""
     from mmengine.registry import MODELS, init_default_scope
 
+    read_for_mmengine()
     init_default_scope(cfg.default_scope)
     model_cfg = copy.deepcopy(cfg.model)
     for _, node in walk(model_cfg):
