@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from ..cells import ceil_div
 from ..errors import InputError
 
 
@@ -41,7 +42,7 @@ def check_halving(neck: nn.Module, inputs: Sequence[Tensor]) -> None:
     """Raises InputError unless each map has half the cells of the one before, rounded up."""
     sizes = [tuple(x.shape[2:]) for x in inputs]
     for fine, coarse in zip(sizes, sizes[1:], strict=False):
-        half = tuple(-(-cells // 2) for cells in fine)
+        half = tuple(ceil_div(cells, 2) for cells in fine)
         if coarse != half:
             raise InputError(
                 f"{type(neck).__name__} takes maps that halve from level to level, rounded up, but maps of "

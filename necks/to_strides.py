@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from ..cells import ceil_div
 from ..errors import InputError
 from ..registry import MODELS
 from .blocks import Config, block, conv_block
@@ -85,7 +86,7 @@ class ToStrides(BaseModule):
         image = self._image_size(inputs)
         outs = []
         for source, stride, level in zip(self.sources, self.out_strides, self.levels, strict=True):
-            x, size = inputs[source], (-(-image[0] // stride), -(-image[1] // stride))
+            x, size = inputs[source], (ceil_div(image[0], stride), ceil_div(image[1], stride))
             if not self.learned:
                 x = resample(x, self.in_strides[source], stride, size)
             outs.append(level(x)[..., : size[0], : size[1]])
@@ -107,7 +108,7 @@ class ToStrides(BaseModule):
         sizes = [tuple(x.shape[2:]) for x in inputs]
         pairs = list(zip(sizes, self.in_strides, strict=True))
         height, width = (min(size[axis] * stride for size, stride in pairs) for axis in (0, 1))
-        if any(size != (-(-height // stride), -(-width // stride)) for size, stride in pairs):
+        if any(size != (ceil_div(height, stride), ceil_div(width, stride)) for size, stride in pairs):
             raise InputError(
                 f"Maps of {sizes} cells arrive at in_strides={self.in_strides}, but no image has "
                 f"ceil(side / stride) cells at all of them: write the backbone's strides in in_strides."
@@ -143,7 +144,7 @@ def resample(x: Tensor, stride: int, new_stride: int, size: Size) -> Tensor:
         return F.avg_pool2d(x, window, ceil_mode=True) if window > 1 else x
     # one cell more than is needed: the number of cells that leave is rounded down
     lacking = [
-        max(0, -(-n * new_stride // stride) + 1 - have) for n, have in zip(size, x.shape[2:], strict=True)
+        max(0, ceil_div(n * new_stride, stride) + 1 - have) for n, have in zip(size, x.shape[2:], strict=True)
     ]
     x = F.pad(x, (0, lacking[1], 0, lacking[0]), mode="replicate")
     scale = stride / new_stride

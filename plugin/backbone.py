@@ -7,7 +7,6 @@ from typing import Any
 
 from mmengine.model import BaseModule, initialize
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from . import pyramid
@@ -15,6 +14,7 @@ from .arguments import choose_strides, unknown_arguments
 from .auxiliary import Readers, auxiliaries
 from .catalog import catalog_names, get_spec
 from .catalog.inputs import resolve
+from .cells import cut, pad_to
 from .checkpoint_files import read_checkpoint, state_dict_of
 from .checkpointing import add_checkpoints
 from .dilation import check_dilatable, dilate
@@ -137,7 +137,7 @@ class Backbone(BaseModule):
         self.load_report: LoadReport | None = None
         self._known = frozenset(tapped.net.state_dict())
         self._taps = tuple(asked.taps[stride] for stride in strides)
-        self._pad_to = 1 if every.exact or not repair_padding else max(every.taps)
+        self._pad_to = every.multiple if repair_padding else 1
         stages = stage_of_params(tapped.net, every)
         if frozen_fraction is None:
             frozen = frozen_names(stages, frozen_stages)
@@ -174,17 +174,12 @@ class Backbone(BaseModule):
                 f"expects (N, {self.in_channels}, H, W). "
                 f"Set in_channels={x.shape[1] if x.ndim == 4 else 3} for other images."
             )
-        high, wide = x.shape[-2:]
-        if self._pad_to > 1:
-            x = F.pad(x, (0, -wide % self._pad_to, 0, -high % self._pad_to))
+        x, surplus = pad_to(x, self._pad_to)
         taps = sorted({*self._taps, *self._readers.taps})
         at = dict(zip(taps, self._tapped.run(x, taps), strict=True))
         maps = [at[tap] for tap in self._taps]
         if self._pad_to > 1:
-            maps = [
-                fmap[..., : -(-high // stride), : -(-wide // stride)]
-                for fmap, stride in zip(maps, self.out_strides, strict=True)
-            ]
+            maps = [cut(fmap, surplus, stride) for fmap, stride in zip(maps, self.out_strides, strict=True)]
         return (*maps, *self._readers.read(self._tapped.net, at))
 
     def train(self, mode: bool = True) -> Backbone:

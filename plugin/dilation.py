@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from .cells import ceil_div
 from .errors import InputError
 from .padding import both_sides
 from .sources import Tapped
@@ -45,7 +46,7 @@ class _Reach:
             span = (kernel - 1) * dilation
             after = (span - padding) * self.factor
             if self.original:
-                last = (self._cells(-(-size // self.factor), span, stride, padding) - 1) * stride
+                last = (self._cells(ceil_div(size, self.factor), span, stride, padding) - 1) * stride
                 after = (last - padding + span) * self.factor - (size - 1)
             pads = [padding * self.factor, after, *pads]
         return tuple(pads)
@@ -55,7 +56,7 @@ class _Reach:
         room = cells + 2 * padding - span - 1
         if not self.ceil:
             return room // stride + 1
-        return min(-(-room // stride), (cells + padding - 1) // stride) + 1
+        return min(ceil_div(room, stride), (cells + padding - 1) // stride) + 1
 
 
 class _Pad:
@@ -82,8 +83,8 @@ class _SameConv:
     def __call__(self, x: Tensor) -> Tensor:
         pads: list[int] = []
         for size, span in zip(x.shape[-2:], self.spans, strict=True):
-            ordinary = -(-size // self.factor)
-            last = (-(-ordinary // self.stride) - 1) * self.stride
+            ordinary = ceil_div(size, self.factor)
+            last = (ceil_div(ordinary, self.stride) - 1) * self.stride
             before = max(last + span + 1 - ordinary, 0) // 2 * self.factor
             pads = [before, span * self.factor - before, *pads]
         conv = self.module

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .backbone import Backbone
+from .cells import ceil_div
 from .errors import InputError
 from .keep import KeepInput
 from .registry import MODELS
@@ -57,12 +58,12 @@ class ExpandedBackbone(Backbone):
     def _expansion(self) -> tuple[str, int]:
         """Path of the first depthwise convolution from stride 16 to 32, and the channels it gets."""
         twin = meta_twin(self._tapped)
-        size = [-(-side // self._pad_to) * self._pad_to for side in ODD_SIZE]
+        size = [ceil_div(side, self._pad_to) * self._pad_to for side in ODD_SIZE]
         found: list[tuple[str, int]] = []
 
         def look(path: str) -> Any:
             def note(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-                if inputs[0].shape[-2] == -(-size[0] // 16):
+                if inputs[0].shape[-2] == ceil_div(size[0], 16):
                     found.append((path, inputs[0].shape[1]))
 
             return note

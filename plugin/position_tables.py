@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from .cells import ceil_div
+
 Size = tuple[int, int]
 _STEPS = range(1, 129)  # pixels per cell of a table that are tried
 _EXTRAS = range(9)  # entries of a table that belong to no cell: class token, registers
@@ -42,7 +44,7 @@ class Table:
 
     def cells(self, size: Size) -> Size:
         """Entries down and across for an image of ``size``."""
-        high, wide = (-(-side // self.step) for side in size)
+        high, wide = (ceil_div(side, self.step) for side in size)
         if self.kind == "grid":
             return high, wide
         high, wide = 2 * high - 1, 2 * wide - 1

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from .cells import ceil_div, cut, pad_to
 from .norms import LayerNorm2d
 from .sources import Tapped
 from .spec import PYRAMID
@@ -48,7 +49,7 @@ class PyramidNet:
     def run(self, x: Tensor, taps: Sequence[int]) -> list[Tensor]:
         """NCHW maps of the levels ``taps``, each of ceil(size / stride) cells."""
         high, wide = x.shape[-2:]
-        x = F.pad(x, (0, -wide % self.patch, 0, -high % self.patch))
+        x, _ = pad_to(x, self.patch)
         places = sorted({self.places[tap] for tap in taps})
         inner = dict(zip(places, self.inner.run(x, places), strict=True))
         maps = []
@@ -56,15 +57,15 @@ class PyramidNet:
             stride = PYRAMID[tap]
             fmap = self._resampled(inner[self.places[tap]], high, wide)
             fmap = self.net.get_submodule(f"{NAME}.{stride}")(fmap)
-            maps.append(fmap[..., : -(-high // stride), : -(-wide // stride)])
+            maps.append(cut(fmap, (-high % self.base, -wide % self.base), stride))
         return maps
 
     def _resampled(self, fmap: Tensor, high: int, wide: int) -> Tensor:
         """The map at stride ``base``: its cell i samples the patches around pixel (i + 0.5) base."""
         if self.patch == self.base:
             return fmap
-        cells = [-(-side // self.base) for side in (high, wide)]
-        needed = [-(-cell * self.base // self.patch) + 1 for cell in cells]
+        cells = [ceil_div(side, self.base) for side in (high, wide)]
+        needed = [ceil_div(cell * self.base, self.patch) + 1 for cell in cells]
         extra = [max(0, need - have) for need, have in zip(needed, fmap.shape[-2:], strict=True)]
         fmap = F.pad(fmap, (0, extra[1], 0, extra[0]), mode="replicate")
         fmap = F.interpolate(fmap, scale_factor=self.patch / self.base, mode="bilinear", align_corners=False)

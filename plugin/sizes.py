@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from .cells import ceil_div, cut
 from .errors import InputError
 from .geometry import Geometries
 from .position_tables import NotATableError, Size
@@ -112,7 +113,7 @@ class Plan:
         """Height and width to which an image is padded."""
         if self.bound:
             return self.bound
-        high, wide = (-(-side // self.multiple) * self.multiple for side in (high, wide))
+        high, wide = (ceil_div(side, self.multiple) * self.multiple for side in (high, wide))
         return (max(high, wide),) * 2 if self.square == "image" else (high, wide)
 
     def built_for(self, canvas: Size) -> Size:
@@ -149,14 +150,11 @@ class SizedNet:
                 f"{canvas[0]}x{canvas[1]} at most, the size that it is built for. If its constructor takes "
                 f"an img_size, net_kwargs=dict(img_size=({high}, {wide})) builds it for a larger one."
             )
-        x = F.pad(x, (0, canvas[1] - wide, 0, canvas[0] - high))
+        surplus = canvas[0] - high, canvas[1] - wide
+        x = F.pad(x, (0, surplus[1], 0, surplus[0]))
         with self._built_for(self.plan.built_for(canvas), x.device):
             maps = self.inner.run(x, taps)
-        cut = []
-        for fmap in maps:
-            stride = _stride(canvas[0], fmap.shape[-2])
-            cut.append(fmap[..., : -(-high // stride), : -(-wide // stride)])
-        return cut
+        return [cut(fmap, surplus, _stride(canvas[0], fmap.shape[-2])) for fmap in maps]
 
     def _built_for(self, size: Size, device: torch.device) -> Any:
         if not self.plan.resized:

@@ -21,7 +21,10 @@ from .sources import Tapped
 
 #: Height and width that no stride divides: only exact nets give ceil(size / stride) here.
 ODD_SIZE = (99, 101)
-#: Tried in this order when a network refuses the odd size. None is the size that a network is built for.
+#: Tried in this order: odd multiples of what stands before them. All strides beyond it meet odd numbers of
+#: cells, so that only a network that is exact at every such multiple gives ceil(size / stride).
+_ODD_MULTIPLES = {1: ODD_SIZE, 2: (98, 102), 4: (100, 108), 8: (104, 120), 16: (112, 144)}
+#: Tried when a network refuses those: multiples of its coarsest stride.
 EVEN_SIZES = ((128, 192), (256, 320))
 
 
@@ -33,7 +36,8 @@ class Trace:
         size: Height and width of the input, pixels.
         taps: Tap index of each stride, the last tap of that stride, fine to coarse.
         channels: Channels of each stride's map.
-        exact: Whether every map has ``ceil(size / stride)`` cells at a size nothing divides.
+        multiple: Images whose sides are multiples of it, in pixels, give ``ceil(size / stride)`` cells in
+            every map; others have to be padded.
         reach: For each stride the parameters that its map depends on and no finer map does.
         order: Modules without children in order of their first call.
         reductions: For each of them the input's reduction against the image, a power of two.
@@ -44,7 +48,7 @@ class Trace:
     size: tuple[int, int]
     taps: dict[int, int]
     channels: dict[int, int]
-    exact: bool
+    multiple: int
     reach: dict[int, frozenset[str]]
     order: tuple[str, ...]
     reductions: dict[str, int]
@@ -88,7 +92,7 @@ def trace(
         InputError: the network ran at no tried size, or its maps have no power-of-two strides.
     """
     failure: Exception | None = None
-    sizes = (size,) if size else (ODD_SIZE, *EVEN_SIZES)
+    sizes = [*_ODD_MULTIPLES.values(), *([size] if size else EVEN_SIZES)]
     for tried in sizes:
         try:
             found = _run(tapped, in_channels, tried)
@@ -148,7 +152,7 @@ def _run(
         size=size,
         taps=taps,
         channels={stride: maps[tap].shape[1] for stride, tap in taps.items()},
-        exact=size == ODD_SIZE,
+        multiple=next((m for m, odd in _ODD_MULTIPLES.items() if odd == size), max(taps)),
         reach=reach,
         order=tuple(order),
         reductions=reductions,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from originals import largest_difference, randomise_statistics
+from originals import largest_difference, randomise_statistics, swin_names
 
 from mmbackbones import build
 
@@ -33,3 +33,28 @@ def test_features_of_resnet50(source: str) -> None:
         expected = list(expected.values()) if isinstance(expected, dict) else expected
         assert min(float(m.abs().max()) for m in expected) > 0.1
         assert largest_difference(ours(images), expected) <= 1e-5
+
+
+@pytest.mark.parametrize("size", [(65, 97), (75, 131), (101, 99)])
+def test_maps_of_swin_at_sizes_that_nothing_divides(size: tuple[int, int]) -> None:
+    """mmdet's pads to whole patches, then each merge and each window on its own; so do ours."""
+    mmdet = pytest.importorskip("mmdet.models.backbones.swin", reason="mmdet comes with the extra mm")
+    torch.manual_seed(0)
+    depths, heads = (2, 2, 2, 2), (1, 2, 2, 4)
+    theirs = mmdet.SwinTransformer(embed_dims=24, depths=depths, num_heads=heads, drop_path_rate=0.0)
+    theirs.eval()  # which gives None
+    for name, param in theirs.named_parameters():
+        if name.endswith(("bias", "bias_table")):  # which are zero, or next to it
+            torch.nn.init.normal_(param, std=0.5)
+    arguments = dict(embed_dim=24, depths=depths, num_heads=heads, always_partition=True)
+    ours = build("swin_tiny_patch4_window7_224", net_kwargs=arguments).eval()
+    named = swin_names({f"backbone.{k}": v for k, v in theirs.state_dict().items()})
+    weights = {k.removeprefix("backbone."): v for k, v in named.items() if k.startswith("backbone.")}
+    ours.load_state_dict(weights, strict=True)
+    images = torch.randn(1, 3, *size)
+    with torch.no_grad():
+        maps = [
+            getattr(theirs, f"norm{i}")(fmap.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+            for i, fmap in enumerate(ours(images))
+        ]
+        assert largest_difference(maps, theirs(images)) <= 1e-4

@@ -193,7 +193,7 @@ def test_the_backbone_ends_at_the_last_tap(swept: tuple[Case, Tapped, Trace]) ->
 
 def test_maps_have_exact_sizes(swept: tuple[Case, Tapped, Trace]) -> None:
     case, tapped, found = swept
-    assert found.exact
+    assert found.multiple == 1
     twin = meta_twin(tapped)
     for height, width in [(64, 95), (333, 517)]:
         maps = twin.run(torch.empty(1, 3, height, width, device="meta"), list(found.taps.values()))
