@@ -24,7 +24,7 @@ from .native.attention import attention_paths
 from .norms import check_norm_cfg, convert_norms
 from .opening import open_traced
 from .registry import MODELS
-from .sources import Tapped
+from .sources import Tapped, bound_to
 from .stages import (
     check_frozen_fraction,
     check_frozen_stages,
@@ -166,6 +166,16 @@ class Backbone(BaseModule):
         self._parameters = tapped.net._parameters
         self._buffers = tapped.net._buffers
 
+    def _tapped_here(self) -> Tapped:
+        """The network with our own children: those of a replica of ``DataParallel`` lie on its device."""
+        net = self._tapped.net
+        if self._modules is net._modules:
+            return self._tapped
+        replica = object.__new__(type(net))
+        containers = {name: vars(self)[name] for name in ("_modules", "_parameters", "_buffers")}
+        replica.__dict__.update(vars(net), **vars(self).get("_former_parameters", {}), **containers)
+        return bound_to(self._tapped, replica)
+
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Maps of ``x`` (N, in_channels, H, W), fine to coarse, each (N, C, ceil(H / s), ceil(W / s))."""
         if x.ndim != 4 or x.shape[1] != self.in_channels:
@@ -176,11 +186,12 @@ class Backbone(BaseModule):
             )
         x, surplus = pad_to(x, self._pad_to)
         taps = sorted({*self._taps, *self._readers.taps})
-        at = dict(zip(taps, self._tapped.run(x, taps), strict=True))
+        tapped = self._tapped_here()
+        at = dict(zip(taps, tapped.run(x, taps), strict=True))
         maps = [at[tap] for tap in self._taps]
         if self._pad_to > 1:
             maps = [cut(fmap, surplus, stride) for fmap, stride in zip(maps, self.out_strides, strict=True)]
-        return (*maps, *self._readers.read(self._tapped.net, at))
+        return (*maps, *self._readers.read(tapped.net, at))
 
     def train(self, mode: bool = True) -> Backbone:
         """As ``nn.Module.train``; what is frozen stays in eval mode. Returns self."""

@@ -9,8 +9,8 @@ not update their statistics a second time.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from .geometry import Swap, active_swaps
 from .stages import CONTAINERS
 from .trace import Trace
 
@@ -47,6 +46,10 @@ class _Checkpointed:
     def __init__(self, modules: Sequence[nn.Module]) -> None:
         self.modules = list(modules)
 
+    def rebound(self, copies: Mapping[int, nn.Module]) -> _Checkpointed:
+        """The same for a twin of the network, whose modules are ``copies`` by the identity of ours."""
+        return _Checkpointed([copies.get(id(module), module) for module in self.modules])
+
     def _run(self, *args: Any, **kwargs: Any) -> Tensor:
         first, *rest = self.modules
         x = type(first).forward(first, *args, **kwargs)
@@ -55,25 +58,15 @@ class _Checkpointed:
         return x
 
     def _contexts(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), _again(self.modules, active_swaps())
+        return nullcontext(), _statistics_held(self.modules)
 
     def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         trains = x.requires_grad or any(p.requires_grad for m in self.modules for p in m.parameters())
         if not (torch.is_grad_enabled() and trains):
             return self._run(x, *args, **kwargs)
-        if torch.compiler.is_compiling():  # the graph writes statistics once, and has one image size
+        if torch.compiler.is_compiling():  # the graph writes statistics once
             return checkpoint(self._run, x, *args, use_reentrant=False, **kwargs)
         return checkpoint(self._run, x, *args, use_reentrant=False, context_fn=self._contexts, **kwargs)
-
-
-@contextmanager
-def _again(modules: Sequence[nn.Module], swaps: Sequence[Swap]) -> Iterator[None]:
-    """Around the second computation: statistics held, and the image size of the first one in force."""
-    with ExitStack() as stack:
-        for swap in swaps:
-            stack.enter_context(swap())
-        stack.enter_context(_statistics_held(modules))
-        yield
 
 
 @contextmanager

@@ -1,28 +1,32 @@
-"""Networks that are built for one image size, run at another: what depends on the size is swapped in.
+"""Networks that are built for one image size, run at another: a twin for it, which shares the weights.
 
 What that is, no table per model says. The same network, built once more for the other size on the meta
 device, differs in three ways:
 
-* attributes (``window_size``, ``grid_size``): taken over for the duration of the run;
+* attributes (``window_size``, ``grid_size``): taken over;
 * buffers that hold an index or coordinates: computed anew;
 * position embeddings and tables of relative position biases, which have another length: resampled,
-  with gradients, so that the parameters keep their names, shapes and meaning. As long as the size is
-  the one that the network was built for, nothing is swapped and the values are the upstream's own.
+  with gradients, so that the parameters keep their names, shapes and meaning.
+
+A twin is made for each run (:mod:`.twins`); the network itself is never changed, so that threads, replicas
+and checkpoints that compute again need to know nothing of it. At the size that the network was built for
+it runs itself, and the values are the upstream's own.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .position_tables import NotATableError, Size, Table, table_of
+from .twins import Tree
 
 #: Builds the network for an image of a size in pixels, on the meta device.
 Build = Callable[[Size], nn.Module]
@@ -70,12 +74,17 @@ def followers(old: nn.Module, new: nn.Module, old_size: Size, new_size: Size) ->
 
 @dataclass(frozen=True)
 class Geometry:
-    """What is swapped in for one size: values by place, and fresh caches."""
+    """What a twin for one size has in place of the network's own: values by place, and fresh caches."""
 
     size: Size
     attributes: Mapping[Place, Any]
     buffers: Mapping[Place, Tensor]
     caches: frozenset[Place]
+
+    @property
+    def bytes(self) -> int:
+        """What the buffers take; modules that are alike share one."""
+        return sum({id(b): b.numel() * b.element_size() for b in self.buffers.values()}.values())
 
 
 @torch.compiler.disable
@@ -126,82 +135,40 @@ def _buffers(new: nn.Module, follow: Followers, device: torch.device) -> dict[Pl
 
 
 class Geometries:
-    """The last few geometries of one network, shared by all its copies."""
+    """The geometries of one network, shared by all its copies and threads; each is made once.
 
-    KEPT = 8
+    Of those whose indices take more than :data:`KEPT` bytes in all, the longest unused are forgotten.
+    """
+
+    KEPT = 2**28
 
     def __init__(self, build: Build, old_size: Size, other_size: Size) -> None:
         self.build, self.old_size = build, old_size
         self.old = build(old_size)
         self.follow = followers(self.old, build(other_size), old_size, other_size)
         self._kept: OrderedDict[tuple[Size, str], Geometry] = OrderedDict()
+        self._lock = Lock()
 
     def __call__(self, size: Size, device: torch.device) -> Geometry:
         """What differs at ``size``; buffers lie on ``device``."""
         key = (size, str(device))
-        if key not in self._kept:
-            self._kept[key] = _in_plain_mode(geometry, self.build, self.old, size, self.follow, device)
-            while len(self._kept) > self.KEPT:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(key)
-        return self._kept[key]
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = _in_plain_mode(geometry, self.build, self.old, size, self.follow, device)
+                while len(self._kept) > 1 and sum(kept.bytes for kept in self._kept.values()) > self.KEPT:
+                    self._kept.popitem(last=False)
+            self._kept.move_to_end(key)
+            return self._kept[key]
 
-    def swap(self, net: nn.Module, size: Size, device: torch.device) -> Swap:
-        """A context in which ``net`` is a network for images of ``size``."""
-        found = self(size, device)
-        params = {}
+    def twin(self, net: nn.Module, size: Size, device: torch.device) -> nn.Module:
+        """A network for images of ``size`` with the tensors of ``net``, which is not changed."""
+        found, tree = self(size, device), Tree(net)
+        for (path, name), value in {**found.attributes, **{place: {} for place in found.caches}}.items():
+            tree.put(path, "", name, value)
+        for (path, name), value in found.buffers.items():
+            tree.put(path, "_buffers", name, value)
         for (path, name), table in self.follow.tables.items():
-            module = _module(net, path)
-            if module is not None and name in module._parameters:
-                params[path, name] = table.resampled(module._parameters[name], self.old_size, size)
-        return Swap(net, found, params)
-
-
-def _module(net: nn.Module, path: str) -> Any:
-    """The submodule, or None where it was taken out of the network."""
-    try:
-        return net.get_submodule(path)
-    except AttributeError:
-        return None
-
-
-#: The swaps that are in force, the innermost last.
-_ACTIVE: list[Swap] = []
-
-
-class Swap:
-    """Puts values in place of a network's own, and its own back afterwards. Can be entered again."""
-
-    def __init__(self, net: nn.Module, found: Geometry, params: Mapping[Place, Tensor]) -> None:
-        self.entries: list[tuple[dict[str, Any], str, Any]] = []
-        caches: dict[Place, Any] = {place: {} for place in found.caches}
-        for kind, values in (
-            ("__dict__", {**found.attributes, **caches}),
-            ("_buffers", found.buffers),
-            ("_parameters", params),
-        ):
-            for (path, name), value in values.items():
-                own = getattr(_module(net, path), kind, {})
-                if name not in own:  # the module was taken out of the network
-                    continue
-                if isinstance(value, Tensor) and value.is_floating_point():
-                    value = value.to(own[name].dtype)
-                self.entries.append((own, name, value))
-
-    @contextmanager
-    def __call__(self) -> Iterator[None]:
-        own = [(place, name, place[name]) for place, name, _ in self.entries]
-        for place, name, value in self.entries:
-            place[name] = value
-        _ACTIVE.append(self)
-        try:
-            yield
-        finally:
-            _ACTIVE.remove(self)
-            for place, name, value in own:
-                place[name] = value
-
-
-def active_swaps() -> tuple[Swap, ...]:
-    """The swaps in force now. What is computed again in a backward pass enters them again."""
-    return tuple(_ACTIVE)
+            param = getattr(tree.at(path), name, None)
+            if param is not None:  # its module may have been taken out of the network
+                tree.put(path, "_parameters", name, table.resampled(param, self.old_size, size))
+        return tree.finished()

@@ -13,7 +13,6 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -26,7 +25,7 @@ from .cells import ceil_div, cut
 from .errors import InputError
 from .geometry import Geometries
 from .position_tables import NotATableError, Size
-from .sources import Tapped
+from .sources import Tapped, bound_to
 from .trace import ODD_SIZE, meta_twin
 
 
@@ -152,17 +151,18 @@ class SizedNet:
             )
         surplus = canvas[0] - high, canvas[1] - wide
         x = F.pad(x, (0, surplus[1], 0, surplus[0]))
-        with self._built_for(self.plan.built_for(canvas), x.device):
-            maps = self.inner.run(x, taps)
+        maps = self._run_at(self.plan.built_for(canvas), x, taps)
         return [cut(fmap, surplus, _stride(canvas[0], fmap.shape[-2])) for fmap in maps]
 
-    def _built_for(self, size: Size, device: torch.device) -> Any:
-        if not self.plan.resized:
-            return nullcontext()
-        found = geometries(self.blueprint, self.plan.square != "no")
+    def _run_at(self, size: Size, x: Tensor, taps: Sequence[int]) -> list[Tensor]:
+        found = geometries(self.blueprint, self.plan.square != "no") if self.plan.resized else None
         if found is None or size == found.old_size:
-            return nullcontext()
-        return found.swap(self.net, size, device)()
+            return self.inner.run(x, taps)
+        return self._run_twin(found, size, x, taps)
+
+    @torch.compiler.disable  # a twin for each run would be compiled for each run
+    def _run_twin(self, found: Geometries, size: Size, x: Tensor, taps: Sequence[int]) -> list[Tensor]:
+        return bound_to(self.inner, found.twin(self.net, size, x.device)).run(x, taps)
 
 
 def _stride(side: int, cells: int) -> int:

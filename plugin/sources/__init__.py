@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import InputError
-from .tapped import ChainNet, Tapped
+from .tapped import ChainNet, Tapped, bound_to
 
-__all__ = ["ChainNet", "Tapped", "open_net"]
+__all__ = ["ChainNet", "Tapped", "bound_to", "open_net"]
 
 
 def open_net(source: str, upstream: str, in_channels: int, net_kwargs: dict[str, Any]) -> Tapped:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -56,3 +57,12 @@ class ChainNet:
             if index in taps:
                 maps.append(x.permute(0, 3, 1, 2).contiguous() if self.channels_last else x)
         return maps
+
+
+def bound_to(tapped: Tapped, net: nn.Module) -> Tapped:
+    """``tapped``, and what it wraps, reading the maps of ``net``: another network of the same structure."""
+    other = copy.copy(tapped)
+    other.net = net
+    if hasattr(tapped, "inner"):
+        other.inner = bound_to(tapped.inner, net)  # type: ignore[attr-defined]
+    return other

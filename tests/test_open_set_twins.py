@@ -1,0 +1,98 @@
+"""Nets built for one image size run at others without being changed, so that threads and replicas may."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.parallel import replicate
+
+import mmbackbones
+from mmbackbones import geometry
+from mmbackbones.backbone import Backbone
+from mmbackbones.sizes import geometries
+
+NAME, TINY = "timm:beit_base_patch16_224", dict(depth=4, embed_dim=48, num_heads=3)
+
+
+@pytest.fixture(scope="module")
+def net() -> Backbone:
+    torch.manual_seed(0)
+    net = mmbackbones.build(NAME, net_kwargs=TINY).eval()
+    for key, param in net.named_parameters():
+        if "bias_table" in key:
+            torch.nn.init.normal_(param, std=0.5)
+    return net
+
+
+def equal(ours: tuple[Tensor, ...], theirs: tuple[Tensor, ...]) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def test_threads_with_images_of_different_sizes(net: Backbone) -> None:
+    images = [torch.randn(1, 3, *size) for size in [(64, 96), (224, 224), (96, 64), (128, 64)]] * 6
+
+    def run(image: Tensor) -> tuple[Tensor, ...]:
+        with torch.no_grad():
+            return net(image)
+
+    one_by_one = [run(image) for image in images]
+    with ThreadPoolExecutor(4) as pool:
+        at_once = list(pool.map(run, images))
+    assert all(equal(ours, theirs) for ours, theirs in zip(at_once, one_by_one, strict=True))
+
+
+@pytest.mark.parametrize("name", [NAME, "timm:resnet10t"])
+def test_a_replica_runs_on_tensors_of_its_own(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As ``DataParallel`` makes it; what it does on each device is done here by a product with a number."""
+    net = mmbackbones.build(name, net_kwargs=TINY if name == NAME else None).eval()
+
+    def broadcast(tensors: list[Tensor], devices: list[int], detach: bool = False) -> list[list[Tensor]]:
+        return [[tensor * (device + 1) for tensor in tensors] for device in devices]
+
+    module = __import__("sys").modules[replicate.__module__]
+    monkeypatch.setattr(module, "_get_device_index", lambda device, _: device)
+    monkeypatch.setattr(module, "_broadcast_coalesced_reshape", broadcast)
+    same, doubled = replicate(net, [0, 1])
+    expected = mmbackbones.build(name, net_kwargs=TINY if name == NAME else None).eval()
+    state = {k: v * 2 if v.is_floating_point() else v for k, v in net.state_dict().items()}
+    expected.load_state_dict(state)
+    image = torch.randn(1, 3, 64, 96)
+    with torch.no_grad():
+        assert equal(same(image), net(image))
+        for ours, theirs in zip(doubled(image), expected(image), strict=True):
+            torch.testing.assert_close(ours, theirs)
+        assert not equal(doubled(image), net(image))
+
+
+def test_a_size_is_built_once_and_its_memory_bounded(net: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    tapped: Any = net._tapped
+    found = geometries(tapped.inner.blueprint, False)
+    built = []
+    monkeypatch.setattr(found, "_kept", type(found._kept)())
+    monkeypatch.setattr(found, "build", lambda size, build=found.build: built.append(size) or build(size))
+    sizes = [(64, 32 * k) for k in range(2, 7)] + [(96, 32 * k) for k in range(2, 7)]
+    with torch.no_grad():
+        for high, wide in sizes * 2:
+            net(torch.randn(1, 3, high, wide))
+    assert built == sizes
+    kept = sum(one.bytes for one in found._kept.values())
+    assert kept > 0
+    monkeypatch.setattr(geometry.Geometries, "KEPT", kept // 2)
+    with torch.no_grad():
+        net(torch.randn(1, 3, 128, 64))
+    assert 0 < sum(one.bytes for one in found._kept.values()) <= kept // 2
+    assert (128, 64) in {size for size, _ in found._kept}
+
+
+def test_the_network_is_not_changed_while_it_runs(net: Backbone) -> None:
+    attention = net.get_submodule("blocks.0.attn")
+    table, seen = attention.relative_position_bias_table, []
+    norm = net.get_submodule("blocks.1.norm1")
+    hook = norm.register_forward_hook(lambda *_: seen.append(attention.relative_position_bias_table))
+    net(torch.randn(1, 3, 64, 96))
+    hook.remove()
+    assert seen == [table]
