@@ -43,6 +43,8 @@ class ProgressHook(Hook):
     def before_train(self, runner: Any) -> None:
         self._began = self._last_line = time.monotonic()
         self._first_iter = runner.iter
+        for note in getattr(runner, "notes", ()):
+            self.console.print(f"  {note}", highlight=False)
 
     def after_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: dict[str, Any] | None = None

@@ -32,6 +32,7 @@ from .checks import (
 )
 from .configs import kind, task_of, walk
 from .plain_weights import save_plain
+from .single import refuse_single_values, without_single
 from .strides import watch_strides
 from .workers import guard
 
@@ -41,12 +42,30 @@ class Runner(_Runner):
 
     #: Whether what mmengine says of weights that do not match goes to the console, whole.
     _mismatches = True
+    #: What the user should be told before the first step.
+    notes: tuple[str, ...] = ()
+    _train_dataloader: Any
 
     @property
     def network(self) -> torch.nn.Module:
         """The model itself, without the wrapper for several processes."""
         network: torch.nn.Module = self.model.module if is_model_wrapper(self.model) else self.model
         return network
+
+    def build_train_loop(self, loop: Any) -> Any:
+        """As mmengine's; batch norms get no batch of a single image if it can be helped."""
+        given = self._train_dataloader
+        if isinstance(loop, dict) and isinstance(given, dict):
+            refuse_single_values(self.network)
+            if loop.get("by_epoch", kind(loop) == "EpochBasedTrainLoop"):
+                spread = self._randomness_cfg.get("diff_rank_seed", False)
+                loader = self.build_dataloader(given, seed=self.seed, diff_rank_seed=spread)
+                self._train_dataloader, note = without_single(loader, self.network)
+                self.notes = (note,) if note else ()
+        try:
+            return super().build_train_loop(loop)
+        finally:
+            self._train_dataloader = given
 
     def _on_console(self, record: logging.LogRecord) -> bool:
         """Errors, and what a load of weights left out; not mmengine's warnings of its own old spellings."""
