@@ -40,14 +40,19 @@ EFFICIENTDETS = {
 }
 
 
-def ssdlite(name: str, *, expanded: bool = False, **backbone_args: Any) -> dict[str, Any]:
+#: Families of the catalog whose blocks are inverted residuals of expansion 6 (arXiv 1801.04381, table 2).
+EXPANSION = 6
+EXPANDED = ("mobilenetv2", "mobilenetv3", "mnasnet", "efficientnet", "efficientnet_lite", "efficientnetv2")
+
+
+def ssdlite(name: str, *, expanded: bool | None = None, **backbone_args: Any) -> dict[str, Any]:
     """SSDLite (arXiv 1801.04381, section 6.2) on maps of strides 16 and 32 and four extra levels.
 
     Args:
         name: a catalog name, ``timm:<name>`` or ``torchvision:<name>``.
         expanded: read stride 16 inside the block that leads to stride 32, after its expansion, as the
-            original does; see :class:`mmbackbones.expanded.ExpandedBackbone`. The network is built once
-            to see how wide that is.
+            original does; see :class:`mmbackbones.expanded.ExpandedBackbone`. By default for the families
+            of :data:`EXPANDED`, in the catalog and in torchvision.
         **backbone_args: further arguments of the backbone, e.g. ``frozen_stages=1``.
 
     Returns:
@@ -58,14 +63,28 @@ def ssdlite(name: str, *, expanded: bool = False, **backbone_args: Any) -> dict[
     """
     extra = [512, 256, 256, 128]
     pieces = pair(name, "SSDLiteNeck", neck_cfg={"extra_channels": extra}, **backbone_args)
+    if expanded is None:  # timm calls nets of mixed kernels, which cannot be read so, by the same families
+        expanded = get_spec(name).family in EXPANDED and not name.startswith("timm:")
     if expanded:
-        from .expanded import ExpandedBackbone
-
         pieces["backbone"] = Replacing(type="mmbackbones.ExpandedBackbone", name=name, **backbone_args)
-        built = ExpandedBackbone(name, net_kwargs=backbone_args.get("net_kwargs"))
-        pieces["neck"]["in_channels"] = list(built.out_channels)
+        pieces["neck"]["in_channels"][0] = expanded_width(name, backbone_args.get("net_kwargs"))
     pieces["bbox_head"] = {"in_channels": [*pieces["neck"]["in_channels"], *extra]}
     return pieces
+
+
+def expanded_width(name: str, net_kwargs: dict[str, Any] | None = None) -> int:
+    """Channels of the expanded map; outside the families of :data:`EXPANDED` the net is built to see them.
+
+    Raises:
+        InputError: the net has no such map.
+    """
+    spec = get_spec(name)
+    if spec.family in EXPANDED and ":" not in name and not net_kwargs:
+        return EXPANSION * spec.channels[16]
+    from .catalog.open_set import without_values
+    from .expanded import ExpandedBackbone
+
+    return without_values(lambda: ExpandedBackbone(name, net_kwargs=net_kwargs)).out_channels[0]
 
 
 def yolov4_tiny(name: str, **backbone_args: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .errors import InputError, nearest
-from .spec import PYRAMID
+from .spec import PYRAMID, Spec
 
 # The maps that a neck's paper gives it; all others take PYRAMID.
 _STRIDES = {
@@ -16,6 +16,10 @@ _STRIDES = {
     "SimpleFeaturePyramid": (16,),
     "YOLOV4TinyNeck": (16, 32),
 }
+
+
+#: Arguments of constructors that leave the widths of the maps as they are.
+_SHAPELESS = {"drop_path_rate", "drop_rate", "attn_drop_rate", "always_partition", "img_size"}
 
 
 class Replacing(dict):
@@ -87,7 +91,8 @@ def pair(
     own = tuple(s for s in PYRAMID if s in spec.channels)  # the backbone's default
     if strides is None:
         strides = _STRIDES.get((neck_type or "").removeprefix("mmbackbones."), own)
-    lacking = [s for s in strides if s not in spec.channels]
+    channels = _channels(spec, backbone_args.get("net_kwargs") or {})
+    lacking = [s for s in strides if s not in channels]
     if lacking or not strides:
         raise InputError(f"strides={tuple(strides)}: '{name}' has maps at strides {spec.strides} only.")
     strides = tuple(sorted(strides))
@@ -108,7 +113,7 @@ def pair(
     if neck_type is not None:
         dilated = backbone_args.get("output_stride") or strides[-1]
         known = dict(
-            in_channels=[spec.channels[s] for s in strides],
+            in_channels=[channels[s] for s in strides],
             in_strides=tuple(min(s, dilated) for s in strides),
             in_stride=min(strides[-1], dilated),
             out_channels=out_channels,
@@ -116,6 +121,15 @@ def pair(
         )
         pieces["neck"] = Replacing(type=neck_type, **_taken(neck_type, known), **(neck_cfg or {}))
     return pieces
+
+
+def _channels(spec: Spec, net_kwargs: Mapping[str, Any]) -> dict[int, int]:
+    """Channels by stride; where arguments of the constructor may change them the net is traced to see."""
+    if net_kwargs.keys() <= _SHAPELESS:
+        return spec.channels
+    from .catalog.open_set import measured
+
+    return measured(spec.source, spec.upstream, {**spec.arguments, **net_kwargs}).channels
 
 
 def _taken(neck_type: str, known: dict[str, Any]) -> dict[str, Any]:

@@ -131,6 +131,20 @@ def test_optimizer_and_freezing_follow_the_kind_of_the_backbone() -> None:
     assert "constructor" not in cfg.optim_wrapper
 
 
+def test_a_net_that_cannot_start_on_the_meta_device_is_composed_too() -> None:
+    before = torch.random.get_rng_state()
+    cfg, _ = compose("retinanet", "torchvision:regnet_y_400mf")
+    assert cfg.model.neck.in_channels == [104, 208, 440]
+    assert cfg.model.backbone.norm_eval is True
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_mean_and_std_follow_the_weights_in_the_name() -> None:
+    cfg, _ = compose("faster-rcnn", "timm:vit_small_patch16_224.dino")
+    assert cfg.model.backbone.init_cfg.checkpoint == "timm://vit_small_patch16_224.dino"
+    assert cfg.model.data_preprocessor.mean == [123.675, 116.28, 103.53]
+
+
 def test_neck_mean_and_dilation_follow_the_backbone() -> None:
     cfg, _ = compose("mask-rcnn", "vit_tiny_patch16_224")
     assert cfg.model.neck.type == "mmbackbones.SimpleFeaturePyramid"

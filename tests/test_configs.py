@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,12 +14,14 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from PIL import Image
 
+from mmbackbones import opening
 from mmbackbones.data.shapes import write_shapes
 from mmbackbones.engine.configs import config_folder, load_config, shipped_names, walk
 from mmbackbones.engine.fit import Settings, fit
 from mmbackbones.engine.predictions import Predictor
 from mmbackbones.engine.report import main_figures
 from mmbackbones.engine.runner import Runner, build_runner
+from mmbackbones.sources import open_net
 
 NAMES = shipped_names("mmbackbones")
 MAX_LINES = 80
@@ -68,12 +71,30 @@ def test_the_page_of_models_links_every_config(root: Path) -> None:
     assert set(linked) == {name for name in NAMES if not name.startswith("finetune/")}
 
 
+def load_without_building(name: str, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """The config; to read it builds no net of the catalog and leaves torch's random state."""
+    built: list[str] = []
+
+    def noting(source: str, upstream: str, *args: Any) -> Any:
+        built.append(f"{source}:{upstream}")
+        return open_net(source, upstream, *args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(opening, "open_net", noting)
+        before = torch.random.get_rng_state()
+        cfg = load_config(name)
+        assert torch.equal(before, torch.random.get_rng_state())
+    # Of a net outside the catalog nothing is known before it is traced, without values.
+    assert all(f"'name': '{net}'" in str(cfg.model.to_dict()) for net in built), built
+    return cfg
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_a_config_is_short_and_its_parts_fit(name: str) -> None:
+def test_a_config_is_short_and_its_parts_fit(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = config_folder("mmbackbones")
     assert folder is not None
     assert len((folder / f"{name}.py").read_text().splitlines()) <= MAX_LINES
-    cfg = load_config(name)
+    cfg = load_without_building(name, monkeypatch)
     ours = [node for _, node in walk(cfg.model.backbone) if "type" in node]
     assert ours[0].type.startswith("mmbackbones.")
     init_default_scope(cfg.default_scope)

@@ -11,7 +11,9 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from mmbackbones import build
+from mmbackbones import build, get_spec
+from mmbackbones.catalog.rows import ROWS
+from mmbackbones.detectors import EXPANDED, expanded_width, ssdlite
 from mmbackbones.errors import InputError
 from mmbackbones.expanded import ExpandedBackbone
 from mmbackbones.heads import EfficientDetHead, YOLOV4Head
@@ -20,6 +22,22 @@ from mmbackbones.necks import SSDLiteNeck, YOLOV4TinyNeck
 CODER = dict(type="mmdet.DeltaXYWHBBoxCoder")
 
 # --- the expanded map
+
+
+@pytest.mark.parametrize("name", [row.name for row in ROWS if row.family in EXPANDED and row.params < 13e6])
+def test_the_width_of_the_expanded_map_is_known_before_the_net_is_built(name: str) -> None:
+    with torch.device("meta"):
+        assert ExpandedBackbone(name).out_channels[0] == expanded_width(name)
+    head = ssdlite(name)["bbox_head"]["in_channels"]
+    assert head[:2] == [expanded_width(name), get_spec(name).channels[32]]
+
+
+def test_other_nets_are_built_to_see_it() -> None:
+    before = torch.random.get_rng_state()
+    reduced = ssdlite("torchvision:mobilenet_v3_large", net_kwargs=dict(reduced_tail=True))
+    assert reduced["neck"]["in_channels"] == [672, 480]
+    assert ssdlite("mobilenetv1_025", expanded=True)["neck"]["in_channels"] == [128, 256]
+    assert torch.equal(before, torch.random.get_rng_state())
 
 
 def test_the_expanded_map_is_what_the_depthwise_convolution_gets() -> None:

@@ -3,4 +3,4 @@ _base_ = ["../_base_/ssdlite.py", "../_base_/ssdlite_coco.py"]
 from mmbackbones.detectors import ssdlite
 
 pretrained = dict(type="Pretrained", checkpoint="timm://tf_efficientnet_lite0")
-model = ssdlite("efficientnet_lite0", expanded=True, init_cfg=pretrained)
+model = ssdlite("efficientnet_lite0", init_cfg=pretrained)

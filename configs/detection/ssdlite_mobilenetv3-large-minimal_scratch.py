@@ -2,4 +2,4 @@
 _base_ = ["ssdlite_mobilenetv3-large_scratch.py"]
 from mmbackbones.detectors import ssdlite
 
-model = ssdlite("mobilenetv3_large_minimal_100", expanded=True)
+model = ssdlite("mobilenetv3_large_minimal_100")

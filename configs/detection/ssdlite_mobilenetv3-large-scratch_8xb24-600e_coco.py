@@ -4,7 +4,6 @@ from mmbackbones.detectors import ssdlite
 
 model = ssdlite(
     "torchvision:mobilenet_v3_large",
-    expanded=True,
     net_kwargs=dict(reduced_tail=True),
     norm_cfg=dict(type="BN", eps=1e-3, momentum=0.03),
 )

@@ -2,4 +2,4 @@ _base_ = ["../_base_/ssdlite.py", "../_base_/ssdlite_coco.py"]
 from mmbackbones.detectors import ssdlite
 
 pretrained = dict(type="Pretrained", checkpoint="timm://mobilenetv3_large_100")
-model = ssdlite("mobilenetv3_large_100", expanded=True, init_cfg=pretrained)
+model = ssdlite("mobilenetv3_large_100", init_cfg=pretrained)

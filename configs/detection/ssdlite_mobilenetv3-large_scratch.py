@@ -2,7 +2,7 @@
 _base_ = ["../_base_/ssdlite.py", "../_base_/small_scratch.py"]
 from mmbackbones.detectors import ssdlite
 
-model = ssdlite("mobilenetv3_large_100", expanded=True)
+model = ssdlite("mobilenetv3_large_100")
 model["bbox_head"]["anchor_generator"] = dict(
     type="mmbackbones.RelativeAnchorGenerator", stride=16, scale_range=(0.1, 0.95), ratios=[[2, 3]] * 6
 )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import InputError
 from ..spec import IMAGENET_MEAN, IMAGENET_STD, MeanStd, Spec
 from .inputs import timm_mean_std, torchvision_mean_std
+
+T = TypeVar("T")
 
 
 @cache
@@ -22,19 +25,11 @@ def measured(source: str, upstream: str, arguments: dict[str, Any]) -> Spec:
     Raises:
         InputError: the source has no such network, or its maps have no power-of-two strides.
     """
-    import torch
-
     from ..dilation import can_dilate
     from ..opening import open_traced
 
     name = f"{source}:{upstream}"
-    try:
-        with torch.device("meta"):  # nothing of it needs a value
-            tapped, _, found = open_traced(source, upstream, 3, arguments, name=name)
-    except InputError:
-        raise
-    except Exception:  # torchvision's RegNet reads values while it is built, and so may others
-        tapped, _, found = open_traced(source, upstream, 3, arguments, name=name)
+    tapped, _, found = without_values(lambda: open_traced(source, upstream, 3, arguments, name=name))
     facts: dict[str, Any] = {}
     if source == "timm":
         facts = _timm_facts(upstream)
@@ -54,6 +49,20 @@ def measured(source: str, upstream: str, arguments: dict[str, Any]) -> Spec:
         params=sum(params[key].numel() for key in needed),
         **facts,
     )
+
+
+def without_values(build: Callable[[], T]) -> T:
+    """What ``build`` builds, on the meta device where that goes; torch's random state stays as it is."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        try:
+            with torch.device("meta"):  # nothing of it needs a value
+                return build()
+        except InputError:
+            raise
+        except Exception:  # torchvision's RegNet reads values while it is built, and so may others
+            return build()
 
 
 def _timm_facts(upstream: str) -> dict[str, Any]:

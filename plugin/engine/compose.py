@@ -212,14 +212,13 @@ def _is_plain(spec: Spec) -> bool:
 
 
 def _has_batch_norm(spec: Spec) -> bool:
-    """Whether the network has batch norms; it is built on the meta device to see."""
-    import torch
+    """Whether the network has batch norms; it is built without values to see."""
     from torch.nn.modules.batchnorm import _BatchNorm
 
+    from ..catalog.open_set import without_values
     from ..sources import open_net
 
-    with torch.device("meta"):
-        net = open_net(spec.source, spec.upstream, 3, spec.arguments).net
+    net = without_values(lambda: open_net(spec.source, spec.upstream, 3, spec.arguments)).net
     return any(isinstance(module, _BatchNorm) for module in net.modules())
 
 
