@@ -101,6 +101,18 @@ def test_metrics_have_every_evaluation(trained: Trained) -> None:
     assert all(name in trained.output for name in metrics["classes"])
 
 
+def test_the_summary_names_the_last_and_the_best(trained: Trained) -> None:
+    metrics = json.loads((trained.work / "metrics.json").read_text())
+    unit = "epoch" if "epochs" in metrics else "iteration"
+    rows = {row.pop(unit): row for row in metrics["history"]}
+    assert metrics["best"] == rows[metrics[f"best_{unit}"]]
+    assert f"last.pth, {unit} {max(rows)}" in trained.output
+    (line,) = [line for line in trained.output.splitlines() if line.startswith("best.pth, ")]
+    assert f"{unit} {metrics[f'best_{unit}']} " in line
+    figure = metrics["best"]["coco/bbox_mAP" if unit == "epoch" else "mIoU"]
+    assert f"{figure:.3f}" in line
+
+
 def test_metrics_have_what_the_training_cost(trained: Trained) -> None:
     metrics = json.loads((trained.work / "metrics.json").read_text())
     assert 0 < metrics["predict_ms"] < metrics["train_ms"] < 1e3 * metrics["seconds"]

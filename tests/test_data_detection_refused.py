@@ -20,7 +20,13 @@ def _annotation(**change):
     return lambda content: content["annotations"][2].update(change)
 
 
+def _shares(content):
+    for annotation in content["annotations"]:
+        annotation["bbox"] = [0.25, 0.25, 0.5, 0.5]
+
+
 REFUSED = {
+    "shares of the image": (_shares, r"all \d+ boxes are smaller than a pixel.*0\.25.*in pixels; multiply"),
     "missing image": (
         _images(file_name="gone.jpg"),
         r"names 1 of 2 images that are missing.*'gone.jpg'.*Put the",

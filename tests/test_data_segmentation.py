@@ -266,6 +266,14 @@ def test_label_value_without_a_class(plain, look):
         look(plain)
 
 
+def test_labels_that_are_all_ignored(plain, look):
+    (plain / "classes.txt").write_text("one\ntwo\nthree\n")
+    for file in plain.glob("labels/*/*.png"):
+        label(file, (255,))
+    with pytest.raises(InputError, match=r"No label of .* holds a class: .*'ignore' \(255\).*'one', 'two'"):
+        look(plain)
+
+
 def test_masks_of_0_and_255(plain, look):
     for path in (plain / "labels").rglob("*.png"):
         label(path, (0, 255))

@@ -19,6 +19,7 @@ from torch import nn
 
 import mmbackbones
 from mmbackbones import InputError
+from mmbackbones.engine.phases import keep_phases
 from mmbackbones.engine.schedule import set_epochs
 from mmbackbones.finetune.unfreeze import UnfreezeHook, check_schedule
 
@@ -287,13 +288,48 @@ def test_a_model_without_our_backbone_is_refused(tmp_path: Path) -> None:
 
 def test_a_schedule_follows_the_length_of_the_training(tmp_path: Path) -> None:
     cfg = Config(dict(train_cfg=dict(by_epoch=True, max_epochs=12), custom_hooks=[]))
-    for epochs, expected in ((24, {4: 3, 12: -1}), (6, {1: 3, 3: -1}), (1, {1: -1})):
+    for epochs, expected in ((24, {4: 3, 12: -1}), (6, {1: 3, 3: -1}), (3, {1: 3, 2: -1})):
         cfg.train_cfg.max_epochs = 12
         cfg.custom_hooks = [dict(type="mmbackbones.UnfreezeHook", schedule={6: -1, 2: 3})]
         set_epochs(cfg, epochs, steps=10)
         assert cfg.custom_hooks[0].schedule == expected
         cfg.dump(tmp_path / "config.py")
         assert Config.fromfile(tmp_path / "config.py").custom_hooks[0].schedule == expected
+
+
+@pytest.mark.parametrize(
+    ("epochs", "expected", "said"),
+    [
+        (12, {2: 3, 4: 2, 6: -1}, ""),
+        (5, {1: 3, 2: 2, 3: -1}, ""),  # rounded, two of them would be at 2 and one of them lost
+        (4, {1: 3, 2: 2, 3: -1}, ""),
+        (3, {1: 2, 2: -1}, "3 epochs are too few for the 3 phases of UnfreezeHook: frozen_stages=3 is left"),
+        (
+            1,
+            None,
+            "1 epochs are too few for the 3 phases of UnfreezeHook: frozen_stages=3, frozen_stages=2, ",
+        ),
+    ],
+)
+def test_no_phase_of_a_short_training_is_lost_without_a_word(
+    epochs: int, expected: dict[int, int] | None, said: str
+) -> None:
+    hook = dict(type="mmbackbones.UnfreezeHook", schedule={2: 3, 4: 2, 6: -1})
+    cfg = Config(dict(train_cfg=dict(by_epoch=True, max_epochs=12), custom_hooks=[hook]))
+    set_epochs(cfg, epochs, steps=10)
+    notes = " ".join(keep_phases(cfg, steps=10))
+    assert said in notes
+    assert bool(said) == bool(notes)
+    if expected:
+        assert cfg.custom_hooks[0].schedule == expected
+
+
+def test_phases_in_iterations_end_with_the_training() -> None:
+    hook = dict(type="mmbackbones.UnfreezeHook", by_epoch=False, schedule={1000: 3, 2000: -1})
+    cfg = Config(dict(train_cfg=dict(by_epoch=True, max_epochs=2), custom_hooks=[hook]))
+    (note,) = keep_phases(cfg, steps=10)
+    assert cfg.custom_hooks[0].schedule == {18: 3, 19: -1}
+    assert "after iterations {18: 3, 19: -1} instead of {1000: 3, 2000: -1}" in note
 
 
 # -- several processes ----------------------------------------------------------------------------

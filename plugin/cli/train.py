@@ -159,6 +159,7 @@ def run(
     from ..engine.configs import load_config
     from ..engine.fit import fit
     from ..engine.train import find_resume, train
+    from ..engine.work_dir import check_unused
 
     cfg = load_config(config)
     kind_of_device = running.choose_device(device)
@@ -168,6 +169,7 @@ def run(
     folder = work_dir or Path(cfg.get("work_dir") or Path("work_dirs") / stem)
     folder = running.prepare_work_dir(folder.expanduser().absolute())
     checkpoint = find_resume(folder, resume)
+    check_unused(folder, checkpoint)
     console.print(
         f"[bold]{stem}[/] on {kind_of_device}" + (f", {processes} processes" if processes > 1 else "")
     )
@@ -187,6 +189,9 @@ def run(
         running.stop_processes()
     if results.files:
         print_results(console, results)
+    if results.failure:
+        console.print(f"The training failed: {results.failure}", style="red", soft_wrap=True)
+        raise typer.Exit(1)
     return results
 
 
@@ -194,9 +199,15 @@ def print_results(console: Console, results: Results) -> None:
     """A small table of figures, costs and files; paths are never cut."""
     from ..engine.report import main_figures
 
-    rows = {name: f"{value:.3f}" for name, value in main_figures(results.metrics).items()}
-    if results.by_class:
+    known = any(value is not None for value in results.by_class.values())
+    when, best = results.best
+    rows = {f"last.pth, {results.last}": ""} if results.metrics and best else {}
+    rows |= {name: f"{value:.3f}" for name, value in main_figures(results.metrics).items()}
+    if known:
         rows["by class"] = _by_class(results.by_class)
+    if best:
+        shown = "  ".join(f"{name} {value:.3f}" for name, value in main_figures(best).items())
+        rows[f"best.pth, {when}"] = shown
     rows |= {_COSTS[name]: f"{value:.4g}" for name, value in results.costs.items()}
     rows |= {name: str(shortest(path)) for name, path in results.files.items()}
     for name, value in rows.items():

@@ -162,6 +162,12 @@ def _check_annotations(
         notes.append(
             f"{slivers} objects of '{name}' whose boxes have no width or height were left out, in a copy."
         )
+    if fixed and tiny == len(fixed):
+        raise InputError(
+            f"'{part.source}': all {tiny} boxes are smaller than a pixel, such as {fixed[0]['bbox']}. Boxes "
+            f"are [x, y, width, height] in pixels; multiply shares of the image (0 to 1) by its width "
+            f"and height."
+        )
     if tiny:
         notes.append(f"{tiny} boxes of '{name}' are smaller than a pixel; training leaves them out.")
     return fixed, fixed != part.annotations

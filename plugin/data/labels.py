@@ -41,6 +41,11 @@ def finish(root: Path, found: dict[str, Found], ignore: Collection[int], work: W
     naming = name_values(occurring, given, ignore, images, layout, notes)
     _check_values(pairs.values(), values, naming)
     if absent := [naming.names[value] for value in naming.kept() if value not in occurring]:
+        if len(absent) == len(naming.kept()):
+            raise InputError(
+                f"No label of '{root}' holds a class: all of their pixels mean 'ignore' "
+                f"({some(sorted(occurring))}). Write the indices of {some(absent, limit=8)} into them."
+            )
         notes.append(f"No label holds the classes {some(absent, limit=8)}.")
     whole = next(iter(pairs.values()))
     train, val = (pairs["train"], pairs["val"]) if "val" in pairs else _divide(whole, work, notes)

@@ -141,8 +141,18 @@ class LabelCheckHook(Hook):
     unnoticed.
 
     Raises:
-        InputError: the label's file, the values, and what is allowed.
+        InputError: the label's file, the values, and what is allowed; or that all of the labels are ignored.
     """
+
+    def __init__(self) -> None:
+        self._labelled: bool | None = None  # whether any pixel counts; None before the first label
+
+    def after_train_epoch(self, runner: Any) -> None:
+        if self._labelled is False:
+            raise InputError(
+                "The training failed: every pixel of every training label so far means 'ignore' (255, or the "
+                "head's ignore_index), so nothing was learned. Check the labels, and reduce_zero_label."
+            )
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         self._check(runner, data_batch)
@@ -163,8 +173,9 @@ class LabelCheckHook(Hook):
             return
         for image, sample in zip(batch["inputs"], batch["data_samples"], strict=True):
             if "gt_sem_seg" in sample:
-                label = sample.gt_sem_seg.data
-                check_values(label, classes, _ignore_index(network), _name(sample))
+                label, ignore = sample.gt_sem_seg.data, _ignore_index(network)
+                self._labelled = self._labelled or bool((label != ignore).any())
+                check_values(label, classes, ignore, _name(sample))
                 check_size(label, image, sample)
 
 

@@ -11,7 +11,7 @@ from mmengine import dist
 from mmengine.config import Config
 
 from ..errors import InputError
-from . import schedule, warmup
+from . import phases, schedule, warmup
 from .classes import set_ignore_index, set_num_classes
 from .configs import apply_options, kind, parse_options, pipelines, task_of, walk
 from .scale import parse_scale, set_scale
@@ -93,7 +93,7 @@ def fit(
         steps = schedule.steps_per_epoch(cfg, images, world_size)
         if settings.epochs is not None:
             schedule.set_epochs(cfg, settings.epochs, steps)
-        notes += warmup.limit_warmup(cfg, steps)
+        notes += [*warmup.limit_warmup(cfg, steps), *phases.keep_phases(cfg, steps)]
         schedule.set_log_interval(cfg, steps)
     if settings.seed is not None:
         cfg.randomness = {"seed": settings.seed}

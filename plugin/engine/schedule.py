@@ -12,6 +12,7 @@ from mmengine.config import Config
 
 from ..errors import InputError
 from .configs import is_epoch_based, kind
+from .phases import stretch_marks
 from .warmup import is_warmup, schedulers, stretch_warmup
 
 _EVALUATIONS = 20  # at most, where the length is set by --epochs
@@ -160,5 +161,5 @@ def _stretch(scheduler: dict[str, Any], ratio: float) -> None:
         marks = {max(1, round(mark * ratio)) for mark in scheduler["milestones"]}
         scheduler["milestones"] = sorted(marks)
     if kind(scheduler) == "UnfreezeHook":
-        steps = sorted(scheduler["schedule"].items())
-        scheduler["schedule"] = {max(1, round(mark * ratio)): stages for mark, stages in steps}
+        marks, stages = zip(*sorted(scheduler["schedule"].items()), strict=True)
+        scheduler["schedule"] = dict(zip(stretch_marks(marks, ratio), stages, strict=True))

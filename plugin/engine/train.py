@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +16,15 @@ from rich.console import Console
 from ..errors import InputError
 from ..finetune.freeze_report import FreezeReportHook
 from . import report
+from .checkpoints import read_checkpoint
 from .configs import is_epoch_based, resolved, task_of
 from .cost import CostHook
+from .failures import LossCheckHook, failure_of
 from .hooks import ProgressHook, StopHook
 from .plain_weights import save_plain
 from .predictions import write_validation_grid
 from .runner import Runner, build_runner, library_output_to_log
+from .seeds import SeedHook
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,9 @@ class Results:
         files: By what they are.
         metrics: The figures of the last evaluation.
         by_class: The figure of each class in it: AP (of masks, where there are any) or IoU in percent.
+        last: When the last evaluation was, as ``epoch 12``.
+        best: When the one of ``best.pth`` was, and its figures; empty where there is none.
+        failure: Why nothing was learned; empty if something was.
         costs: ``seconds`` in all, and what :class:`~.cost.CostHook` measured.
     """
 
@@ -38,6 +45,9 @@ class Results:
     metrics: report.Figures
     by_class: dict[str, float | None]
     costs: report.Figures
+    last: str = ""
+    best: tuple[str, report.Figures] = ("", {})
+    failure: str = ""
 
 
 def find_resume(work_dir: Path, resume: str | None) -> Path | None:
@@ -78,6 +88,8 @@ def train(cfg: Config, work_dir: Path, *, resume: Path | None = None, console: C
     cfg.resume = resume is not None
     if resume is not None:
         cfg.load_from = str(resume)
+        for note in _go_on_from(cfg, resume):
+            console.print(f"  {note}", highlight=False)
     started = time.monotonic()
     runner = build_runner(cfg)
     if runner.rank == 0:
@@ -85,7 +97,7 @@ def train(cfg: Config, work_dir: Path, *, resume: Path | None = None, console: C
     if resume is not None:
         runner.check_resume(resume)
     progress, stop, cost = ProgressHook(console), StopHook(), CostHook()
-    for hook in (progress, stop, cost):
+    for hook in (progress, stop, cost, LossCheckHook(), SeedHook()):
         runner.register_hook(hook)
     if not any(isinstance(hook, FreezeReportHook) for hook in runner.hooks):
         runner.register_hook(FreezeReportHook())
@@ -133,15 +145,16 @@ def write_results(runner: Runner, work_dir: Path, costs: report.Figures) -> Resu
     files = _name_checkpoints(runner, work_dir)
     history = report.read_history(work_dir, runner.first_run)
     in_epochs = is_epoch_based(runner.cfg)
-    final = history.evaluations[max(history.evaluations)] if history.evaluations else {}
-    unit = "epoch" if in_epochs else "iteration"
+    last, unit = (runner.epoch, "epoch") if in_epochs else (runner.iter, "iteration")
+    final = history.evaluations.get(last, {})
+    when = _best_step(runner)
+    best = history.evaluations.get(when, {})
     content = {
         "task": task_of(runner.cfg),
         "final": final,
         "history": [{unit: step, **figures} for step, figures in sorted(history.evaluations.items())],
-        "best": {
-            name: max(row.get(name, float("-inf")) for row in history.evaluations.values()) for name in final
-        },
+        "best": best,
+        f"best_{unit}": when,
         "epochs" if in_epochs else "iterations": runner.max_epochs if in_epochs else runner.max_iters,
         **costs,
         "classes": list(_classes(runner)),
@@ -158,7 +171,9 @@ def write_results(runner: Runner, work_dir: Path, costs: report.Figures) -> Resu
             runner.val_dataloader.dataset,
         )
     files["config"] = work_dir / "config.py"
-    return Results(files, final, content["by_class"], costs)
+    named = (f"{unit} {when}", best) if best else ("", {})
+    failure = failure_of(runner.cfg, final)
+    return Results(files, final, content["by_class"], costs, f"{unit} {last}", named, failure)
 
 
 def _evaluate_at_end(runner: Runner, work_dir: Path) -> None:
@@ -184,6 +199,31 @@ def _name_checkpoints(runner: Runner, work_dir: Path) -> dict[str, Path]:
             save_plain(Path(source), target)
             named[f"{name} checkpoint"] = target
     return named
+
+
+def _best_step(runner: Runner) -> int | None:
+    """When ``best.pth`` was evaluated: mmengine names the file ``best_<figure>_epoch_<number>.pth``."""
+    found = re.search(r"_(\d+)\.pth$", str(runner.message_hub.runtime_info.get("best_ckpt", "")))
+    return int(found[1]) if found else None
+
+
+def _go_on_from(cfg: Config, resume: Path) -> list[str]:
+    """Put the seed of a checkpoint into ``cfg``, and say if its training has ended already.
+
+    mmengine reads the seed too, but when the order of the images is made already from another.
+    """
+    meta = read_checkpoint(resume).get("meta") or {}
+    given = cfg.get("randomness") or {}
+    if meta.get("seed") is not None and given.get("seed") is None:
+        cfg.randomness = {**given, "seed": meta["seed"]}
+    loop, unit = cfg.train_cfg, "epoch" if is_epoch_based(cfg) else "iter"
+    done, end = meta.get(unit, 0), loop.get("max_epochs" if unit == "epoch" else "max_iters", 0)
+    if done < end:
+        return []
+    return [
+        f"The training of {resume.name} has ended already, with {unit} {done} of {end}: nothing is left to "
+        f"train. Train for longer with --epochs."
+    ]
 
 
 def _classes(runner: Runner) -> tuple[str, ...]:
