@@ -183,9 +183,9 @@ def test_a_finished_training_is_prolonged(detector: Trained, tmp_path: Path) -> 
     assert [row["epoch"] for row in history] == [1, 2, 3]
 
 
-def start(words: list[object]) -> subprocess.Popen[str]:
-    command = [sys.executable, "-u", "-m", "mmbackbones.cli", *map(str, words)]
-    env = {**os.environ, "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
+def start(words: list[object], *launch: str) -> subprocess.Popen[str]:
+    command = [sys.executable, *launch, "-m", "mmbackbones.cli", *map(str, words)]
+    env = {**os.environ, "COLUMNS": "200", "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -266,6 +266,22 @@ def test_torchrun_trains_with_two_processes(shapes: Path, tmp_path: Path) -> Non
     history = json.loads((work / "metrics.json").read_text())["history"]
     assert [row["epoch"] for row in history] == [1]
     assert load_config(str(work / "config.py")).train_cfg.max_epochs == 1
+
+
+def test_torchrun_that_is_stopped_leaves_a_checkpoint(shapes: Path, tmp_path: Path) -> None:
+    """SIGTERM goes to torchrun alone, as `docker stop` sends it; torchrun passes it on."""
+    work = tmp_path / "work"
+    words = ["train", DETECTOR, "--data", shapes, "--work-dir", work, *SMALL, "--epochs", 500]
+    words += ["--launcher", "pytorch", "--cfg-options", "train_cfg.val_interval=10000"]
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    process = start(words, *launch)
+    wait_for(lambda: '"loss"' in scalars(work), process)
+    process.terminate()
+    output = process.communicate(timeout=300)[0]
+    assert process.returncode != 0
+    assert f"--work-dir {work} --resume" in output
+    assert (work / "last_checkpoint").read_text() == str(work / "interrupted.pth")
+    assert read_checkpoint(work / "interrupted.pth")["meta"]["iter"] > 0
 
 
 # -- test -----------------------------------------------------------------------------------------

@@ -270,7 +270,7 @@ def test_labels_that_are_all_ignored(plain, look):
     (plain / "classes.txt").write_text("one\ntwo\nthree\n")
     for file in plain.glob("labels/*/*.png"):
         label(file, (255,))
-    with pytest.raises(InputError, match=r"No label of .* holds a class: .*'ignore' \(255\).*'one', 'two'"):
+    with pytest.raises(InputError, match=r"No label of .* holds a class: .*'ignore' \('255'\).*'one', 'two'"):
         look(plain)
 
 

@@ -21,7 +21,8 @@ NAN = math.nan
 
 
 def runner(work: Path, wrapper: type = OptimWrapper) -> Any:
-    optim = object.__new__(wrapper)
+    optim = object.__new__(wrapper)  # the one for mixed precision wants a GPU
+    optim.base_param_settings = None  # type: ignore[attr-defined]
     optim.optimizer = SimpleNamespace(param_groups=[{"lr": 0.1}])  # type: ignore[attr-defined]
     return SimpleNamespace(optim_wrapper=optim, iter=4, work_dir=str(work))
 

@@ -211,7 +211,7 @@ def print_results(console: Console, results: Results) -> None:
     rows |= {_COSTS[name]: f"{value:.4g}" for name, value in results.costs.items()}
     rows |= {name: str(shortest(path)) for name, path in results.files.items()}
     for name, value in rows.items():
-        console.print(f"{name:<21}{value}", soft_wrap=True, highlight=False)
+        console.print(f"{name:<20} {value}", soft_wrap=True, highlight=False)
 
 
 def _by_class(figures: dict[str, float | None], limit: int = 20) -> str:

@@ -161,5 +161,6 @@ def _stretch(scheduler: dict[str, Any], ratio: float) -> None:
         marks = {max(1, round(mark * ratio)) for mark in scheduler["milestones"]}
         scheduler["milestones"] = sorted(marks)
     if kind(scheduler) == "UnfreezeHook":
-        marks, stages = zip(*sorted(scheduler["schedule"].items()), strict=True)
-        scheduler["schedule"] = dict(zip(stretch_marks(marks, ratio), stages, strict=True))
+        phases = dict(sorted(scheduler["schedule"].items()))
+        marks = stretch_marks(list(phases), ratio)
+        scheduler["schedule"] = dict(zip(marks, phases.values(), strict=True))

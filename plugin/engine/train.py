@@ -148,7 +148,7 @@ def write_results(runner: Runner, work_dir: Path, costs: report.Figures) -> Resu
     last, unit = (runner.epoch, "epoch") if in_epochs else (runner.iter, "iteration")
     final = history.evaluations.get(last, {})
     when = _best_step(runner)
-    best = history.evaluations.get(when, {})
+    best = {} if when is None else history.evaluations.get(when, {})
     content = {
         "task": task_of(runner.cfg),
         "final": final,
