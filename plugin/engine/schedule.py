@@ -162,5 +162,5 @@ def _stretch(scheduler: dict[str, Any], ratio: float) -> None:
         scheduler["milestones"] = sorted(marks)
     if kind(scheduler) == "UnfreezeHook":
         phases = dict(sorted(scheduler["schedule"].items()))
-        marks = stretch_marks(list(phases), ratio)
-        scheduler["schedule"] = dict(zip(marks, phases.values(), strict=True))
+        moved = stretch_marks(list(phases), ratio)
+        scheduler["schedule"] = dict(zip(moved, phases.values(), strict=True))
