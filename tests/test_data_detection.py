@@ -244,6 +244,10 @@ def test_masks_are_seen(plain, look):
     assert data.has_masks
     assert evaluator_cfg(data, "val", masks=True)["metric"] == ["bbox", "segm"]
     assert evaluator_cfg(data, "val")["metric"] == ["bbox"]
+    for mask in ("text", {"counts": 3}, [[2, 3, "x", 3]], [2, 3, 12, 3, 12, 11]):
+        content["annotations"][0]["segmentation"] = mask
+        write(plain / "val.json", content)
+        assert not look(plain).has_masks, mask
 
 
 def test_masks_asked_of_data_without(plain, look):

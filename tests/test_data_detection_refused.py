@@ -62,6 +62,9 @@ REFUSED = {
         r"annotation 3 of image 'b.jpg' has the category id 5, which no",
     ),
     "annotation id twice": (_annotation(id=1), r"1 annotation ids occur twice: '1'.*Number them anew"),
+    "area": (_annotation(area="big"), r"annotation 3 of image 'b.jpg': area 'big' is no number"),
+    "crowd": (_annotation(iscrowd="yes"), r"annotation 3 of image 'b.jpg': iscrowd 'yes' is no number"),
+    "name too long": (_images(file_name="a" * 5000 + ".jpg"), r"names 1 of 2 images that are missing"),
     "image id twice": (_images(id=1), r"two images have the id '1'"),
     "size": (_images(width=64), r"image sizes do not fit.*'b.jpg' is 32x24, not 64x24 as written.*Correct"),
     "no file name": (_images(file_name=None), r"1 of its images lack an 'id' .* or a 'file_name'"),
@@ -107,7 +110,7 @@ def test_many_problems_are_counted(plain, look):
         look(plain)
 
 
-@pytest.mark.parametrize("content", ["{not json", "", "\x00\x01", "[1, 2]"])
+@pytest.mark.parametrize("content", ["{not json", "", "\x00\x01", "[1, 2]", "[" * 100_000])
 @pytest.mark.parametrize("name", ["train.json", "annotations.json"])
 def test_a_broken_annotation_file(tmp_path, look, content, name):
     draw(tmp_path / "set/images/a.jpg")

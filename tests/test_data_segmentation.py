@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -234,6 +235,12 @@ BAD_CLASS_FILES = {
     "not json": ("classes.json", "{", "Cannot read class names from '.*classes.json'.*Allowed:"),
     "number": ("classes.json", "3", "Cannot read class names from"),
     "numbers": ("classes.json", "[1, 2]", "Cannot read class names from"),
+    "deep": ("classes.json", "[" * 100_000, "Cannot read class names from"),
+    "colour": (
+        "classes.json",
+        '{"classes": ["a"], "palette": [[1, 2, 900]]}',
+        r"the colour \(1, 2, 900\) has parts outside 0 to 255",
+    ),
     "gap": ("classes.json", '{"0": "a", "2": "b"}', r"must run from 0 to 1: \[0, 2\]"),
     "twice": ("classes.txt", "a\nb\na\n", "has 3 names, 1 of them twice"),
     "empty": ("classes.txt", "\n", "has 0 names"),
@@ -447,3 +454,18 @@ def test_a_link_that_leads_back(plain, look):
         look(plain)
     (plain / "images/train/again").unlink()
     assert look(plain).train.count == 2
+
+
+@pytest.mark.parametrize("name", [b" a", b"a ", b"a\nb", b"a\xff"])
+def test_names_that_mmseg_would_not_find(name, plain, look):
+    for folder, suffix in (("images", b".jpg"), ("labels", b".png")):
+        old = plain / folder / "train" / f"a{suffix.decode()}"
+        old.rename(os.fsdecode(os.fsencode(old.parent) + b"/" + name + suffix))
+    with pytest.raises(InputError, match="1 names in .*images/train' cannot stand in a list.* Rename"):
+        look(plain)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a" * 5000])
+def test_a_folder_that_cannot_be(name, look, tmp_path):
+    with pytest.raises(InputError, match="There is no folder"):
+        recognise(name, "segmentation", cache_dir=tmp_path / "cache")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -58,7 +59,7 @@ def finish(
         val=_split(val, work.cache / "val.json"),
         notes=tuple(told),
         has_masks=all(
-            annotation.get("segmentation") or annotation["iscrowd"]
+            _is_mask(annotation.get("segmentation")) or annotation["iscrowd"]
             for annotation in train.annotations + val.annotations
         ),
     )
@@ -106,7 +107,7 @@ def _check_images(part: Boxes, scanner: Scanner) -> list[dict[str, Any]]:
     step = "Put the files there, or take the images out of the annotations."
     if twice := repeated(image["id"] for image in part.images):
         raise InputError(f"'{part.source}': two images have the id {some(twice)}. Number them anew.")
-    lost = [image["file_name"] for image in part.images if not _path(part, image).is_file()]
+    lost = [image["file_name"] for image in part.images if not os.path.isfile(_path(part, image))]
     if lost:
         raise InputError(
             f"'{part.source}' names {len(lost)} of {len(part.images)} images that are missing in "
@@ -188,7 +189,18 @@ def _problem(annotation: dict[str, Any], image: dict[str, Any] | None, categorie
         return f"{place}: box {box} has zero or negative size"
     if x >= image["width"] or y >= image["height"] or x + width <= 0 or y + height <= 0:
         return f"{place}: box {box} lies outside the image ({image['width']}x{image['height']})"
+    for key in ("area", "iscrowd"):
+        if annotation.get(key) is not None and not isinstance(annotation[key], (int, float)):
+            return f"{place}: {key} {annotation[key]!r} is no number"
     return ""
+
+
+def _is_mask(mask: object) -> bool:
+    """Whether it has the form of a COCO mask: polygons of numbers, or run lengths with their size."""
+    if isinstance(mask, dict):
+        return isinstance(mask.get("counts"), (str, list)) and isinstance(mask.get("size"), list)
+    polygons = mask if isinstance(mask, list) else []
+    return bool(polygons) and all(isinstance(one, list) and all(map(_is_number, one)) for one in polygons)
 
 
 def _is_sliver(annotation: dict[str, Any]) -> bool:

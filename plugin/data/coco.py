@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,7 +113,7 @@ def _only(root: Path, split: str, paths: list[Path]) -> Path:
 def _is_coco(path: Path) -> bool:
     try:
         content = json.loads(path.read_bytes())
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     except OSError:
         return True  # so that `read` says why it cannot be read
@@ -129,7 +130,7 @@ def read(root: Path, path: Path, split: str) -> Boxes:
         content = json.loads(path.read_bytes())
     except OSError as error:
         raise InputError(f"Cannot read '{path}': {error.strerror}. Check its rights.") from error
-    except ValueError as error:  # JSON and text decoding errors are both ValueErrors
+    except (ValueError, RecursionError) as error:  # JSON and text decoding errors are both ValueErrors
         raise InputError(f"'{path}' is not JSON: {error}. Export it once more as COCO json.") from error
     lists = content if isinstance(content, dict) else {}
     wrong = [key for key in KEYS if not _is_list_of_dicts(lists.get(key))]
@@ -173,7 +174,7 @@ def _find_img_dir(root: Path, path: Path, split: str, names: list[str]) -> Path:
             candidates.append(root / pattern.format(token).strip("/"))
     sample = names[:: max(1, len(names) // 50)]
     folders = [folder for folder in dict.fromkeys(candidates) if folder.is_dir()]
-    hits = [sum((folder / name).is_file() for name in sample) for folder in folders]
+    hits = [sum(os.path.isfile(folder / name) for name in sample) for folder in folders]
     if not folders or max(hits) == 0:
         places = some((folder.relative_to(root) for folder in folders), limit=8)
         raise InputError(

@@ -191,7 +191,7 @@ def write_cache(path: Path, content: str | dict | Sequence[Any]) -> Path:
     part = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text)
+        part.write_text(text, encoding="utf-8")
         os.replace(part, path)
     except OSError as error:
         raise InputError(

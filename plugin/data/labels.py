@@ -144,7 +144,9 @@ def read_classes(file: Path | None) -> tuple[tuple[str, ...], tuple[Colour, ...]
         parsed = _parse_json(json.loads(text)) if file.suffix == ".json" else (text.splitlines(), None)
         names = [name.strip() for name in parsed[0] if name.strip()]
         palette = tuple((int(r), int(g), int(b)) for r, g, b in parsed[1] or ())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if wrong := [colour for colour in palette if not all(0 <= part <= 255 for part in colour)]:
+            raise ValueError(f"the colour {wrong[0]} has parts outside 0 to 255")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             f"Cannot read class names from '{file}': {error}. Allowed: a text file with one name per line, "
             f'or JSON as ["a", "b"] or {{"0": "a", "1": "b"}}.'

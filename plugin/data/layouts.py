@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Collection
 from pathlib import Path
 
@@ -55,9 +56,10 @@ def recognise(
             f"--ignore-label {next(iter(ignore_labels))} is about label maps, but the task is {task}. Leave "
             f"it out."
         )
-    root = Path(root).expanduser().resolve()
-    if not root.is_dir():
+    root = Path(root).expanduser()
+    if not os.path.isdir(root):  # False too of names that no file can have
         raise InputError(f"There is no folder '{root}'. Give the folder of your data set.")
+    root = root.resolve()
     key = hashlib.sha256(f"{root} {task} {val_fraction} {seed}".encode()).hexdigest()[:10]
     cache = Path(cache_dir).expanduser().resolve() / f"{root.name}-{key}"
     work = Work(cache, Scanner(cache, progress), val_fraction, seed)

@@ -57,6 +57,11 @@ def pair(img_dir: Path, label_dir: Path, listed: list[str] | None, links: Path) 
     else:
         names = listed or sorted(images.keys() | labels.keys())
     _check_partners(img_dir, label_dir, images, labels, names)
+    if lost := [name for name in names if not _is_line(name)]:
+        raise InputError(
+            f"{len(lost)} names in '{img_dir}' cannot stand in a list, one a line: {some(map(ascii, lost))}. "
+            f"They begin or end with a space, hold a line break, or are no Unicode. Rename image and label."
+        )
     image_files = tuple(img_dir / images[name] for name in names)
     label_files = tuple(label_dir / labels[name] for name in names)
     label_suffix = label_ending + _one_suffix(label_dir, label_files)
@@ -69,6 +74,12 @@ def pair(img_dir: Path, label_dir: Path, listed: list[str] | None, links: Path) 
             f"The images have several suffixes ({some(suffixes)}); links in '{links}' give them one."
         )
     return Pairs(img_dir, label_dir, tuple(names), img_suffix, label_suffix, image_files, label_files), notes
+
+
+def _is_line(name: str) -> bool:
+    """Whether a name comes back from a text file as mmseg reads it: a stripped line each."""
+    broken = name != name.strip() or "\n" in name or "\r" in name
+    return not broken and name.encode(errors="ignore").decode() == name
 
 
 def _cut(stems: dict[str, str], ending: str) -> dict[str, str]:
