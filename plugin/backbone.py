@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from mmengine.logging import print_log
 from mmengine.model import BaseModule, initialize
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -36,6 +38,9 @@ from .stages import (
 )
 from .trace import Trace, narrowed
 from .weights import LoadReport, load_into, log_report
+
+#: mmseg's segmentors hand this on from a base config: weights of mmcv's networks.
+OPEN_MMLAB = "open-mmlab://"
 
 
 @MODELS.register_module()
@@ -151,7 +156,15 @@ class Backbone(BaseModule):
         left = {name for name, _ in self.named_parameters() if not name.startswith(f"{pyramid.NAME}.")}
         self.param_stages = {name: stage for name, stage in stages.items() if name in left}
         self._freeze(frozen & left)
-        if pretrained:
+        if pretrained and str(pretrained).startswith(OPEN_MMLAB):
+            print_log(
+                f"pretrained='{pretrained}' stands in the base config, for its own backbone: not loaded. "
+                f"{self.spec.name} starts from its init_cfg, or from random weights without one. "
+                f"`model = dict(pretrained=None, ...)` says so without this warning.",
+                logger="current",
+                level=logging.WARNING,
+            )
+        elif pretrained:
             self._load(resolve(self.spec, pretrained))
         self.train()
 

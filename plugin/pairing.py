@@ -38,7 +38,7 @@ def pair(
     neck: str | None = "FPN",
     *,
     strides: Sequence[int] | None = None,
-    out_channels: int = 256,
+    out_channels: int | None = None,
     num_outs: int | None = None,
     neck_cfg: Mapping[str, Any] | None = None,
     **backbone_args: Any,
@@ -62,9 +62,11 @@ def pair(
         strides: of the maps that the neck takes, in pixels, fine to coarse. By default those of (4, 8,
             16, 32) that the backbone has, but (8, 16, 32) for ``BiFPN``, (16, 32) for ``SSDLiteNeck``
             and ``YOLOV4TinyNeck`` and (16,) for ``SimpleFeaturePyramid``, as in their papers.
-        out_channels: channels of each map that leaves the neck.
-        num_outs: how many maps leave the neck, by default 5. ``ToStrides`` has ``out_strides`` instead,
-            in ``neck_cfg``; ``SSDLiteNeck`` and ``YOLOV4TinyNeck`` have a number of their own.
+        out_channels: channels of each map that leaves the neck; 256 by default. A neck of another scope
+            gets only what is said here: all else stays as the base config has it, or stands in ``neck_cfg``,
+            where ``_delete_=True`` parts it from a base with another neck.
+        num_outs: how many maps leave the neck, by default 5, likewise. ``ToStrides`` has ``out_strides``
+            instead, in ``neck_cfg``; ``SSDLiteNeck`` and ``YOLOV4TinyNeck`` have a number of their own.
         neck_cfg: further arguments of the neck.
         **backbone_args: further arguments of the backbone, e.g. ``frozen_stages=1``.
 
@@ -78,15 +80,16 @@ def pair(
         InputError: unknown backbone or neck, a stride that the backbone lacks, or ``num_outs`` for a neck
             that has none.
     """
+    from .arguments import choose_strides
     from .catalog import get_spec
     from .catalog.inputs import asked_weights, mean_std_of
 
     spec = get_spec(name)
-    for other in ("out_strides", "out_indices"):
-        if other in backbone_args:
-            raise InputError(
-                f"{other}={backbone_args[other]!r}: in pair() write strides, as strides={PYRAMID}."
-            )
+    for other in ("out_strides", "out_indices"):  # the backbone's own spellings
+        if (said := backbone_args.pop(other, None)) is not None:
+            if strides is not None:
+                raise InputError(f"{other}={said!r} and strides={tuple(strides)} say the same: give one.")
+            strides = choose_strides(spec, **{"out_strides": None, "out_indices": None, other: said})
     neck_type = None if neck is None else _neck_type(neck)
     own = tuple(s for s in PYRAMID if s in spec.channels)  # the backbone's default
     if strides is None:
@@ -110,13 +113,21 @@ def pair(
         **({} if strides == own else {"out_strides": strides}),
         **backbone_args,
     )
-    if neck_type is not None:
+    if neck_type is not None and not neck_type.startswith("mmbackbones."):  # merged with the base's
+        said = {"out_channels": out_channels, "num_outs": num_outs}
+        pieces["neck"] = {
+            "type": neck_type,
+            "in_channels": [channels[s] for s in strides],
+            **{key: value for key, value in said.items() if value is not None},
+            **(neck_cfg or {}),
+        }
+    elif neck_type is not None:
         dilated = backbone_args.get("output_stride") or strides[-1]
         known = dict(
             in_channels=[channels[s] for s in strides],
             in_strides=tuple(min(s, dilated) for s in strides),
             in_stride=min(strides[-1], dilated),
-            out_channels=out_channels,
+            out_channels=256 if out_channels is None else out_channels,
             num_outs=num_outs,
         )
         pieces["neck"] = Replacing(type=neck_type, **_taken(neck_type, known), **(neck_cfg or {}))
@@ -136,10 +147,8 @@ def _taken(neck_type: str, known: dict[str, Any]) -> dict[str, Any]:
     """What of ``known`` the neck takes; ``num_outs`` is 5 where the user did not say it."""
     from . import necks
 
-    scope, _, own = neck_type.rpartition(".")
-    taken = {"in_channels", "out_channels", "num_outs"}  # what all of mmdet's pyramids take
-    if scope == "mmbackbones":
-        taken = set(inspect.signature(getattr(necks, own)).parameters)
+    own = neck_type.removeprefix("mmbackbones.")
+    taken = set(inspect.signature(getattr(necks, own)).parameters)
     if "num_outs" in taken and known["num_outs"] is None:
         known = {**known, "num_outs": 5}
     elif known["num_outs"] is not None and "num_outs" not in taken:

@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import MODELS as ROOT
+from mmengine.registry import init_default_scope
 
 from mmbackbones import get_spec, pair
+from mmbackbones.engine.configs import load_config
 from mmbackbones.errors import InputError
 from mmbackbones.registry import MODELS
 
@@ -198,10 +201,50 @@ def test_replaces_in_python() -> None:
         (dict(name="resnet50", neck="ToStrides", num_outs=4), r"num_outs=4: ToStrides has no .*out_strides="),
         (dict(name="resnet50", strides=(4, 64)), r"strides=\(4, 64\): 'resnet50' has maps at strides .*32\)"),
         (dict(name="resnet50", strides=()), "has maps at strides"),
-        (dict(name="resnet50", out_indices=(0, 1)), r"out_indices=\(0, 1\): in pair\(\) write strides"),
-        (dict(name="resnet50", out_strides=(4, 8)), r"out_strides=\(4, 8\): in pair\(\) write strides"),
+        (dict(name="resnet50", out_indices=(0, 1), strides=(4, 8)), r"out_indices=\(0, 1\) and strides="),
+        (dict(name="resnet50", out_indices=(0, 7)), r"out_indices=\(0, 7\): allowed are 0, 1, 2, 3"),
     ],
 )
 def test_bad_arguments(args: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         pair(**args)
+
+
+@pytest.mark.parametrize(
+    ("base", "neck"),
+    [
+        ("dino/dino-4scale_r50_8xb2-12e_coco", "mmdet.ChannelMapper"),
+        ("deformable_detr/deformable-detr_r50_16xb2-50e_coco", "mmdet.ChannelMapper"),
+        ("yolox/yolox_tiny_8xb8-300e_coco", "mmdet.YOLOXPAFPN"),
+        ("rtmdet/rtmdet_tiny_8xb32-300e_coco", "mmdet.CSPNeXtPAFPN"),
+    ],
+)
+def test_a_neck_of_mmdet_keeps_what_its_base_says(base: str, neck: str) -> None:
+    cfg = load_config(f"mmdet::{base}")
+    before = dict(cfg.model.neck)
+    pieces = pair("resnet18", neck=neck, out_indices=(1, 2, 3))
+    assert pieces["backbone"]["out_strides"] == (8, 16, 32)
+    cfg.merge_from_dict(dict(model=pieces))
+    changed = {key for key, value in cfg.model.neck.items() if before.get(key) != value}
+    assert changed == {"type", "in_channels"}
+    init_default_scope(cfg.default_scope)
+    model = ROOT.build(cfg.model).eval()
+    with torch.no_grad():
+        maps = model.extract_feat(torch.rand(1, 3, 64, 96))
+    sizes = [(8, 12), (4, 6), (2, 3), (1, 2)]
+    width = before["out_channels"]
+    assert [tuple(m.shape[1:]) for m in maps] == [(width, *s) for s in sizes[: before.get("num_outs", 3)]]
+    cfg.merge_from_dict(dict(model=pair("resnet18", neck=neck, out_channels=32, num_outs=2)))
+    assert (cfg.model.neck.out_channels, cfg.model.neck.num_outs) == (32, 2)
+
+
+def test_a_base_of_mmseg_does_not_load_its_own_weights_into_ours(capfd: pytest.CaptureFixture[str]) -> None:
+    cfg = load_config("mmseg::pspnet/pspnet_r50-d8_4xb2-40k_cityscapes-512x1024")
+    pieces = pair("resnet18", neck=None, output_stride=8)
+    pieces.update(decode_head=dict(in_channels=512), auxiliary_head=dict(in_channels=256))
+    cfg.merge_from_dict(dict(model=pieces))
+    assert cfg.model.pretrained.startswith("open-mmlab://")
+    init_default_scope(cfg.default_scope)
+    model = ROOT.build(cfg.model).eval()
+    assert [m.shape[-1] for m in model.backbone(torch.rand(1, 3, 64, 64))] == [16, 8, 8, 8]
+    assert "resnet18 starts from its init_cfg" in "".join(capfd.readouterr())
