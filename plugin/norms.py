@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from .errors import InputError
 
 KINDS = ("BN", "SyncBN", "GN", "FrozenBN")
+GROUPS = 32  #: of a group norm, where norm_cfg does not say (arXiv 1803.08494)
 _OPTIONS = {
     "BN": {"eps", "momentum"},
     "SyncBN": {"eps", "momentum"},
@@ -45,7 +47,8 @@ class FrozenBatchNorm2d(nn.Module):
 class _LocalSync(_BatchNorm):
     """What ``SyncBatchNorm`` does, and plain batch norm where there is nobody to synchronise with.
 
-    torch's own refuses CPU tensors as soon as a process group exists, even one of one process.
+    torch's own refuses CPU tensors as soon as a process group exists: there the sums are exchanged by
+    differentiable all-reduces, so that values and gradients are those of one batch norm over the joint batch.
     """
 
     process_group: Any = None
@@ -54,8 +57,40 @@ class _LocalSync(_BatchNorm):
     def forward(self, x: Tensor) -> Tensor:
         distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
         if self.training and distributed and torch.distributed.get_world_size(self.process_group) > 1:
+            if x.device.type == "cpu":
+                return self._joint(x)
             return nn.SyncBatchNorm.forward(self, x)  # type: ignore[arg-type]  # it needs no more than this
         return _BatchNorm.forward(self, x)
+
+    def _joint(self, x: Tensor) -> Tensor:
+        """Batch norm with the mean and variance of the batches of all processes, which may differ in size."""
+        shape = (1, -1, *[1] * (x.ndim - 2))
+        axes = [0, *range(2, x.ndim)]
+        own = x.to(self.weight.dtype if self.affine else torch.float32)
+        cells = own.new_tensor([x.numel() // x.shape[1]])
+        cells, total = self._summed(torch.cat([cells, own.sum(axes)])).split([1, x.shape[1]])
+        mean = total / cells
+        variance = self._summed((own - mean.view(shape)).square().sum(axes)) / cells
+        if self.track_running_stats:
+            self._update(mean.detach(), (variance * cells / (cells - 1)).detach())
+        out = (own - mean.view(shape)) * (variance + self.eps).rsqrt().view(shape)
+        if self.affine:
+            out = out * self.weight.view(shape) + self.bias.view(shape)
+        return out.to(x.dtype)
+
+    def _summed(self, values: Tensor) -> Tensor:
+        from torch.distributed.nn.functional import all_reduce
+
+        group = self.process_group or torch.distributed.group.WORLD
+        summed: Tensor = all_reduce(values, group=group)
+        return summed
+
+    def _update(self, mean: Tensor, variance: Tensor) -> None:
+        tracked: Any = self
+        tracked.num_batches_tracked.add_(1)
+        step = 1 / int(tracked.num_batches_tracked) if self.momentum is None else self.momentum
+        tracked.running_mean.lerp_(mean, step)
+        tracked.running_var.lerp_(variance, step)
 
     def _check_input_dim(self, x: Tensor) -> None:
         if x.ndim < 2:
@@ -120,6 +155,8 @@ def convert_norms(net: nn.Module, norm_cfg: dict[str, Any], name: str) -> None:
         raise InputError(
             f"'{name}' has no batch norm that norm_cfg={norm_cfg} could replace. Leave norm_cfg out."
         )
+    if norm_cfg["type"] == "GN":
+        _check_groups(norm_cfg.get("num_groups", GROUPS), {old.num_features for _, old in found})
     for path, old in found:
         new = old if norm_cfg["type"] == "BN" else _replacement(old, norm_cfg["type"], options)
         for option in options if new is old else ():
@@ -130,18 +167,26 @@ def convert_norms(net: nn.Module, norm_cfg: dict[str, Any], name: str) -> None:
         setattr(net.get_submodule(parent), child, new)
 
 
+def _check_groups(groups: int, widths: set[int]) -> None:
+    """Raises InputError unless ``groups`` divides the channels of all norms; names the largest that does."""
+    whole = isinstance(groups, int) and not isinstance(groups, bool) and groups > 0
+    wrong = sorted(width for width in widths if not whole or width % groups)
+    if wrong:
+        common = math.gcd(*widths)
+        fits = max(number for number in range(1, min(common, GROUPS) + 1) if common % number == 0)
+        raise InputError(
+            f"GN cannot cut {', '.join(map(str, wrong))} channels into num_groups={groups!r}. All layers of "
+            f"this net take the divisors of {common}: write num_groups={fits}."
+        )
+
+
 def _replacement(old: _BatchNorm, kind: str, options: dict[str, Any]) -> nn.Module:
     """A norm of ``kind`` with the weights, activation and mode of ``old``."""
     channels = old.num_features
     arguments: dict[str, Any] = {"eps": old.eps, **options}
     base: type[nn.Module]
     if kind == "GN":
-        groups = arguments.pop("num_groups", 32)
-        if channels % groups:
-            raise InputError(
-                f"GN cannot cut {channels} channels into num_groups={groups}. "
-                f"Choose a divisor of {channels} that fits all layers, e.g. num_groups=8."
-            )
+        groups = arguments.pop("num_groups", GROUPS)
         base = nn.GroupNorm
         positional: tuple[int, ...] = (groups, channels)
     else:
