@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from mmengine.logging import print_log
@@ -306,15 +308,42 @@ def build(name: str, **kwargs: Any) -> Backbone:
     return Backbone(name, **kwargs)
 
 
-def backbone_type(name: str) -> Callable[..., Backbone]:
-    """What the registry holds under ``name``: :class:`Backbone` with that name filled in."""
+@functools.cache
+def backbone_type(name: str) -> type[Backbone]:
+    """The subclass of :class:`Backbone` that is ``name``: what the registry holds under it."""
 
-    def make(**kwargs: Any) -> Backbone:
-        return Backbone(name, **kwargs)
+    def __init__(self: Backbone, **kwargs: Any) -> None:  # noqa: N807
+        if "name" in kwargs:
+            raise unknown_arguments({"name": kwargs["name"]}, type(self))
+        Backbone.__init__(self, name, **kwargs)
 
-    make.__name__ = make.__qualname__ = name
-    return make
+    __init__.__signature__ = _SIGNATURE  # type: ignore[attr-defined]
+    body = {
+        "__init__": __init__,
+        "__reduce__": lambda self: (_blank, (name,), self.__dict__),
+        "__module__": __name__,
+        "__doc__": f"``{name}`` as :class:`Backbone` builds it; all its arguments but ``name``.",
+    }
+    return type(name, (Backbone,), body)
 
+
+def _blank(name: str) -> Backbone:
+    """An object of the type of ``name`` without content, for pickles: such a name need be no identifier."""
+    kind = backbone_type(name)
+    return kind.__new__(kind)
+
+
+_SIGNATURE = inspect.signature(Backbone.__init__)
+_SIGNATURE = _SIGNATURE.replace(
+    parameters=[param for param in _SIGNATURE.parameters.values() if param.name not in ("name", "unknown")]
+)
 
 for _name in catalog_names():
     MODELS.register_module(name=_name, module=backbone_type(_name))
+
+
+def __getattr__(name: str) -> type[Backbone]:
+    """The type of a catalog name: a lazy config says ``from mmbackbones.backbone import resnet50``."""
+    if name in catalog_names():
+        return backbone_type(name)
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

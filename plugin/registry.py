@@ -6,10 +6,11 @@ mmengine imports this module by itself when a config says ``type='mmbackbones.X'
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from mmengine import registry as root
-from mmengine.registry import Registry
+from mmengine.registry import Registry, build_from_cfg
 
 from .checkpoint_files import read_for_mmengine
 from .errors import InputError, nearest
@@ -18,27 +19,47 @@ SCOPE = "mmbackbones"
 
 
 class ModelRegistry(Registry):
-    """A registry that answers an unknown name with the nearest known ones."""
+    """A registry in which ``timm:<name>`` and ``torchvision:<name>`` work too.
+
+    Whoever asks for an unknown name gets None, as from any registry; whoever builds it, the nearest names.
+    """
 
     def get(self, key: str) -> Any:
-        """The registered type for ``key``; ``timm:<name>`` and ``torchvision:<name>`` work too.
+        """The registered type for ``key``, or None.
 
         Raises:
-            InputError: nobody has ``key``; the message lists the nearest names.
+            InputError: a config is being built, and nobody has ``key``; the message lists the nearest names.
         """
         self.import_from_location()
-        if ":" in key:
+        own = key.removeprefix(f"{SCOPE}.")
+        if ":" in own:
             from .backbone import backbone_type
+            from .sources import has_net
 
-            return backbone_type(key)
-        found = super().get(key)
-        if found is None:
-            known = nearest(key, self.module_dict)
+            source, _, upstream = own.partition(":")
+            found = backbone_type(own) if _builds() or has_net(source, upstream) else None
+        else:
+            found = super().get(key)
+        if found is None and "." not in own and _builds():
+            known = nearest(own, self.module_dict)
             raise InputError(
-                f"'{SCOPE}.{key}' is not a registered type. Nearest: {', '.join(known) or 'none'}. "
+                f"'{SCOPE}.{own}' is not a registered type. Nearest: {', '.join(known) or 'none'}. "
                 f"`mmbackbones list` shows all backbones."
             )
         return found
+
+
+def _builds() -> bool:
+    """Whether a registry, be it ours or mmdet's, asks because it builds a config.
+
+    Both ask by the same method, and an error of ours cannot reach the user otherwise: mmengine answers None
+    with a KeyError of its own.
+    """
+    frame = sys._getframe(2)
+    asking = {Registry.get.__code__, ModelRegistry.get.__code__}
+    while frame.f_back is not None and frame.f_code in asking:
+        frame = frame.f_back
+    return frame.f_code is build_from_cfg.__code__
 
 
 MODELS = ModelRegistry(

@@ -10,6 +10,19 @@ from .tapped import ChainNet, Tapped, bound_to
 __all__ = ["ChainNet", "Tapped", "bound_to", "open_net"]
 
 
+def has_net(source: str, upstream: str) -> bool:
+    """Whether ``source`` (timm or torchvision) knows ``upstream``, built or not."""
+    if source == "timm":
+        import timm
+
+        return bool(timm.is_model(upstream.split(".")[0]))
+    if source == "torchvision":
+        from torchvision import models
+
+        return upstream in models.list_models(module=models)
+    return False
+
+
 def open_net(source: str, upstream: str, in_channels: int, net_kwargs: dict[str, Any]) -> Tapped:
     """Build ``upstream`` of ``source`` with fresh weights, without its classifier.
 
