@@ -121,28 +121,23 @@ def _weight_layers(module: nn.Module) -> int:
 def _leaf_runs(net: nn.Module, trace: Trace) -> Iterator[list[str]]:
     """Runs of layers that stand directly in an ``nn.Sequential`` and are called one after another.
 
-    A new run begins at each layer with a stride, so that no run goes past a tap: the map of a stride
-    is the last one before the next reduction.
+    A new run begins at each layer that reduces the map, so that no run goes past a tap: the map of a stride
+    is the last one before the next reduction. The trace says which: a dilated layer has no stride any more.
     """
     called = {name: index for index, name in enumerate(trace.order)}
     for path, module in net.named_modules():
         if not isinstance(module, nn.Sequential) or path in trace.plain:
             continue
         run: list[str] = []
-        for name, child in module.named_children():
+        for name, _ in module.named_children():
             where = f"{path}.{name}" if path else name
             follows = bool(run) and called.get(where) == called[run[-1]] + 1
-            strided = max(_sides(getattr(child, "stride", 1))) > 1
-            if not follows or strided:
+            if not follows or where in trace.reducing:
                 yield from _worth(net, run)
                 run = []
             if where in called:
                 run.append(where)
         yield from _worth(net, run)
-
-
-def _sides(value: Any) -> tuple[int, ...]:
-    return (value,) if isinstance(value, int) else tuple(value)
 
 
 def _worth(net: nn.Module, run: list[str]) -> list[list[str]]:

@@ -10,7 +10,7 @@ Which layer needs what follows from one number, the reduction of its input in th
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,18 +19,18 @@ from torch.nn import functional as F  # noqa: N812
 from .cells import ceil_div
 from .errors import InputError
 from .padding import both_sides
-from .sources import Tapped
 from .spec import Spec
-from .trace import Trace, meta_twin
+from .trace import Trace
 
 OUTPUT_STRIDES = (8, 16, 32)
 
 
-class _Reach:
+class Reach:
     """How far a window that reads every ``factor``-th cell reaches beyond its map.
 
-    Either its map keeps its size, or, for an ``original`` window, it ends with the last cell that the
-    undilated net has. So the maps of branches side by side have one size in both cases.
+    The map keeps its size where that of the undilated net is ``ceil(size / stride)``. Where the undilated
+    net loses cells (unpadded windows) the map ends with the last one that is left, so that the maps of
+    branches side by side have one size; unless they are to be kept.
     """
 
     def __init__(self, module: Any, factor: int, original: bool) -> None:
@@ -46,8 +46,10 @@ class _Reach:
             span = (kernel - 1) * dilation
             after = (span - padding) * self.factor
             if self.original:
-                last = (self._cells(ceil_div(size, self.factor), span, stride, padding) - 1) * stride
-                after = (last - padding + span) * self.factor - (size - 1)
+                ordinary = ceil_div(size, self.factor)
+                cells = self._cells(ordinary, span, stride, padding)
+                if cells != ceil_div(ordinary, stride):
+                    after = ((cells - 1) * stride - padding + span) * self.factor - (size - 1)
             pads = [padding * self.factor, after, *pads]
         return tuple(pads)
 
@@ -59,37 +61,46 @@ class _Reach:
         return min(ceil_div(room, stride), (cells + padding - 1) // stride) + 1
 
 
-class _Pad:
-    """A pre-hook that gives a map what its window reaches, as ``value``."""
+class AtrousConv2d(nn.Conv2d):
+    """A convolution whose map is padded by what its window reaches; stride 1, no padding of its own."""
 
-    def __init__(self, reach: _Reach, value: float) -> None:
-        self.reach, self.value = reach, value
+    reach: Reach
 
-    def __call__(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return (F.pad(inputs[0], self.reach.pads(inputs[0]), value=self.value), *inputs[1:])
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C', H, W), less what the undilated net loses."""
+        return super().forward(F.pad(x, self.reach.pads(x)))
 
 
-class _SameConv:
-    """The forward of a convolution with TensorFlow's padding, which depends on the map's size.
+class AtrousMaxPool2d(nn.MaxPool2d):
+    """Max pooling likewise; what lies beyond the map never is the largest."""
 
-    Padding is that of the undilated net: ``ceil(size / stride)`` cells, the odd cell of padding at the
-    end. Here it is counted on the map that the undilated net would have, and spread by ``factor``.
+    reach: Reach
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, H, W), less what the undilated net loses."""
+        return super().forward(F.pad(x, self.reach.pads(x), value=-torch.inf))
+
+
+class AtrousSameConv2d(nn.Conv2d):
+    """A convolution with TensorFlow's padding, which depends on the map's size, at stride 1.
+
+    Padding is that of the undilated net: ``ceil(size / undilated_stride)`` cells, the odd cell of padding
+    at the end. Here it is counted on the map that the undilated net would have, and spread by ``factor``.
     """
 
-    def __init__(self, module: nn.Conv2d, factor: int, stride: int) -> None:
-        self.module, self.factor, self.stride = module, factor, stride
-        self.spans = tuple((k - 1) * d for k, d in zip(module.kernel_size, module.dilation, strict=True))
+    factor: int
+    undilated_stride: int
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C', H, W)."""
         pads: list[int] = []
-        for size, span in zip(x.shape[-2:], self.spans, strict=True):
+        for size, kernel, dilation in zip(x.shape[-2:], self.kernel_size, self.dilation, strict=True):
+            span = (kernel - 1) * dilation // self.factor
             ordinary = ceil_div(size, self.factor)
-            last = (ceil_div(ordinary, self.stride) - 1) * self.stride
+            last = (ceil_div(ordinary, self.undilated_stride) - 1) * self.undilated_stride
             before = max(last + span + 1 - ordinary, 0) // 2 * self.factor
             pads = [before, span * self.factor - before, *pads]
-        conv = self.module
-        dilation = tuple(d * self.factor for d in both_sides(conv.dilation))
-        return F.conv2d(F.pad(x, pads), conv.weight, conv.bias, 1, 0, dilation, conv.groups)
+        return super().forward(F.pad(x, pads))
 
 
 class AtrousAvgPool2d(nn.Module):
@@ -102,7 +113,7 @@ class AtrousAvgPool2d(nn.Module):
     def __init__(self, pool: nn.AvgPool2d, dilation: int, original: bool = False) -> None:
         super().__init__()
         self.kernel = both_sides(pool.kernel_size)
-        self.reach = _Reach(pool, dilation, original)
+        self.reach = Reach(pool, dilation, original)
         self.dilation, self.include_pad = dilation, pool.count_include_pad
         self.divisor = pool.divisor_override
 
@@ -121,10 +132,6 @@ class AtrousAvgPool2d(nn.Module):
         return total / count
 
 
-def _kind(module: nn.Module) -> str:
-    return type(module).__name__.lower()
-
-
 def dilate(net: nn.Module, trace: Trace, output_stride: int, *, original: bool = False) -> None:
     """Change strides beyond ``output_stride`` into dilations, in place. Weights stay as they are.
 
@@ -132,14 +139,16 @@ def dilate(net: nn.Module, trace: Trace, output_stride: int, *, original: bool =
         net: The network, freshly built.
         trace: Its record with all maps.
         output_stride: 8, 16 or 32.
-        original: Whether windows keep the padding of their authors, and maps lose the cells that go with
-            it; otherwise every window gets what its map needs to have ``ceil(size / stride)`` cells.
+        original: Whether windows keep the padding of their authors, and maps lose the cells that those of
+            the undilated net lose; otherwise every map has ``ceil(size / stride)`` cells.
 
     Raises:
         InputError: a layer behind that stride is of a kind that cannot be dilated.
     """
+    from timm.layers import Conv2dSame
+
     for path, reduction in trace.reductions.items():
-        module = net.get_submodule(path)
+        module: Any = net.get_submodule(path)
         stride = max(both_sides(getattr(module, "stride", None) or 1))
         factor = max(1, reduction // output_stride)
         keep = max(1, min(stride, output_stride // max(1, reduction)))
@@ -147,11 +156,12 @@ def dilate(net: nn.Module, trace: Trace, output_stride: int, *, original: bool =
         if keep == stride and (factor == 1 or pointwise):
             continue
         if type(module).forward is nn.Conv2d.forward and not isinstance(module.padding, str):
-            _dilate_window(module, factor, keep, original, value=0.0)
-        elif type(module).__name__ == "Conv2dSame" and keep == 1:
-            module.forward = _SameConv(cast(nn.Conv2d, module), factor, stride)
+            _dilate_window(module, factor, keep, original)
+        elif type(module) is Conv2dSame and keep == 1:
+            module.dilation = tuple(d * factor for d in module.dilation)
+            _become(module, AtrousSameConv2d, factor=factor, undilated_stride=stride)
         elif type(module) is nn.MaxPool2d:
-            _dilate_window(module, factor, keep, original, value=-torch.inf)
+            _dilate_window(module, factor, keep, original)
         elif type(module) is nn.AvgPool2d:
             parent, _, child = path.rpartition(".")
             setattr(net.get_submodule(parent), child, AtrousAvgPool2d(module, factor, original))
@@ -176,41 +186,30 @@ def check_dilatable(spec: Spec, output_stride: int) -> None:
         )
 
 
-def can_dilate(tapped: Tapped, trace: Trace) -> bool:
-    """Whether an RGB network takes ``output_stride``: a twin of it, dilated to 8, gives the right sizes.
-
-    Nets with attention layers do not: they read the whole map, which is another map when dilated.
-    """
-    if any("attention" in name or "attn" in name for name in map(_kind, tapped.net.modules())):
-        return False
-    twin = meta_twin(tapped)
-    side = 256
-    image = torch.empty(1, 3, side, side, device="meta")
-    try:
-        dilate(twin.net, trace, 8)
-        maps = twin.run(image, list(trace.taps.values()))
-    except (InputError, RuntimeError, AssertionError):
-        return False
-    return all(
-        fmap.shape[-1] == side // min(8, stride) for fmap, stride in zip(maps, trace.taps, strict=True)
-    )
-
-
-def _dilate_window(module: Any, factor: int, keep: int, original: bool, value: float) -> None:
+def _dilate_window(module: Any, factor: int, keep: int, original: bool) -> None:
     """Give a convolution or max pool the stride ``keep`` and ``factor`` times its dilation.
 
-    What the window reaches beyond the map counts as ``value``. Padding that the layer cannot have (more
-    on one side, or more than a pool allows) is put before it.
+    Padding that the layer cannot have (more on one side, or more than a pool allows) is put before it.
     """
     kernel, padding, dilation = (both_sides(v) for v in (module.kernel_size, module.padding, module.dilation))
-    reach = _Reach(module, factor, original)
+    reach = Reach(module, factor, original)
     module.stride = (keep, keep)
     module.dilation = tuple(d * factor for d in dilation)
     module.padding = tuple(p * factor for p in padding)
     pool = isinstance(module, nn.MaxPool2d)
-    centred = all((k - 1) * d == 2 * p for k, d, p in zip(kernel, dilation, padding, strict=True))
-    if keep == 1 and (pool or original or not centred):
-        module.padding = (0, 0)
-        module.register_forward_pre_hook(_Pad(reach, value))
     if pool:
         module.ceil_mode = False
+    centred = all((k - 1) * d == 2 * p for k, d, p in zip(kernel, dilation, padding, strict=True))
+    if keep == 1 and (pool or original or not centred):
+        _become(module, AtrousMaxPool2d if pool else AtrousConv2d, reach=reach)
+
+
+def _become(module: Any, kind: type[nn.Module], **attributes: Any) -> None:
+    """Change the class of ``module``, which has no padding of its own then and stride 1.
+
+    It is no wrapper and no hook, so it keeps its name, its weights and its place wherever it is called from.
+    """
+    module.stride, module.padding = (1, 1), (0, 0)
+    module.__class__ = kind
+    for name, value in attributes.items():
+        setattr(module, name, value)

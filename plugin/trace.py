@@ -11,7 +11,7 @@ import copy
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import TypeGuard, cast
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +41,7 @@ class Trace:
         reach: For each stride the parameters that its map depends on and no finer map does.
         order: Modules without children in order of their first call.
         reductions: For each of them the input's reduction against the image, a power of two.
+        reducing: Those of them whose output is coarser than their input.
         plain: Modules with children that are called once, with a tensor first, and return a tensor.
         narrower: Records of runs for fewer maps, by their strides, as :func:`narrowed` made them.
     """
@@ -52,6 +53,7 @@ class Trace:
     reach: dict[int, frozenset[str]]
     order: tuple[str, ...]
     reductions: dict[str, int]
+    reducing: frozenset[str]
     plain: frozenset[str]
     narrower: dict[tuple[int, ...], Trace] = field(default_factory=dict, compare=False, repr=False)
 
@@ -136,10 +138,11 @@ def _run(
     """
     order: list[str] = []
     reductions: dict[str, int] = {}
+    reducing: set[str] = set()
     calls: dict[str, list[bool]] = {}
     with torch.inference_mode(False), torch.enable_grad():
         twin = meta_twin(tapped)
-        _watch_leaves(twin.net, size, order, reductions)
+        _watch_leaves(twin.net, size, order, reductions, reducing)
         _watch_blocks(twin.net, calls)
         read = range(twin.taps) if taps is None else list(taps.values())
         image = torch.empty(1, in_channels, *size, device="meta")
@@ -156,6 +159,7 @@ def _run(
         reach=reach,
         order=tuple(order),
         reductions=reductions,
+        reducing=frozenset(reducing),
         plain=frozenset(name for name, plain in calls.items() if plain == [True]),
     )
 
@@ -178,23 +182,35 @@ def _reduction(size: tuple[int, int], fmap: Tensor) -> int:
 
 
 def _watch_leaves(
-    net: nn.Module, size: tuple[int, int], order: list[str], reductions: dict[str, int]
+    net: nn.Module, size: tuple[int, int], order: list[str], reductions: dict[str, int], reducing: set[str]
 ) -> None:
-    """Hook each childless module of a twin, to note its first call."""
+    """Hook each childless module of a twin, to note its first call, and whether any call reduces the map."""
 
     def noter(name: str) -> object:
         def note(_: nn.Module, inputs: tuple[object, ...]) -> None:
             if name not in reductions:
                 order.append(name)
                 first = inputs[0] if inputs else None
-                spatial = isinstance(first, Tensor) and first.ndim == 4
-                reductions[name] = _reduction(size, cast(Tensor, first)) if spatial else 0
+                reductions[name] = _reduction(size, first) if _is_map(first) else 0
 
         return note
+
+    def comparer(name: str) -> object:
+        def compare(_: nn.Module, inputs: tuple[object, ...], out: object) -> None:
+            first = inputs[0] if inputs else None
+            if _is_map(first) and _is_map(out) and _reduction(size, out) > _reduction(size, first):
+                reducing.add(name)
+
+        return compare
 
     for name, module in net.named_modules():
         if not list(module.children()):
             module.register_forward_pre_hook(noter(name))
+            module.register_forward_hook(comparer(name))
+
+
+def _is_map(value: object) -> TypeGuard[Tensor]:
+    return isinstance(value, Tensor) and value.ndim == 4
 
 
 def _watch_blocks(net: nn.Module, calls: dict[str, list[bool]]) -> None:

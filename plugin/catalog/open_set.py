@@ -25,7 +25,7 @@ def measured(source: str, upstream: str, arguments: dict[str, Any]) -> Spec:
     Raises:
         InputError: the source has no such network, or its maps have no power-of-two strides.
     """
-    from ..dilation import can_dilate
+    from ..dilatable import can_dilate
     from ..opening import open_traced
 
     name = f"{source}:{upstream}"
