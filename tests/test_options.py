@@ -1,5 +1,7 @@
 """Attention in residual blocks, and auxiliary classifiers as extra outputs."""
 
+import functools
+
 import pytest
 import timm
 import torch
@@ -165,3 +167,23 @@ def test_an_image_too_small_for_the_auxiliary_classifier_is_refused() -> None:
     net = mmbackbones.build("inception_v3", aux_classes=5)
     with pytest.raises(InputError, match="images of at least 257 pixels"):
         net(torch.randn(2, 3, 128, 256))
+
+
+def test_hrnets_own_maps_can_be_asked_for() -> None:
+    """timm widens HRNet's four maps by a part of its classifier; without a head they are the paper's."""
+    net = mmbackbones.build("timm:hrnet_w18_small", net_kwargs={"head": ""})
+    assert net.out_channels == (16, 32, 64, 128)
+    maps = net(torch.randn(2, 3, 64, 96))
+    assert [tuple(m.shape[1:]) for m in maps] == [(16, 16, 24), (32, 8, 12), (64, 4, 6), (128, 2, 3)]
+    sum(m.square().mean() for m in maps).backward()
+    assert [n for n, p in net.named_parameters() if p.grad is None] == []
+
+
+def test_darknets_slope_is_that_of_its_weights_and_can_be_the_papers() -> None:
+    def slopes(**arguments) -> set[float]:
+        net = mmbackbones.build("darknet53", **arguments)
+        return {module.negative_slope for module in net.modules() if isinstance(module, nn.LeakyReLU)}
+
+    assert slopes() == {0.01}
+    act = functools.partial(nn.LeakyReLU, negative_slope=0.1, inplace=True)
+    assert slopes(net_kwargs={"act_layer": act}) == {0.1}
