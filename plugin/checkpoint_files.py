@@ -72,7 +72,7 @@ def read_data(source: str | Path, map_location: Any = "cpu") -> Any:
         map_location: as ``torch.load`` has it.
 
     Raises:
-        InputError: unknown scheme, no such file, damaged, or more than data.
+        InputError: unknown scheme, no such file, out of reach, damaged, or more than data.
     """
     scheme, separator, rest = str(source).partition("://")
     if not separator:
@@ -83,7 +83,18 @@ def read_data(source: str | Path, map_location: Any = "cpu") -> Any:
             f"checkpoint '{source}': unknown scheme '{scheme}://'. "
             f"Allowed: {', '.join(f'{known}://' for known in _SCHEMES)}, or a file's path."
         )
-    return _SCHEMES[scheme](str(source), rest, map_location)
+    try:
+        return _SCHEMES[scheme](str(source), rest, map_location)
+    except (OSError, http.client.HTTPException) as error:  # of urllib, requests and huggingface_hub alike
+        raise InputError(_out_of_reach(str(source), error)) from error
+
+
+def _out_of_reach(source: str, error: Exception) -> str:
+    return (
+        f"The weights {source} cannot be fetched: {error}. Connect to the network, or fetch them elsewhere and "
+        f"name the file, as model.backbone.init_cfg.checkpoint=FILE; `mmbackbones train --no-pretrained` "
+        f"starts from random weights."
+    )
 
 
 def _read_file(path: Path, source: str, map_location: Any) -> Any:
@@ -144,9 +155,7 @@ def fetched(address: str) -> Path:
         try:
             torch.hub.download_url_to_file(address, str(path), progress=sys.stderr.isatty())
         except (OSError, ValueError, http.client.HTTPException) as error:
-            raise InputError(
-                f"checkpoint {address} cannot be fetched: {error}. Give a file of this machine instead."
-            ) from error
+            raise InputError(_out_of_reach(address, error)) from error
     return path
 
 
@@ -208,7 +217,7 @@ def _read_store(source: str, rest: str, map_location: Any) -> Any:
     try:
         content = get_file_backend(source, backend_args={"backend": "petrel"}).get(source)
     except Exception as error:  # of a client that may be absent, or of anybody's store
-        raise InputError(f"checkpoint {source} cannot be fetched: {error}") from error
+        raise InputError(_out_of_reach(source, error)) from error
     try:
         return _load(io.BytesIO(content), map_location)
     except Exception as error:  # see _read_file

@@ -54,6 +54,12 @@ def train_command(
     device: Device = None,
     launcher: Launcher = "none",
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
+    pretrained: Annotated[
+        bool,
+        typer.Option(
+            "--pretrained/--no-pretrained", help="Start from the weights that CONFIG names, or random ones."
+        ),
+    ] = True,
     cfg_options: CfgOptions = None,
     recipe: Annotated[
         str | None,
@@ -79,7 +85,9 @@ def train_command(
     from ..engine.fit import Settings
 
     config, cache, notes = choose_config(config, recipe, task, backbone, data, work_dir, ignore_label or [])
-    settings = Settings(data, epochs, batch_size, lr, img_scale, seed, cfg_options or [], ignore_label or [])
+    settings = Settings(
+        data, epochs, batch_size, lr, img_scale, seed, cfg_options or [], ignore_label or [], pretrained
+    )
     run(
         config,
         settings,

@@ -92,16 +92,20 @@ def load_config(name: str) -> Config:
     """Read a config (see :func:`find_config`) and check that mmdet or mmseg can run it.
 
     Raises:
-        InputError: not found, unreadable, or no config of mmdet or mmseg.
+        InputError: not found, unreadable, no config of mmdet or mmseg, or the one it is for is not installed.
     """
     path = find_config(name)
+    lacking = [package for package in (*TASKS, "mmcv") if find_spec(package) is None]
+    hint = f" {', '.join(lacking)} not installed: pip install 'mmbackbones[mm]'." if lacking else ""
     try:
         cfg = Config.fromfile(path)
     except Exception as error:  # a config is a program: it may raise anything
-        raise InputError(f"Config {path} cannot be read: {type(error).__name__}: {error}") from error
+        raise InputError(f"Config {path} cannot be read: {type(error).__name__}: {error}.{hint}") from error
     if Config._is_lazy_import(str(path)):
         cfg = Config(cfg.to_dict(), filename=str(path))  # classes become dotted names, as in text configs
-    task_of(cfg, name)
+    scope = {task: package for package, task in TASKS.items()}[task_of(cfg, name)]
+    if {scope, "mmcv"} & set(lacking):
+        raise InputError(f"Config {path} needs {scope} and mmcv.{hint}")
     return cfg
 
 

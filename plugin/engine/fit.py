@@ -14,6 +14,7 @@ from ..errors import InputError
 from . import phases, schedule, warmup
 from .classes import set_ignore_index, set_num_classes
 from .configs import apply_options, kind, parse_options, pipelines, task_of, walk
+from .pretrained import drop_pretrained
 from .scale import parse_scale, set_scale
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Settings:
         seed: of everything random.
         options: ``key=value`` as in mmengine's ``--cfg-options``.
         ignore_labels: segmentation: label values of pixels to ignore in ``data``, beside 255.
+        pretrained: False starts from random weights, whatever the config names.
     """
 
     data: Path | None = None
@@ -43,6 +45,7 @@ class Settings:
     seed: int | None = None
     options: list[str] = field(default_factory=list)
     ignore_labels: Sequence[int] = ()
+    pretrained: bool = True
 
 
 def fit(
@@ -78,6 +81,8 @@ def fit(
     if any(key.startswith("auto_scale_lr") for key in options):
         base = schedule.BaseBatch(cfg.auto_scale_lr.get("base_batch_size", base.size), "auto_scale_lr")
     notes, images = _use_data(cfg, settings, cache_dir, progress)
+    if not settings.pretrained:
+        notes.append(drop_pretrained(cfg))
     steps = 0
     if settings.img_scale is not None:
         set_scale(cfg, parse_scale(settings.img_scale))

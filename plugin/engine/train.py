@@ -111,10 +111,10 @@ def train(cfg: Config, work_dir: Path, *, resume: Path | None = None, console: C
             f"A file of the data is missing: {error}. Give your own data with --data."
         ) from error
     except OSError as error:
-        raise InputError(
-            f"Reading or writing failed: {error}. The last complete checkpoint is in {work_dir}; "
-            f"when that is mended, go on with --resume."
-        ) from error
+        saved = (work_dir / "last_checkpoint").is_file()
+        then = f"The last complete checkpoint is in {work_dir}; when that is mended, go on with --resume."
+        nothing = "When that is mended, start again: there was nothing to save yet."
+        raise InputError(f"Reading or writing failed: {error}. {then if saved else nothing}") from error
     finally:
         stop.release()
         progress.close()
