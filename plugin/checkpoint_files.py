@@ -91,8 +91,8 @@ def read_data(source: str | Path, map_location: Any = "cpu") -> Any:
 
 def _out_of_reach(source: str, error: Exception) -> str:
     return (
-        f"The weights {source} cannot be fetched: {error}. Connect to the network, or fetch them elsewhere and "
-        f"name the file, as model.backbone.init_cfg.checkpoint=FILE; `mmbackbones train --no-pretrained` "
+        f"The weights {source} cannot be fetched: {error}. Connect to the network, or fetch them elsewhere "
+        f"and name the file, as model.backbone.init_cfg.checkpoint=FILE; `mmbackbones train --no-pretrained` "
         f"starts from random weights."
     )
 
