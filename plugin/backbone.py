@@ -39,7 +39,7 @@ from .stages import (
     still_paths,
 )
 from .trace import Trace, narrowed
-from .weights import LoadReport, load_into, log_report
+from .weights import LoadReport, check_style, first_layer, load_into, log_report
 
 #: mmseg's segmentors hand this on from a base config: weights of mmcv's networks.
 OPEN_MMLAB = "open-mmlab://"
@@ -138,7 +138,7 @@ class Backbone(BaseModule):
             dilate(tapped.net, every, output_stride, original=not repair_padding)
 
         self.frozen_stages, self.frozen_fraction, self.norm_eval = frozen_stages, frozen_fraction, norm_eval
-        self.in_channels = in_channels
+        self.in_channels, self._arguments = in_channels, arguments
         self.out_channels = tuple(asked.channels[stride] for stride in strides)
         self.out_strides = tuple(min(stride, output_stride or stride) for stride in strides)
         self.load_report: LoadReport | None = None
@@ -263,7 +263,9 @@ class Backbone(BaseModule):
         self._is_init = True
 
     def _load(self, checkpoint: str, prefix: str = "") -> None:
-        state = state_dict_of(read_checkpoint(checkpoint))
+        content = read_checkpoint(checkpoint)
+        check_style(self, content, checkpoint)
+        state = state_dict_of(content)
         if prefix:
             start = prefix.rstrip(".") + "."
             state = {name[len(start) :]: value for name, value in state.items() if name.startswith(start)}
@@ -273,9 +275,17 @@ class Backbone(BaseModule):
             known=self._known,
             classifier=(*self._tapped.classifier, *self._readers.names),
             fresh=(pyramid.NAME, *self._readers.names, *attention_paths(self._tapped.net)),
+            first=first_layer(self, self._trace.order),
+            in_channels=self.in_channels,
+            refit=self._refit if self.spec.source == "timm" else None,
             what=checkpoint,
         )
         log_report(self.load_report, f"{self.spec.name} from {checkpoint}")
+
+    def _refit(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        from .sources.timm import refit
+
+        return refit(self.spec.upstream, self.in_channels, self._arguments, state)
 
 
 def _prepare(

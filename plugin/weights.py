@@ -7,18 +7,24 @@ shapes differ or too little matches.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from mmengine.logging import MMLogger, print_log
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from .errors import InputError
+from .input_channels import fit_input
 
 #: The least share of the names, of the network's and of the file's, that must match.
 LEAST_MATCH = 0.75
 #: What upstreams call the layers that only a classifier has.
 CLASSIFIERS = ("fc", "classifier", "head")
+#: Layers of OpenMMLab's ``stem`` (ResNet V1c and V1d, Res2Net, ResNeSt) and what timm calls them.
+DEEP_STEM = {"0": "conv1.0", "1": "conv1.1", "3": "conv1.3", "4": "conv1.4", "6": "conv1.6", "7": "bn1"}
 #: Attribute of log records that the console shows although they are no errors.
 FOR_THE_USER = "for_the_user"
 
@@ -59,12 +65,17 @@ def some(names: Iterable[str], shown: int = 5) -> str:
     return ", ".join(names[:shown]) + more
 
 
-def _upstream_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Strip ``module.``; of a detector keep what stands behind ``backbone.``; old DenseNet names."""
+def _upstream_names(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Strip ``module.``; of a detector keep what stands behind ``backbone.``; old and OpenMMLab's names."""
     plain = {name.removeprefix("module."): value for name, value in state.items()}
     inside = {name[9:]: value for name, value in plain.items() if name.startswith("backbone.")}
     old = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.(\d)\.")  # torchvision before 0.3: norm.1.weight
-    return {old.sub(r"\1\2.", name): value for name, value in (inside or plain).items()}
+    found = {old.sub(r"\1\2.", name): value for name, value in (inside or plain).items()}
+    if "conv1.6.weight" in own and "stem.6.weight" in found:
+        place = {f"stem.{theirs}": ours for theirs, ours in DEEP_STEM.items()}
+        parts = {name: name.rpartition(".") for name in found}
+        found = {f"{place.get(at, at)}{dot}{last}": found[name] for name, (at, dot, last) in parts.items()}
+    return found
 
 
 def load_into(
@@ -74,6 +85,9 @@ def load_into(
     known: frozenset[str] = frozenset(),
     classifier: tuple[str, ...] = (),
     fresh: tuple[str, ...] = (),
+    first: str = "",
+    in_channels: int = 3,
+    refit: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None,
     what: str = "checkpoint",
 ) -> LoadReport:
     """Fit ``state`` into ``net`` and say how it went.
@@ -85,23 +99,34 @@ def load_into(
         classifier: Prefixes of names that are ignored likewise, next to :data:`CLASSIFIERS`; those in
             ``net``, auxiliary classifiers, are loaded where their shapes fit.
         fresh: Prefixes of names that no upstream's file need have: layers that were added here.
+        first: Path of the first convolution (or linear layer), without which the others mean nothing.
+        in_channels: Channels of the image.
+        refit: Upstream's own adaptation of files, tried where names or shapes differ.
         what: How messages call the source.
 
     Raises:
-        InputError: shapes differ, or less than three quarters of the names match. ``net`` is
-            unchanged then.
+        InputError: shapes differ, the first convolution is missing, or less than three quarters of the names
+            match. ``net`` is unchanged then.
     """
-    given = _upstream_names(state)
     own = net.state_dict()
+    given = _upstream_names(state, own)
     heads = tuple(f"{head}." for head in (*CLASSIFIERS, *classifier))
     added = tuple(f"{prefix}." for prefix in fresh)
+    if refit is not None and any(
+        name not in given or given[name].shape != own[name].shape
+        for name in own
+        if not name.endswith("num_batches_tracked") and not name.startswith(added)
+    ):
+        given = refit(given)
     matched, adapted, wrong = {}, [], []
     for name in own.keys() & given.keys():
         value = given[name]
         if value.shape != own[name].shape:
             if name.startswith(heads):  # an auxiliary classifier of other classes
                 continue
-            fitted = _fit_input(value, own[name])
+            path, _, parameter = name.rpartition(".")
+            conv = net.get_submodule(path) if parameter == "weight" else None
+            fitted = fit_input(value, conv, in_channels, is_first=path == first) if conv else None
             if fitted is None:
                 wrong.append(f"{name} is {tuple(value.shape)}, needs {tuple(own[name].shape)}")
                 continue
@@ -129,24 +154,43 @@ def load_into(
             f"{what} does not fit: only {share:.0%} of the names match ({report}). "
             f"At least {LEAST_MATCH:.0%} must. Is it a file of this backbone?"
         )
+    if f"{first}.weight" in missing:
+        raise InputError(
+            f"{what} does not fit: it has no {first}.weight, the first convolution, so what follows would "
+            f"read noise ({report}). Is it a file of this backbone?"
+        )
     net.load_state_dict(matched, strict=False)
     return report
 
 
-def _fit_input(value: Tensor, own: Tensor) -> Tensor | None:
-    """A first convolution's weight for another number of input channels; None if that is not it.
+def first_layer(net: nn.Module, order: Iterable[str]) -> str:
+    """Path of the first convolution or linear layer of ``net``, whose layers run in ``order``."""
+    return next(path for path in order if isinstance(net.get_submodule(path), (_ConvNd, nn.Linear)))
 
-    One channel gets the sum over RGB (a grey image has R = G = B); others repeat RGB, scaled so that
-    a constant image gives what it gave before.
+
+def check_style(net: nn.Module, content: Mapping[str, Any], source: str) -> None:
+    """Refuse a caffe-style file for a ResNet with the stride in its 3x3, as far as the file tells.
+
+    Names and shapes are the same in both; the values of the maps are not (2 to 14 % off).
+
+    Raises:
+        InputError: the file's name or the config that mmdet wrote into it says caffe.
     """
-    spatial = value.ndim == 4 and own.ndim == 4 and value.shape[2:] == own.shape[2:]
-    if not spatial or value.shape[0] != own.shape[0] or value.shape[1] != 3:
-        return None
-    channels = own.shape[1]
-    if channels == 1:
-        return value.sum(dim=1, keepdim=True)
-    repeats = -(-channels // 3)
-    return value.repeat(1, repeats, 1, 1)[:, :channels] * (3 / channels)
+    meta = content.get("meta")
+    said = str(meta.get("config") or meta.get("cfg") or "") if isinstance(meta, Mapping) else ""
+    named = "caffe" in Path(source).name
+    if any(map(_is_bottleneck, net.modules())) and (named or re.search(r"style.{0,4}caffe", said)):
+        raise InputError(
+            f"{source} is of a caffe-style ResNet, by its {'name' if named else 'config'}: "
+            f"its stride is in the first 1x1 convolution of a block, here it is in the 3x3, so maps differ. "
+            f"Take weights of timm or torchvision (`mmbackbones info resnet50`), or mmdet.ResNet with "
+            f"style='caffe'."
+        )
+
+
+def _is_bottleneck(module: nn.Module) -> bool:
+    convs = [getattr(module, f"conv{k}", None) for k in (1, 2, 3)]
+    return [getattr(conv, "kernel_size", None) for conv in convs] == [(1, 1), (3, 3), (1, 1)]
 
 
 def log_report(report: LoadReport, what: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import cache
 from typing import Any, TypeVar
@@ -16,7 +17,24 @@ T = TypeVar("T")
 @cache
 def spec_of(source: str, upstream: str) -> Spec:
     """What :func:`measured` says of a network as its source builds it by default."""
-    return measured(source, upstream, {})
+    return measured(source, _current(upstream) if source == "timm" else upstream, {})
+
+
+def _current(upstream: str) -> str:
+    """timm's present name of a model, with the tag of its weights, where ``upstream`` is an old one."""
+    import timm
+
+    base, dot, tag = upstream.partition(".")
+    present = timm.models.get_deprecated_models().get(base)
+    if present is None:
+        return upstream
+    new = present.split(".")[0]
+    tags = timm.list_pretrained(f"{new}.*")
+    if present != new and present not in tags:  # timm's own table lags behind: .sam is .sam_in1k by now
+        present = next((name for name in tags if name.startswith(present)), new)
+    name = f"{new}.{tag}" if dot else present
+    warnings.warn(f"timm calls '{upstream}' '{name}' now; that is what is built.", stacklevel=2)
+    return name
 
 
 def measured(source: str, upstream: str, arguments: dict[str, Any]) -> Spec:

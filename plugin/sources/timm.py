@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -58,6 +59,32 @@ def build_sized(upstream: str, arguments: dict[str, Any], size: tuple[int, int])
     base = upstream.split(".")[0]
     arguments = {**ARGUMENTS.get(module_of(base), {}), **arguments, "img_size": size}
     return timm.create_model(base, num_classes=0, **arguments)
+
+
+def refit(
+    upstream: str, in_channels: int, arguments: dict[str, Any], state: dict[str, Tensor]
+) -> dict[str, Tensor]:
+    """``state`` through timm's own filter of that model: position tables resampled, authors' names mapped.
+
+    Where timm has no filter, or that cannot read the file, it is ``state`` itself: what then does not fit
+    is said by who loads it.
+    """
+    import timm
+
+    base = upstream.split(".")[0]
+    module = sys.modules[timm.models.model_entrypoint(base).__module__]
+    adapt = getattr(module, "checkpoint_filter_fn", None)
+    if adapt is None:
+        return state
+    with torch.device("meta"):  # the filter asks the model for names and sizes only
+        model = timm.create_model(
+            base, in_chans=in_channels, **{**ARGUMENTS.get(module_of(base), {}), **arguments}
+        )
+    try:
+        adapted = adapt(dict(state), model)
+    except Exception:  # each of timm's filters fails in its own way at a file of another network
+        return state
+    return {name: value for name, value in adapted.items() if isinstance(value, Tensor) and not value.is_meta}
 
 
 def native_size(upstream: str, arguments: dict[str, Any]) -> tuple[int, int]:
