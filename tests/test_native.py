@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from dataclasses import dataclass, field, replace
 from importlib import import_module
@@ -12,6 +13,7 @@ import pytest
 import torch
 from torch import nn
 
+import mmbackbones
 from mmbackbones.catalog import get_spec
 from mmbackbones.catalog.rows import ROWS
 from mmbackbones.dilation import dilate
@@ -28,10 +30,14 @@ class Case:
     net: str
     channels: dict[int, int]
     params: int  # to the last tap, at three channels
-    whole: int  # with the classifier, at the `channels_in` and `classes` below
+    whole: int  # with the classifier below, at `channels_in`
     arguments: dict[str, Any] = field(default_factory=dict)
     channels_in: int = 3
-    classes: int = 1000
+    #: The classifier that the paper puts on the last map, which is left out here: cells in height and width
+    #: that it reads, the widths of its linear layers, and whether they have biases.
+    reads: int = 1
+    widths: tuple[int, ...] = (1000,)
+    bias: bool = True
     dilatable: bool = True
     size: int = 0  # where the original geometry has the cells below; 0: it is the repaired one
     cells: dict[str, int] = field(default_factory=dict)
@@ -39,20 +45,24 @@ class Case:
 
 CASES = {
     "lenet5": Case(
-        "lenet.lenet5", {2: 6, 4: 16}, 2_872, 61_706, channels_in=1, classes=10,
-        size=32, cells={"stage1": 14, "stage2": 5},
+        "lenet.lenet5", {2: 6, 4: 16}, 2_872, 61_706, channels_in=1,
+        reads=5, widths=(120, 84, 10), size=32,
+        cells={"stage1": 14, "stage2": 5},
     ),
     "alexnet_original": Case(
         "alexnet.alexnet_original", {4: 96, 8: 256, 16: 256, 32: 256}, 2_334_080, 60_965_224,
-        size=227, cells={"relu1": 55, "relu2": 27, "relu5": 13, "pool5": 6},
+        reads=6, widths=(4096, 4096, 1000), size=227,
+        cells={"relu1": 55, "relu2": 27, "relu5": 13, "pool5": 6},
     ),
     "zfnet": Case(
         "zfnet.zfnet", {2: 96, 4: 96, 8: 256, 16: 256, 32: 256}, 3_726_464, 62_357_608,
-        size=224, cells={"relu1": 110, "pool1": 55, "relu2": 26, "relu5": 13, "pool5": 6},
+        reads=6, widths=(4096, 4096, 1000), size=224,
+        cells={"relu1": 110, "pool1": 55, "relu2": 26, "relu5": 13, "pool5": 6},
     ),
     "overfeat_fast": Case(
         "overfeat.overfeat_fast", {4: 96, 8: 256, 16: 1024, 32: 1024}, 15_987_584, 145_920_872,
-        size=231, cells={"relu1": 56, "pool1": 28, "relu2": 24, "pool2": 12, "relu5": 12, "pool5": 6},
+        reads=6, widths=(3072, 4096, 1000), size=231,
+        cells={"relu1": 56, "pool1": 28, "relu2": 24, "pool2": 12, "relu5": 12, "pool5": 6},
     ),
     "nin": Case(
         "nin.nin", {4: 96, 8: 256, 16: 384, 32: 1024}, 6_570_176, 7_595_176,
@@ -93,7 +103,8 @@ CASES = {
         arguments={"width": 0.25},
     ),
     "shufflenet_v1_g3": Case(
-        "shufflenet_v1.shufflenet_v1", {2: 24, 4: 24, 8: 240, 16: 480, 32: 960}, 904_728, 1_864_728
+        "shufflenet_v1.shufflenet_v1", {2: 24, 4: 24, 8: 240, 16: 480, 32: 960}, 904_728, 1_864_728,
+        bias=False,
     ),
     "cspdarknet53_tiny": Case(
         "csp_darknet.cspdarknet53_tiny", {2: 32, 4: 128, 8: 256, 16: 512, 32: 512},
@@ -148,14 +159,23 @@ def size_of(net: nn.Module) -> int:
     return sum(param.numel() for param in net.parameters())
 
 
+def classifier_size(case: Case, channels: int) -> int:
+    """Parameters of the paper's classifier on a map of ``channels``."""
+    widths = (channels * case.reads**2, *case.widths)
+    return sum(size_of(nn.Linear(*pair, bias=case.bias)) for pair in itertools.pairwise(widths))
+
+
+def whole_size(case: Case, net: nn.Module) -> int:
+    """Parameters of ``net`` and of the classifier on its last map."""
+    last = net.eval()(torch.empty(1, case.channels_in, 64, 64))
+    return size_of(net) + classifier_size(case, last.shape[1])
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_parameters_with_the_classifier_are_the_published_ones(name: str) -> None:
     case = CASES[name]
     with torch.device("meta"):
-        net = make(case, in_channels=case.channels_in, num_classes=case.classes).eval()
-        assert size_of(net) == case.whole
-        x = torch.empty(2, case.channels_in, 224, 224)
-        assert net(x).shape == (2, case.classes)
+        assert whole_size(case, make(case, in_channels=case.channels_in)) == case.whole
 
 
 @pytest.mark.parametrize(("name", "arguments", "params", "whole"), VARIANTS)
@@ -163,8 +183,9 @@ def test_variants_have_the_published_parameters(
     name: str, arguments: dict[str, Any], params: int, whole: int
 ) -> None:
     with torch.device("meta"):
-        assert size_of(make(CASES[name], num_classes=0, **arguments)) == params
-        assert size_of(make(CASES[name], num_classes=1000, **arguments)) == whole
+        net = make(CASES[name], **arguments)
+        assert size_of(net) == params
+        assert whole_size(CASES[name], net) == whole
 
 
 @pytest.mark.parametrize("name", [row.name for row in ROWS if row.source == "native"])
@@ -175,12 +196,8 @@ def test_every_row_written_here_has_a_published_figure(name: str) -> None:
     published = {(case.params, case.whole) for case in cases}
     published |= {(params, whole) for net, _, params, whole in VARIANTS if CASES[net] in cases}
     with torch.device("meta"):
-        net = make(
-            replace(cases[0], arguments=row.arguments),
-            in_channels=cases[0].channels_in,
-            num_classes=cases[0].classes,
-        )
-    assert (row.params, size_of(net)) in published
+        net = make(replace(cases[0], arguments=row.arguments), in_channels=cases[0].channels_in)
+        assert (row.params, whole_size(cases[0], net)) in published
 
 
 def test_the_backbone_ends_at_the_last_tap(swept: tuple[Case, Tapped, Trace]) -> None:
@@ -205,13 +222,12 @@ def test_maps_have_exact_sizes(swept: tuple[Case, Tapped, Trace]) -> None:
 def test_without_repair_the_maps_are_the_papers(name: str) -> None:
     case = CASES[name]
     with torch.device("meta"):
-        net = make(case, in_channels=case.channels_in, num_classes=case.classes, repair_padding=False)
+        net = make(case, in_channels=case.channels_in, repair_padding=False)
         x = torch.empty(1, case.channels_in, case.size, case.size)
         cells = {}
         for step in net.steps:
             x = net.get_submodule(step)(x)
             cells[step] = x.shape[-1]
-        assert net.eval()(torch.empty(1, case.channels_in, case.size, case.size)).shape == (1, case.classes)
     assert {step: cells[step] for step in case.cells} == case.cells
 
 
@@ -219,7 +235,7 @@ def test_without_repair_the_maps_are_the_papers(name: str) -> None:
 def test_repair_changes_no_weight(name: str) -> None:
     case = CASES[name]
     with torch.device("meta"):
-        repaired, original = (make(case, num_classes=10, repair_padding=flag) for flag in (True, False))
+        repaired, original = (make(case, repair_padding=flag) for flag in (True, False))
     shapes = [{key: value.shape for key, value in net.state_dict().items()} for net in (repaired, original)]
     assert shapes[0] == shapes[1]
 
@@ -384,12 +400,8 @@ def test_shufflenets_that_do_not_exist_are_refused(arguments: dict[str, Any], wo
         assert word in str(caught.value)
 
 
-def test_googlenets_auxiliary_classifiers_are_extra_outputs_in_training() -> None:
+def test_googlenet_with_all_its_classifiers_has_caffes_parameters() -> None:
     with torch.device("meta"):
-        net = make(CASES["googlenet_original"], num_classes=1000, aux_logits=True)
-        x = torch.empty(2, 3, 224, 224)
-        assert size_of(net) == 13_378_280  # Caffe's bvlc_googlenet with both heads
-        assert [logits.shape for logits in net.train()(x)] == [(2, 1000)] * 3
-        assert net.eval()(x).shape == (2, 1000)
-    with pytest.raises(InputError, match="num_classes"):
-        make(CASES["googlenet_original"], aux_logits=True)
+        net = mmbackbones.build("googlenet_original", aux_classes=1000)
+        whole = size_of(net) + classifier_size(CASES["googlenet_original"], net.out_channels[-1])
+    assert whole == 13_378_280  # Caffe's bvlc_googlenet

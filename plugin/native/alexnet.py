@@ -6,7 +6,7 @@ from __future__ import annotations
 from torch import nn
 
 from .chain import Chain
-from .layers import half, initialised, max_pool, three_linear
+from .layers import half, initialised, max_pool
 
 
 def response_norm() -> nn.LocalResponseNorm:
@@ -14,7 +14,7 @@ def response_norm() -> nn.LocalResponseNorm:
     return nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0)
 
 
-def alexnet_original(*, in_channels: int = 3, num_classes: int = 0, repair_padding: bool = True) -> Chain:
+def alexnet_original(*, in_channels: int = 3, repair_padding: bool = True) -> Chain:
     """The two towers are the groups of conv2, conv4 and conv5. Without repair the size is 227."""
     steps = {
         "conv1": nn.Conv2d(in_channels, 96, 11, 4, half(11) if repair_padding else 0),
@@ -33,4 +33,4 @@ def alexnet_original(*, in_channels: int = 3, num_classes: int = 0, repair_paddi
         "relu5": nn.ReLU(),
         "pool5": max_pool(repair_padding=repair_padding),
     }
-    return initialised(Chain(steps, three_linear(256, 6, (4096, 4096), num_classes)))
+    return initialised(Chain(steps))

@@ -15,14 +15,17 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 
+#: How many times fewer channels the hidden layer of SE's and CBAM's gates has.
+REDUCTION = 16
+
 
 class GlobalGate(nn.Module):
     """Weights each channel by what it is like over the whole map."""
 
 
-def _squeeze(channels: int, reduction: int) -> nn.Sequential:
-    """C to C / reduction to C, as 1x1 convolutions with biases."""
-    hidden = max(1, channels // reduction)
+def _squeeze(channels: int) -> nn.Sequential:
+    """C to C / REDUCTION to C, as 1x1 convolutions with biases."""
+    hidden = max(1, channels // REDUCTION)
     return nn.Sequential(
         OrderedDict(fc1=nn.Conv2d(channels, hidden, 1), act=nn.ReLU(), fc2=nn.Conv2d(hidden, channels, 1))
     )
@@ -31,9 +34,9 @@ def _squeeze(channels: int, reduction: int) -> nn.Sequential:
 class SqueezeExcite(GlobalGate):
     """Squeeze and excitation (arXiv 1709.01507)."""
 
-    def __init__(self, channels: int, reduction: int = 16) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.mlp = _squeeze(channels, reduction)
+        self.mlp = _squeeze(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W), weighted by channel."""
@@ -43,9 +46,9 @@ class SqueezeExcite(GlobalGate):
 class ChannelGate(GlobalGate):
     """The first half of CBAM: one network reads the mean and the maximum of each channel."""
 
-    def __init__(self, channels: int, reduction: int = 16) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.mlp = _squeeze(channels, reduction)
+        self.mlp = _squeeze(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W), weighted by channel."""
@@ -70,8 +73,8 @@ class SpatialGate(nn.Module):
 class CBAM(nn.Sequential):
     """Convolutional block attention (arXiv 1807.06521): by channel, then by cell."""
 
-    def __init__(self, channels: int, reduction: int = 16) -> None:
-        super().__init__(OrderedDict(channel=ChannelGate(channels, reduction), spatial=SpatialGate()))
+    def __init__(self, channels: int) -> None:
+        super().__init__(OrderedDict(channel=ChannelGate(channels), spatial=SpatialGate()))
 
 
 class EfficientChannelAttention(GlobalGate):

@@ -6,17 +6,15 @@ import timm
 
 from .attention import embed_attention
 from .chain import Chain
-from .layers import pooled_linear
 
 
 def cbam_resnet50(
     *,
     in_channels: int = 3,
-    num_classes: int = 0,
     repair_padding: bool = True,  # taken as by all builders; the paper's maps are exact already
 ) -> Chain:
     """ResNet-50 with CBAM before each addition; all other parameters are named as timm's ResNet's."""
     net = timm.create_model("resnet50", in_chans=in_channels, num_classes=0)
     embed_attention(net, "cbam")
     names = ("conv1", "bn1", "act1", "maxpool", "layer1", "layer2", "layer3", "layer4")
-    return Chain({name: getattr(net, name) for name in names}, pooled_linear(2048, num_classes))
+    return Chain({name: getattr(net, name) for name in names})

@@ -10,7 +10,7 @@ from torch import nn
 
 from .attention import make_attention
 from .chain import Chain
-from .layers import Branches, conv_norm_act, initialised, max_pool, pooled_linear
+from .layers import Branches, conv_norm_act, initialised, max_pool
 
 Conv = Callable[..., nn.Sequential]
 
@@ -33,7 +33,6 @@ WIDTHS = {
 def bn_inception(
     *,
     in_channels: int = 3,
-    num_classes: int = 0,
     conv_bias: bool = True,
     attention: str | None = None,
     repair_padding: bool = True,
@@ -42,7 +41,6 @@ def bn_inception(
 
     Args:
         in_channels: Channels of the image.
-        num_classes: 0 for no classifier.
         conv_bias: Whether convolutions keep the bias that batch norm makes idle, as the released
             weights do.
         attention: 'se', 'cbam' or 'eca' behind each module.
@@ -70,7 +68,7 @@ def bn_inception(
             steps[f"inception{name}"] = nn.Sequential(gated)
         else:
             steps[f"inception{name}"] = block
-    return initialised(Chain(steps, pooled_linear(channels, num_classes)))
+    return initialised(Chain(steps))
 
 
 def _inception(

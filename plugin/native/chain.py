@@ -9,20 +9,17 @@ from torch import nn
 
 
 class Chain(nn.Sequential):
-    """Steps that run one after another, then the classifier if there is one.
+    """Steps that run one after another.
 
     The steps are children of the network itself, so that parameter names carry no prefix.
 
     Args:
         steps: Modules by name in order of execution; each takes one map and returns one.
-        classifier: What turns the last map into logits (N, classes); None for a backbone.
 
     Attributes:
         steps: Paths of the steps in order of execution: there is a tap after each.
     """
 
-    def __init__(self, steps: Mapping[str, nn.Module], classifier: nn.Module | None = None) -> None:
+    def __init__(self, steps: Mapping[str, nn.Module]) -> None:
         super().__init__(OrderedDict(steps))
         self.steps = tuple(steps)
-        if classifier is not None:
-            self.add_module("classifier", classifier)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .chain import Chain
-from .layers import conv_norm_act, initialised, max_pool, pooled_linear
+from .layers import conv_norm_act, initialised, max_pool
 
 _conv = partial(conv_norm_act, act=partial(nn.LeakyReLU, 0.1))
 
@@ -34,11 +34,11 @@ class TinyBlock(nn.Module):
         return torch.cat([x, self.join(torch.cat([self.detour2(first), first], 1))], 1)
 
 
-def cspdarknet53_tiny(*, in_channels: int = 3, num_classes: int = 0, repair_padding: bool = True) -> Chain:
+def cspdarknet53_tiny(*, in_channels: int = 3, repair_padding: bool = True) -> Chain:
     """The first 27 layers of the official definition. Without repair 32 must divide the size."""
     steps: dict[str, nn.Module] = {"conv1": _conv(in_channels, 32, 3, 2), "conv2": _conv(32, 64, 3, 2)}
     for index, channels in enumerate((64, 128, 256), start=1):
         steps[f"block{index}"] = TinyBlock(channels)
         steps[f"pool{index}"] = max_pool(2, repair_padding=repair_padding)
     steps["conv3"] = _conv(512, 512, 3)
-    return initialised(Chain(steps, pooled_linear(512, num_classes)))
+    return initialised(Chain(steps))

@@ -6,10 +6,9 @@ from timm.models.densenet import DenseNet
 from torch import nn
 
 from .chain import Chain
-from .layers import pooled_linear
 
 
-def densenet264(*, in_channels: int = 3, num_classes: int = 0, repair_padding: bool = True) -> Chain:
+def densenet264(*, in_channels: int = 3, repair_padding: bool = True) -> Chain:
     """DenseNet with blocks of 6, 12, 64 and 48 layers. Without repair 32 must divide the size.
 
     It is timm's class: parameters are named as timm's and torchvision's smaller DenseNets'.
@@ -18,6 +17,6 @@ def densenet264(*, in_channels: int = 3, num_classes: int = 0, repair_padding: b
     for module in features.modules():
         if isinstance(module, nn.AvgPool2d):
             module.ceil_mode = repair_padding
-    net = Chain({"features": features}, pooled_linear(2688, num_classes))
+    net = Chain({"features": features})
     net.steps = tuple(f"features.{name}" for name, _ in features.named_children())
     return net

@@ -6,13 +6,11 @@ torchvision's has batch norm, and 3x3 where the paper has 5x5.
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
 
-from torch import Tensor, nn
+from torch import nn
 
-from ..errors import InputError
 from .chain import Chain
-from .layers import Branches, conv_norm_act, initialised, max_pool, pooled_linear
+from .layers import Branches, conv_norm_act, initialised, max_pool
 
 #: Of each Inception module: 1x1, 3x3 (reduced, full), 5x5 (reduced, full), behind the pool.
 WIDTHS = {
@@ -26,49 +24,12 @@ WIDTHS = {
     "5a": (256, 160, 320, 32, 128, 128),
     "5b": (384, 192, 384, 48, 128, 128),
 }
-#: Modules that the auxiliary classifiers read.
-AUXILIARY = ("inception4a", "inception4d")
 
 _conv = partial(conv_norm_act, norm=False, bias=True)
 
 
-class Logits(NamedTuple):
-    """What a network with auxiliary classifiers returns while it trains, each (N, classes)."""
-
-    logits: Tensor
-    aux1: Tensor
-    aux2: Tensor
-
-
-class GoogLeNet(Chain):
-    """The chain with the two auxiliary classifiers, which are only used in training."""
-
-    def __init__(self, chain: Chain, aux1: nn.Module, aux2: nn.Module) -> None:
-        children = dict(chain.named_children())
-        super().__init__({step: children[step] for step in chain.steps}, children["classifier"])
-        self.aux1, self.aux2 = aux1, aux2
-
-    def forward(self, x: Tensor) -> Tensor | Logits:
-        """Logits (N, classes); in training mode :class:`Logits`."""
-        read = []
-        for step in self.steps:
-            x = self.get_submodule(step)(x)
-            if step in AUXILIARY:
-                read.append(x)
-        logits = self.get_submodule("classifier")(x)
-        return Logits(logits, self.aux1(read[0]), self.aux2(read[1])) if self.training else logits
-
-
-def googlenet_original(
-    *, in_channels: int = 3, num_classes: int = 0, aux_logits: bool = False, repair_padding: bool = True
-) -> Chain:
-    """GoogLeNet; ``aux_logits`` adds the classifiers on 4a and 4d. Without repair the size is 224.
-
-    Raises:
-        InputError: ``aux_logits`` without classes.
-    """
-    if aux_logits and not num_classes:
-        raise InputError("aux_logits=True needs num_classes: the auxiliary classifiers are linear layers.")
+def googlenet_original(*, in_channels: int = 3, repair_padding: bool = True) -> Chain:
+    """Without repair the size is 224."""
     pool = partial(max_pool, repair_padding=repair_padding, ceil_mode=True)
     steps: dict[str, nn.Module] = {
         "conv1": _conv(in_channels, 64, 7, 2),
@@ -85,10 +46,7 @@ def googlenet_original(
             steps[f"pool{int(name[0]) - 1}"] = pool()
         steps[f"inception{name}"] = _inception(channels, *widths)
         channels = _width(widths)
-    net = Chain(steps, pooled_linear(channels, num_classes, dropout=0.4))
-    if aux_logits:
-        net = GoogLeNet(net, *(auxiliary(_width(WIDTHS[name[-2:]]), num_classes) for name in AUXILIARY))
-    return initialised(net)
+    return initialised(Chain(steps))
 
 
 def _inception(
@@ -108,6 +66,7 @@ def _width(widths: tuple[int, ...]) -> int:
 
 
 def auxiliary(channels: int, num_classes: int) -> nn.Sequential:
+    """A classifier on a map (N, channels, H, W) in the middle, for :mod:`mmbackbones.auxiliary`."""
     return nn.Sequential(
         nn.AvgPool2d(5, 3),
         nn.AdaptiveAvgPool2d(4),  # 4x4 cells already at 224 pixels

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .attention import make_attention
 from .chain import Chain
-from .layers import Branches, Size, conv_norm_act, initialised, max_pool, pooled_linear
+from .layers import Branches, Size, conv_norm_act, initialised, max_pool
 
 #: Width and kernel of each layer of each branch.
 Layers = list[tuple[int, Size]]
@@ -52,7 +52,7 @@ class Residual(Branches):
         return self.act(x + self.scale * self.attention(self.conv2d(self.mix(x))))
 
 
-def inception_resnet_v1(*, in_channels: int = 3, num_classes: int = 0, repair_padding: bool = True) -> Chain:
+def inception_resnet_v1(*, in_channels: int = 3, repair_padding: bool = True) -> Chain:
     """Inception-ResNet v1 with 5, 10 and 5 blocks. Without repair the size is 299."""
     steps = {
         **_stem(in_channels, repair_padding),
@@ -63,13 +63,12 @@ def inception_resnet_v1(*, in_channels: int = 3, num_classes: int = 0, repair_pa
         "mixed_7a": _reduction(896, V1_TO_C, repair_padding),
         "repeat_2": nn.Sequential(*(Residual(1792, *V1_C) for _ in range(5))),
     }
-    return initialised(Chain(steps, pooled_linear(1792, num_classes, dropout=0.2)))
+    return initialised(Chain(steps))
 
 
 def se_inception_resnet_v2(
     *,
     in_channels: int = 3,
-    num_classes: int = 0,
     attention: str | None = "se",
     repair_padding: bool = True,
 ) -> Chain:
@@ -95,7 +94,7 @@ def se_inception_resnet_v2(
         "block8": last,
         "conv2d_7b": _branch(2080, [(1536, 1)]),
     }
-    return initialised(Chain(steps, pooled_linear(1536, num_classes, dropout=0.2)))
+    return initialised(Chain(steps))
 
 
 def _conv(channels: int, width: int, kernel: Size, stride: int = 1, centred: bool = True) -> nn.Sequential:

@@ -56,14 +56,12 @@ def conv_norm_act(
     return nn.Sequential(OrderedDict(layers))
 
 
-def max_pool(
-    kernel: int = 3, stride: int = 2, *, repair_padding: bool, ceil_mode: bool = False
-) -> nn.MaxPool2d:
+def max_pool(kernel: int = 3, *, repair_padding: bool, ceil_mode: bool = False) -> nn.MaxPool2d:
     """A pool that halves exactly; with ``repair_padding=False`` an unpadded one, as most papers have."""
     if not repair_padding:
-        return nn.MaxPool2d(kernel, stride, ceil_mode=ceil_mode)
+        return nn.MaxPool2d(kernel, 2, ceil_mode=ceil_mode)
     odd = kernel % 2 == 1
-    return nn.MaxPool2d(kernel, stride, padding=kernel // 2 if odd else 0, ceil_mode=not odd)
+    return nn.MaxPool2d(kernel, 2, padding=kernel // 2 if odd else 0, ceil_mode=not odd)
 
 
 class Branches(nn.Module):
@@ -82,37 +80,6 @@ class Branches(nn.Module):
         """What the branches give, side by side."""
         named = self.named_children()
         return torch.cat([branch(x) for name, branch in named if name.startswith("branch")], 1)
-
-
-def pooled_linear(
-    channels: int, num_classes: int, *, dropout: float = 0.0, bias: bool = True
-) -> nn.Sequential | None:
-    """Global average pool and one linear layer; None for ``num_classes=0``."""
-    if not num_classes:
-        return None
-    return nn.Sequential(
-        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(channels, num_classes, bias)
-    )
-
-
-def three_linear(
-    channels: int, cells: int, widths: tuple[int, int], num_classes: int
-) -> nn.Sequential | None:
-    """AlexNet's classifier: two hidden layers on ``cells x cells`` cells; None for ``num_classes=0``."""
-    if not num_classes:
-        return None
-    first, second = widths
-    return nn.Sequential(
-        nn.AdaptiveAvgPool2d(cells),  # changes nothing at the paper's size, and makes all others possible
-        nn.Flatten(),
-        nn.Linear(channels * cells**2, first),
-        nn.ReLU(),
-        nn.Dropout(0.5),
-        nn.Linear(first, second),
-        nn.ReLU(),
-        nn.Dropout(0.5),
-        nn.Linear(second, num_classes),
-    )
 
 
 def initialised(net: Net) -> Net:

@@ -19,29 +19,18 @@ class ScaledTanh(nn.Module):
         return 1.7159 * torch.tanh(x * (2 / 3))
 
 
-def lenet5(*, in_channels: int = 3, num_classes: int = 0, repair_padding: bool = True) -> Chain:
+def lenet5(*, in_channels: int = 3, repair_padding: bool = True) -> Chain:
     """LeNet-5 in its dense form: C3 sees all maps, the means of S2 and S4 have no parameters.
 
     The maps are S2 (6 channels, stride 2) and S4 (16, stride 4). C5, a 5x5 convolution to 120 maps that
-    fits S4 exactly at 32x32 pixels, belongs to the classifier.
+    fits S4 exactly at 32x32 pixels, is the first layer of the classifier, which is left out.
     """
     padding = half(5) if repair_padding else 0
     steps = {
         "stage1": _stage("c1", nn.Conv2d(in_channels, 6, 5, padding=padding), "s2", repair_padding),
         "stage2": _stage("c3", nn.Conv2d(6, 16, 5, padding=padding), "s4", repair_padding),
     }
-    if not num_classes:
-        return Chain(steps)
-    classifier = nn.Sequential(
-        nn.Conv2d(16, 120, 5),
-        ScaledTanh(),
-        nn.AdaptiveAvgPool2d(1),  # one cell already at the paper's 32x32 pixels
-        nn.Flatten(),
-        nn.Linear(120, 84),
-        ScaledTanh(),
-        nn.Linear(84, num_classes),
-    )
-    return Chain(steps, classifier)
+    return Chain(steps)
 
 
 def _stage(conv_name: str, conv: nn.Conv2d, pool_name: str, ceil_mode: bool) -> nn.Sequential:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from .chain import Chain
-from .layers import conv_norm_act, initialised, pooled_linear
+from .layers import conv_norm_act, initialised
 
 #: Width of each pair at width 1, and the stride of its depthwise layer.
 PAIRS = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1)]
@@ -24,7 +24,6 @@ class Pair(nn.Sequential):
 def mobilenetv1(
     *,
     in_channels: int = 3,
-    num_classes: int = 0,
     width: float = 1.0,
     repair_padding: bool = True,  # taken as by all builders; the paper's maps are exact already
 ) -> Chain:
@@ -34,4 +33,4 @@ def mobilenetv1(
     for index, (full, stride) in enumerate(PAIRS, start=1):
         steps[f"pair{index}"] = Pair(channels, round(full * width), stride)
         channels = round(full * width)
-    return initialised(Chain(steps, pooled_linear(channels, num_classes)))
+    return initialised(Chain(steps))

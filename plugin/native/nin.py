@@ -8,10 +8,10 @@ from .chain import Chain
 from .layers import half, initialised, max_pool
 
 
-def nin(*, in_channels: int = 3, num_classes: int = 0, repair_padding: bool = True) -> Chain:
+def nin(*, in_channels: int = 3, repair_padding: bool = True) -> Chain:
     """Four spatial convolutions, each with two 1x1 layers behind it.
 
-    The last 1x1 layer yields the class maps themselves, so it belongs to the classifier. Without repair
+    The last 1x1 layer yields the class maps themselves: it is the classifier, and left out. Without repair
     the size is 224.
     """
     steps: dict[str, nn.Module] = {}
@@ -36,9 +36,4 @@ def nin(*, in_channels: int = 3, num_classes: int = 0, repair_padding: bool = Tr
         if index == 3:
             steps["drop"] = nn.Dropout(0.5)
         channels = width
-    if not num_classes:
-        return initialised(Chain(steps))
-    classifier = nn.Sequential(
-        nn.Conv2d(channels, num_classes, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
-    )
-    return initialised(Chain(steps, classifier))
+    return initialised(Chain(steps))

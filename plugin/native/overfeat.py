@@ -8,10 +8,10 @@ from __future__ import annotations
 from torch import nn
 
 from .chain import Chain
-from .layers import half, initialised, max_pool, three_linear
+from .layers import half, initialised, max_pool
 
 
-def overfeat_fast(*, in_channels: int = 3, num_classes: int = 0, repair_padding: bool = True) -> Chain:
+def overfeat_fast(*, in_channels: int = 3, repair_padding: bool = True) -> Chain:
     """Without repair the size is 231."""
     steps = {
         "conv1": nn.Conv2d(in_channels, 96, 11, 4, half(11) if repair_padding else 0),
@@ -28,4 +28,4 @@ def overfeat_fast(*, in_channels: int = 3, num_classes: int = 0, repair_padding:
         "relu5": nn.ReLU(),
         "pool5": max_pool(2, repair_padding=repair_padding),
     }
-    return initialised(Chain(steps, three_linear(1024, 6, (3072, 4096), num_classes)))
+    return initialised(Chain(steps))

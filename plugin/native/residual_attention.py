@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .chain import Chain
-from .layers import DAMPING, conv_norm_act, initialised, max_pool, pooled_linear
+from .layers import DAMPING, conv_norm_act, initialised, max_pool
 
 
 class Unit(nn.Module):
@@ -89,7 +89,6 @@ def _hourglass(channels: int, levels: int, align_corners: bool) -> Hourglass:
 def residual_attention(
     *,
     in_channels: int = 3,
-    num_classes: int = 0,
     modules: tuple[int, int, int] = (1, 1, 1),
     repair_padding: bool = True,
 ) -> Chain:
@@ -111,7 +110,7 @@ def residual_attention(
         channels = width
     steps["stage4"] = nn.Sequential(Unit(1024, 2048, 2), Unit(2048, 2048), Unit(2048, 2048))
     steps["norm"] = nn.Sequential(nn.BatchNorm2d(2048), nn.ReLU())
-    net = initialised(Chain(steps, pooled_linear(2048, num_classes)))
+    net = initialised(Chain(steps))
     for unit in net.modules():
         if isinstance(unit, Unit) and unit.shortcut is None:
             nn.init.normal_(unit.last.weight, std=DAMPING * (2 / unit.last.in_channels) ** 0.5)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from .chain import Chain
-from .layers import DAMPING, conv_norm_act, initialised, pooled_linear
+from .layers import DAMPING, conv_norm_act, initialised
 
 #: Channels of the first stage at width 1 by the number of groups; each later stage has twice as many.
 CHANNELS = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}
@@ -46,12 +46,11 @@ class Unit(nn.Module):
 def shufflenet_v1(
     *,
     in_channels: int = 3,
-    num_classes: int = 0,
     groups: int = 3,
     width: float = 1.0,
     repair_padding: bool = True,  # taken as by all builders; the paper's maps are exact already
 ) -> Chain:
-    """ShuffleNet v1. The classifier has no bias, as the official one.
+    """ShuffleNet v1.
 
     Raises:
         InputError: ``groups`` or ``width`` is not among the paper's, or they do not go together.
@@ -80,4 +79,4 @@ def shufflenet_v1(
             units.append(Unit(channels, out, groups, 1 if stage == 2 and not units else groups))
             channels = out
         steps[f"stage{stage}"] = nn.Sequential(*units)
-    return initialised(Chain(steps, pooled_linear(channels, num_classes, bias=False)))
+    return initialised(Chain(steps))

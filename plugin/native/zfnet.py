@@ -6,10 +6,10 @@ from torch import nn
 
 from .alexnet import response_norm
 from .chain import Chain
-from .layers import half, initialised, max_pool, three_linear
+from .layers import half, initialised, max_pool
 
 
-def zfnet(*, in_channels: int = 3, num_classes: int = 0, repair_padding: bool = True) -> Chain:
+def zfnet(*, in_channels: int = 3, repair_padding: bool = True) -> Chain:
     """Without repair the size is 224."""
     steps = {
         "conv1": nn.Conv2d(in_channels, 96, 7, 2, half(7) if repair_padding else 1),
@@ -28,4 +28,4 @@ def zfnet(*, in_channels: int = 3, num_classes: int = 0, repair_padding: bool = 
         "relu5": nn.ReLU(),
         "pool5": max_pool(repair_padding=repair_padding),
     }
-    return initialised(Chain(steps, three_linear(256, 6, (4096, 4096), num_classes)))
+    return initialised(Chain(steps))

@@ -12,8 +12,8 @@ from .tapped import ChainNet
 def open_native(upstream: str, in_channels: int, net_kwargs: dict[str, Any]) -> ChainNet:
     """Build ``<file>.<function>`` of ``mmbackbones.native``, e.g. ``lenet.lenet5``.
 
-    The function takes ``in_channels`` and ``num_classes`` (0: no classifier) next to its own
-    arguments and returns a module whose ``steps`` name its submodules in order of execution.
+    The function takes ``in_channels`` next to its own arguments and returns a module without classifier
+    whose ``steps`` name its submodules in order of execution.
 
     Raises:
         InputError: no such function, or it refuses ``net_kwargs``.
@@ -24,7 +24,7 @@ def open_native(upstream: str, in_channels: int, net_kwargs: dict[str, Any]) -> 
     except (ModuleNotFoundError, AttributeError) as error:
         raise InputError(f"mmbackbones.native has no network '{upstream}'.") from error
     try:
-        net = builder(in_channels=in_channels, num_classes=0, **net_kwargs)
+        net = builder(in_channels=in_channels, **net_kwargs)
     except TypeError as error:
         raise InputError(f"'{upstream}' refuses net_kwargs={net_kwargs}: {error}") from error
     return ChainNet(net, net.steps)
