@@ -17,6 +17,7 @@ from mmbackbones.data.layouts import dataset_cfg, recognise
 from mmbackbones.data.shapes import write_shapes
 from mmbackbones.errors import InputError
 from mmbackbones.finetune.augment import GEOMETRIC, OPS, PHOTOMETRIC, RandAugment
+from mmbackbones.finetune.warp import visible
 
 HIGH, WIDE = 150, 210
 
@@ -131,6 +132,13 @@ def test_objects_out_of_sight_go_with_all_that_is_theirs() -> None:
     assert RandAugment().apply("TranslateX", every, -0.5) is every
     none = sample(boxes[:0])
     assert len(RandAugment().apply("TranslateX", none, -0.5)["gt_bboxes"]) == 0
+
+
+def test_a_box_that_touches_the_image_from_outside_is_out_of_sight() -> None:
+    left, top, bottom = -20.79764627391198, 900.9677729666472, 1150.9081288259538
+    corners = np.array([(left, top), (0, top), (0, bottom), (left, bottom)])  # OpenCV names a point far away
+    assert visible(corners, 33, 1489).shape == (0, 2)
+    assert visible(corners + (1, 0), 33, 1489).max(0).tolist() == pytest.approx([1, bottom])
 
 
 def test_kinds_of_boxes_and_many_masks() -> None:

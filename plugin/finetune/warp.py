@@ -68,7 +68,7 @@ def warp(results: dict[str, Any], matrix: Array, image_fill: float, label_fill: 
 
 
 def visible(corners: Array, width: int, height: int) -> Array:
-    """The part of a convex polygon inside the image (Sutherland and Hodgman's clipping).
+    """The part of a convex polygon inside the image.
 
     Args:
         corners: (N, 2), x and y in order around the polygon.
@@ -76,17 +76,11 @@ def visible(corners: Array, width: int, height: int) -> Array:
     Returns:
         (M, 2), empty if nothing is inside.
     """
-    for axis, bound, sign in ((0, 0, 1), (0, width, -1), (1, 0, 1), (1, height, -1)):
-        inside = sign * (corners[:, axis] - bound)  # how far, negative is outside
-        kept: list[Array] = []
-        for k in range(len(corners)):
-            a, b = inside[k - 1], inside[k]
-            if (a < 0) != (b < 0):
-                kept.append(corners[k - 1] + (corners[k] - corners[k - 1]) * (a / (a - b)))
-            if b >= 0:
-                kept.append(corners[k])
-        corners = np.array(kept).reshape(-1, 2)
-    return corners.clip((0, 0), (width, height))  # of rounding errors
+    image = np.array([(0, 0), (width, 0), (width, height), (0, height)], dtype=np.float32)
+    area, common = cv2.intersectConvexConvex(corners.astype(np.float32), image, handleNested=True)
+    if not area:  # where two polygons touch, OpenCV may name points that are in neither
+        return np.empty((0, 2))
+    return common.reshape(-1, 2).clip((0, 0), (width, height))  # of rounding errors
 
 
 def _move_boxes(boxes: Array, matrix: Array, width: int, height: int) -> Array:
