@@ -267,7 +267,6 @@ def test_what_cannot_be_exported_is_refused(
     config = str(tmp_path / "config.py")
     for words, said in (
         (["--int8"], "--int8 needs --data"),
-        (["--format", "tflite"], "--format tflite is not known. Allowed: onnx"),
         (["-o", "model.txt"], "model.onnx"),
     ):
         assert main_fails(["export", config, str(checkpoint), *words]) == 2

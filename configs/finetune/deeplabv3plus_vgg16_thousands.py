@@ -10,4 +10,3 @@ model.update(
     decode_head=dict(in_channels=512, c1_in_channels=256, dilations=(1, 6, 12, 18), num_classes=150),
     auxiliary_head=dict(in_channels=512, num_classes=150),
 )
-optim_wrapper = dict(optimizer=dict(lr=1e-4))

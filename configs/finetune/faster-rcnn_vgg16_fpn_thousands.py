@@ -4,4 +4,3 @@ from mmbackbones import pair
 
 pretrained = dict(type="Pretrained", checkpoint="torchvision://vgg16.IMAGENET1K_V1")
 model = pair("vgg16", frozen_fraction=1 / 3, init_cfg=pretrained)
-optim_wrapper = dict(optimizer=dict(lr=1e-4))

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 def export_command(
     config: Config,
     checkpoint: Checkpoint,
-    format: Annotated[str, typer.Option(help="onnx.")] = "onnx",  # noqa: A002  (the word users know)
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File to write; default: beside the checkpoint.")
     ] = None,
@@ -42,8 +41,6 @@ def export_command(
     from ..export.export import export, measure
     from .train import new_console, reading, shortest
 
-    if format != "onnx":
-        raise InputError(f"--format {format} is not known. Allowed: onnx.")
     if int8 and data is None:
         raise InputError("--int8 needs --data: the ranges of the values are taken from its training images.")
     cfg = load_config(config)

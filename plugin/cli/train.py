@@ -27,6 +27,7 @@ _COSTS = {
     "predict_ms": "predicting, ms/image",
     "memory_mib": "memory, MiB",
 }
+_WORST = 20  # classes that are named
 
 
 def train_command(
@@ -222,11 +223,11 @@ def print_results(console: Console, results: Results) -> None:
         console.print(f"{name:<20} {value}", soft_wrap=True, highlight=False)
 
 
-def _by_class(figures: dict[str, float | None], limit: int = 20) -> str:
-    """'cat 0.512, dog 0.478', worst last; of many classes the ``limit`` worst, as these want work."""
+def _by_class(figures: dict[str, float | None]) -> str:
+    """'cat 0.512, dog 0.478', worst last; of many classes the worst, as these want work."""
     known = sorted(((value, name) for name, value in figures.items() if value is not None), reverse=True)
-    cut = f"the {limit} worst of {len(known)}: " if len(known) > limit else ""
-    return cut + ", ".join(f"{name} {value:.3g}" for value, name in known[-limit:])
+    cut = f"the {_WORST} worst of {len(known)}: " if len(known) > _WORST else ""
+    return cut + ", ".join(f"{name} {value:.3g}" for value, name in known[-_WORST:])
 
 
 @contextmanager

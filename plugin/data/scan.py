@@ -93,9 +93,9 @@ def remark_on(image: Image.Image) -> str:
     return ""
 
 
-def _tail(path: Path, size: int, count: int = 64) -> bytes:
+def _tail(path: Path, size: int) -> bytes:
     with path.open("rb") as file:
-        file.seek(max(0, size - count))
+        file.seek(max(0, size - 64))
         return file.read()
 
 

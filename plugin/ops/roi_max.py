@@ -7,6 +7,8 @@ from torch import Tensor
 
 from .sampling import Samples, samples, segment_max
 
+_CHUNK = 16  # boxes whose gradients are spread at once: bounds the memory
+
 
 def pool(
     cells: Tensor, owner: list[int], boxes: Tensor, bins: tuple[int, int], ratio: int, aligned: bool
@@ -40,9 +42,7 @@ def pool(
     return best, where_y, where_x
 
 
-def spread(
-    grad_output: Tensor, argmax_y: Tensor, argmax_x: Tensor, index: Tensor, grad_map: Tensor, chunk: int = 16
-) -> None:
+def spread(grad_output: Tensor, argmax_y: Tensor, argmax_x: Tensor, index: Tensor, grad_map: Tensor) -> None:
     """Add to ``grad_map`` (C, H, W) each bin's gradient at the cells under its maximum.
 
     Args:
@@ -51,7 +51,7 @@ def spread(
     """
     channels, height, width = grad_map.shape
     total = torch.zeros_like(grad_map, dtype=torch.promote_types(grad_map.dtype, torch.float32)).flatten(1)
-    for part in index.split(chunk):
+    for part in index.split(_CHUNK):
         y, x, grad = (
             t[part].to(total.dtype).transpose(0, 1).flatten(1) for t in (argmax_y, argmax_x, grad_output)
         )
