@@ -75,12 +75,24 @@ def test_a_lazy_config_is_read_like_a_text_config(tmp_path: Path) -> None:
 
 
 def test_options_have_mmengines_values() -> None:
+    assert parse_options(["a={'type': 'X', 'b': (1, {'c': None})}", "d=[{'e': 1}, 2]"]) == {
+        "a": {"type": "X", "b": (1, {"c": None})},
+        "d": [{"e": 1}, 2],
+    }
     found = parse_options(["a.b=1", "c=[1,2.5,x]", "d=True", "e=(1,2)"])
     assert found == {"a.b": 1, "c": [1, 2.5, "x"], "d": True, "e": (1, 2)}
     cfg = load_config(FASTER)
     apply_options(cfg, {"model.rpn_head.anchor_generator.scales": [4], "randomness.seed": 3})
     assert cfg.model.rpn_head.anchor_generator.scales == [4]
     assert cfg.randomness.seed == 3
+
+
+@pytest.mark.parametrize("value", ["dict(type='X',b=1)", "[dict(a=1,b=2)]", "{a:1}", "x(1,2)", "dict(a=1),2"])
+def test_values_that_mmengine_recurses_on_are_refused(value: str) -> None:
+    with pytest.raises(
+        InputError, match=r"--cfg-options 'model.neck=.* cannot be read. Write a dict in quotes"
+    ):
+        parse_options([f"model.neck={value}"])
 
 
 # -- number of classes ----------------------------------------------------------------------------

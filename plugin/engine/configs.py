@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 from collections.abc import Iterator, Sequence
@@ -129,7 +130,7 @@ def parse_options(options: Sequence[str]) -> dict[str, Any]:
     """``['optim_wrapper.optimizer.lr=0.01', ...]`` as a dict, values as in mmengine's ``--cfg-options``.
 
     Raises:
-        InputError: an option is not ``key=value``.
+        InputError: an option is not ``key=value``, or its value cannot be read.
     """
     found: dict[str, Any] = {}
     for option in options:
@@ -138,8 +139,20 @@ def parse_options(options: Sequence[str]) -> dict[str, Any]:
             raise InputError(
                 f"--cfg-options '{option}' is not key=value; for example train_dataloader.num_workers=2."
             )
-        found[key] = DictAction._parse_iterable(value)
+        found[key] = _parse_value(option, value)
     return found
+
+
+def _parse_value(option: str, value: str) -> Any:
+    """As mmengine, whose parser has no end at a dict: what holds one is read as Python."""
+    try:
+        holds_dict = "{" in value or "dict(" in value
+        return ast.literal_eval(value) if holds_dict else DictAction._parse_iterable(value)
+    except (ValueError, SyntaxError, AssertionError, RecursionError) as error:
+        raise InputError(
+            f"--cfg-options '{option}' cannot be read. Write a dict in quotes, as Python has it, such as "
+            f"\"model.neck={{'type': 'FPN', 'num_outs': 5}}\"; or its keys one by one, as model.neck.num_outs=5."
+        ) from error
 
 
 def apply_options(cfg: Config, options: dict[str, Any]) -> None:
