@@ -151,7 +151,7 @@ def _parse_value(option: str, value: str) -> Any:
     except (ValueError, SyntaxError, AssertionError, RecursionError) as error:
         raise InputError(
             f"--cfg-options '{option}' cannot be read. Write a dict in quotes, as Python has it, such as "
-            f"\"model.neck={{'type': 'FPN', 'num_outs': 5}}\"; or its keys one by one, as model.neck.num_outs=5."
+            f"\"model.neck={{'type': 'FPN', 'num_outs': 5}}\"; or key by key, as model.neck.num_outs=5."
         ) from error
 
 
