@@ -23,7 +23,7 @@ test: install
 
 # The contract on every name of the catalog, not only the smallest of each family: an hour or two.
 # What has passed with the same code is left out; FRESH=1 starts over, ARGS="-k resnet" takes a part.
-SWEPT := alignment catalog contract_export contract_maps contract_training equal_upstream frozen_fraction
+SWEPT := alignment catalog contract_export contract_maps contract_training equal_upstream frozen_fraction pairs
 # What takes all configs and pairs, not one of each kind, in place of names.
 WHOLE := compose export finetune_recipes heads_segmentation heads_segmentation_export
 sweep: export MMBACKBONES_SWEEP = 1
