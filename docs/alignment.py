@@ -1,0 +1,146 @@
+"""Measures where the maps of one small network of each family of timm look, and writes ``docs/alignment.md``.
+
+    python docs/alignment.py [--seconds N]
+
+The gradient of a block of cells of each map with respect to noise, with random weights: its centre of mass
+above its median (what lies everywhere, as behind attention, has no place), against the block's own place.
+A block and not a cell, because the fine maps of a plain transformer are made of patches of 16 pixels.
+Results are kept in ``build/alignment.jsonl``; a run that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+CACHE = ROOT / "build" / "alignment.jsonl"
+PAGE = ROOT / "docs" / "alignment.md"
+SIDE, BLOCK = 256, 32  # pixels
+#: How timm's names call small networks, the smallest first.
+SMALL = ("atto", "femto", "pico", "nano", "xxt", "xxs", "_t", "xs", "_s0", "b0", "_s", "small", "18")
+
+
+def families() -> dict[str, str]:
+    """A small network of each of timm's modules, by module."""
+    import timm
+
+    def rank(name: str) -> tuple[int, int, str]:
+        return next((i for i, word in enumerate(SMALL) if word in name), len(SMALL)), len(name), name
+
+    found: dict[str, str] = {}
+    for name in sorted(timm.list_models(exclude_filters="test_*"), key=rank):
+        found.setdefault(timm.models.model_entrypoint(name).__module__.split(".")[-1], f"timm:{name}")
+    return dict(sorted(found.items()))
+
+
+def offsets(name: str) -> dict[int, tuple[float, float]]:
+    """Pixels down and right from the cells of each map to what they look at, by stride."""
+    import torch
+
+    import mmbackbones
+
+    torch.manual_seed(0)
+    net = mmbackbones.build(name).eval()
+    image = torch.randn(1, 3, SIDE, SIDE, requires_grad=True)
+    found = {}
+    for stride, fmap in zip(net.out_strides, net(image), strict=True):
+        span = max(BLOCK, stride)
+        cells = slice(SIDE // 2 // stride, (SIDE // 2 + span) // stride)
+        block = fmap[0, :, cells, cells]
+        field = torch.zeros(SIDE, SIDE)
+        for _ in range(4):
+            value = (block * torch.randn(block.shape).sign()).sum()
+            (grad,) = torch.autograd.grad(value, image, retain_graph=True)
+            field += grad[0].abs().sum(0)
+        centres = []
+        for axis in (0, 1):
+            profile = field.sum(1 - axis)
+            profile = (profile - profile.median()).clamp(min=0)
+            centre = (profile * (torch.arange(SIDE) + 0.5)).sum() / profile.sum()
+            centres.append(round(float(centre) - (SIDE + span) / 2, 1))
+        found[stride] = (centres[0], centres[1])
+    return found
+
+
+def beside(found: dict[int, tuple[float, float]]) -> list[int]:
+    """Strides whose cells look further beside their place than half a cell."""
+    return [stride for stride, pair in found.items() if max(map(abs, pair)) > stride / 2]
+
+
+def read_cache() -> dict[str, dict[str, Any]]:
+    """The results so far, by family; strides are numbers."""
+    if not CACHE.exists():
+        return {}
+    lines = [json.loads(line) for line in CACHE.read_text(encoding="utf-8").splitlines()]
+    for line in lines:
+        line["offsets"] = {int(stride): tuple(pair) for stride, pair in line.get("offsets", {}).items()}
+    return {line["family"]: line for line in lines}
+
+
+def page(results: dict[str, dict[str, Any]], total: int) -> str:
+    """The page, from the results so far."""
+    measured = {family: line for family, line in sorted(results.items()) if line["offsets"]}
+    off = [family for family, line in measured.items() if beside(line["offsets"])]
+    text = [HEAD.format(measured=len(measured), total=total, off=len(off))]
+    for title, chosen in (
+        ("Beside by more than half a cell", off),
+        ("Within half a cell", [family for family in measured if family not in off]),
+    ):
+        text += [
+            f"## {title}\n",
+            "| family | network | pixels down and right, by stride |",
+            "| --- | --- | --- |",
+        ]
+        text += [_row(family, measured[family]) for family in chosen]
+        text.append("")
+    return "\n".join(text)
+
+
+def _row(family: str, line: dict[str, Any]) -> str:
+    cells = ", ".join(f"{s}: ({down:+.1f}, {right:+.1f})" for s, (down, right) in line["offsets"].items())
+    return f"| {family} | `{line['name']}` | {cells} |"
+
+
+HEAD = """# Where maps look
+
+Cell (i, j) of the map of stride s should look at the image around ((i + 0.5) s, (j + 0.5) s), to within
+half a cell. Tests hold every convolutional network of the catalog to it. This page says what `python
+docs/alignment.py` measured on one small network of each of timm's families with random weights, over the
+cells of 32 pixels: {measured} of {total} families so far, of which {off} look beside by more than half a
+cell. Centred windows of odd size and stride 2 look half a pixel of their input up and left, so that a
+stride-16 stem of four such convolutions looks 7.5 pixels beside: half a cell at stride 16, but more at
+strides 4 and 8, where a plain transformer's pyramid takes its maps from the same tap; a network that adds
+coarse maps to fine ones (HRNet) takes the coarse ones' place with them. The maps are the upstream's own
+and are not shifted: their weights were trained with them, and a detector has to learn the offset.
+
+Figures are estimates: where the gradient reaches the whole image (attention, HRNet's fused branches) the
+border and chance move them by some pixels. Within a pixel of half a cell they decide nothing.
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no network after so long")
+    end, every = time.monotonic() + parser.parse_args().seconds, families()
+    CACHE.parent.mkdir(exist_ok=True)
+    known = read_cache()
+    # those that the tests measure again come first
+    for family, name in sorted(every.items(), key=lambda item: item[0] not in ("hrnet", "resnet", "xcit")):
+        if family in known or time.monotonic() > end:
+            continue
+        line: dict[str, Any] = {"family": family, "name": name}
+        try:
+            line["offsets"] = offsets(name)
+        except Exception as error:  # whatever escapes an upstream is a finding
+            line["reason"] = f"{type(error).__name__}: {error}"
+        with CACHE.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+    PAGE.write_text(page(read_cache(), len(every)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
