@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from mmbackbones.cli import main
 from mmbackbones.data.shapes import write_shapes
 from mmbackbones.engine.compose import MODELS, compose
 from mmbackbones.engine.config_text import config_text
-from mmbackbones.engine.configs import walk
+from mmbackbones.engine.configs import load_config, shipped_names, walk
 from mmbackbones.engine.fit import Settings, fit
 from mmbackbones.engine.runner import build_runner
 
@@ -152,7 +153,9 @@ def test_neck_mean_and_dilation_follow_the_backbone() -> None:
     assert cfg.model.neck.in_channels == [288, 768, 2048]
     assert cfg.model.data_preprocessor.mean == [127.5, 127.5, 127.5]
     cfg, _ = compose("deeplabv3plus", "vgg16_bn")
-    assert cfg.model.backbone.output_stride == 16
+    assert cfg.model.backbone.output_stride == 8
+    cfg, _ = compose("deeplabv3plus", "vgg16_bn", output_stride=16)
+    assert cfg.model.decode_head.dilations == (1, 6, 12, 18)
     assert (cfg.model.decode_head.in_channels, cfg.model.decode_head.c1_in_channels) == (512, 256)
     sizes = {}
     for size in ("d0", "d2"):
@@ -260,3 +263,61 @@ def main_fails(argv: list[str]) -> int:
     with pytest.raises(SystemExit) as ended:
         main(argv)
     return int(ended.value.code or 0)
+
+
+#: A shipped config of a pair: `<model>_<backbone>[_<neck>]_<schedule>`, no short training, no fine-tuning.
+PAIR = re.compile(
+    r"(?:detection|segmentation)/([a-z0-9-]+?)_([a-z0-9-]+)(?:_fpn|_simple-pyramid)?_(?:1x|\d+xb\d+).*"
+)
+SHIPPED = [
+    name
+    for name in shipped_names("mmbackbones")
+    if (found := PAIR.fullmatch(name)) and found[1] in MODELS and "scratch" not in found[2]
+]
+
+
+def of_the_net(node: object) -> object:
+    """``node`` without what comes of the data set (classes, sizes of crops) and of a base's own scope."""
+    if isinstance(node, dict):
+        data = (
+            "num_classes",
+            "size",
+            "test_cfg",
+            "train_cfg",
+            "_scope_",
+            "class_weight",
+            "data_preprocessor",
+        )
+        return {
+            key: of_the_net(value) for key, value in node.items() if key not in data and value is not None
+        }
+    return [of_the_net(value) for value in node] if isinstance(node, (list, tuple)) else node
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_command_builds_the_net_of_the_shipped_config(name: str) -> None:
+    shipped = load_config(name).model
+    nodes = [node for _, node in walk(shipped.backbone) if str(node.get("type")).startswith("mmbackbones.")]
+    ours = nodes[-1] if nodes[0].type == "mmbackbones.BiSeNet" else nodes[0]
+    backbone = ours.get("name") or ours.type.removeprefix("mmbackbones.")
+    weights = ours.init_cfg.checkpoint if "init_cfg" in ours else None
+    stride = ours.get("output_stride")
+    cfg, _ = compose(PAIR.fullmatch(name)[1], backbone, weights=weights, output_stride=stride)
+    theirs = of_the_net(shipped.to_dict())
+    assert of_the_net(cfg.model.to_dict()) == theirs
+    for key in ("mean", "std", "bgr_to_rgb"):
+        assert cfg.model.data_preprocessor[key] == shipped.data_preprocessor[key]
+
+
+def test_weights_and_output_stride_are_taken_or_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    main_ok(["config", "--model", "upernet", "--backbone", "vit_small_patch16_224", "--weights", "dino"])
+    text = capsys.readouterr().out
+    assert "timm://vit_small_patch16_224.dino" in text
+    assert "123.675" in text
+    for model, options, words in (
+        ("upernet", dict(output_stride=8), "--output-stride 8: upernet dilates no backbone"),
+        ("upernet", dict(weights="dino"), "neither a file that exists nor a tag of 'resnet18'"),
+        ("upernet", dict(weights="a1_in1k", pretrained=False), "contradict each other"),
+    ):
+        with pytest.raises(InputError, match=words):
+            compose(model, "resnet18", **options)

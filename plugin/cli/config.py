@@ -26,6 +26,12 @@ def config_command(
     lr: Annotated[float | None, typer.Option(help="Learning rate; default: follows the batch size.")] = None,
     img_scale: ImgScale = None,
     pretrained: Annotated[bool, typer.Option(help="Start from the backbone's default weights.")] = True,
+    weights: Annotated[
+        str | None, typer.Option(help="Instead of the default weights: a tag, an address or a file.")
+    ] = None,
+    output_stride: Annotated[
+        int | None, typer.Option(help="Of a dilated backbone (DeepLabV3+): 8, 16 or 32; default 8.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over a file that exists.")] = False,
 ) -> None:
     """Write a complete config for any model with any backbone.
@@ -43,7 +49,7 @@ def config_command(
         )
     if out is not None and out.exists() and not force:
         raise InputError(f"--out {out} exists. Choose another name, or add --force to write over it.")
-    cfg, notes = compose(model, backbone, pretrained=pretrained)
+    cfg, notes = compose(model, backbone, pretrained=pretrained, weights=weights, output_stride=output_stride)
     console = new_console()
     folder = (out.parent if out is not None else Path()).expanduser().absolute()
     settings = Settings(data, epochs, batch_size, lr, img_scale, ignore_labels=ignore_label or ())
