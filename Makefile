@@ -46,5 +46,5 @@ lint: install
 	MYPYPATH=build/lint $(BIN)/mypy -p mmbackbones
 
 bench: install
-	$(BIN)/python -m mmbackbones.bench
-	$(BIN)/python -m mmbackbones.bench_segmentation
+	$(BIN)/python -m mmbackbones.bench.overhead
+	$(BIN)/python -m mmbackbones.bench.segmentation

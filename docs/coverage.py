@@ -59,7 +59,7 @@ def check(name: str) -> dict[str, Any]:
     """Verdict on one network: how it takes sizes, its strides, or why it is refused."""
     import mmbackbones
     from mmbackbones import InputError
-    from mmbackbones.sizes import SizedNet
+    from mmbackbones.taps.sizes import SizedNet
 
     try:
         spec = mmbackbones.get_spec(name)
@@ -73,8 +73,8 @@ def check(name: str) -> dict[str, Any]:
             "verdict": BROKEN,
             "reason": f"{net.out_strides} {net.out_channels} against {spec.channels}",
         }
-    tapped = getattr(net._tapped, "inner", net._tapped)
-    sized = next((t for t in (net._tapped, tapped) if isinstance(t, SizedNet)), None)
+    feature_net = getattr(net._feature_net, "inner", net._feature_net)
+    sized = next((t for t in (net._feature_net, feature_net) if isinstance(t, SizedNet)), None)
     bound = sized.plan.bound if sized else None
     reason = _wrong_maps(net, bound or LARGE) or _wrong_selection(name, spec)
     if reason:

@@ -57,7 +57,7 @@ def save_backbone(checkpoint: Path, target: Path) -> None:
     """The backbone's weights of a detector's checkpoint as a raw weight file."""
     import torch
 
-    from mmbackbones.checkpoint_files import read_checkpoint, state_dict_of
+    from mmbackbones.weights.files import read_checkpoint, state_dict_of
 
     state = state_dict_of(read_checkpoint(checkpoint))
     torch.save({k[9:]: v for k, v in state.items() if k.startswith("backbone.")}, target)
@@ -70,8 +70,8 @@ def peak() -> float:
 
 def fitted(method: str, count: int, seed: int, data: Path, weights: Path, work_dir: Path) -> Any:
     """The config of a method for ``count`` images, evaluated once at its end."""
-    from mmbackbones.engine.configs import load_config
-    from mmbackbones.engine.fit import Settings, fit
+    from mmbackbones.compose.configs import load_config
+    from mmbackbones.compose.fit import Settings, fit
 
     _, pretrained, backbone, hooks = METHODS[method]
     cfg = load_config(CONFIG)

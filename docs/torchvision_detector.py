@@ -27,10 +27,10 @@ from torchvision.models.detection import fasterrcnn_resnet50_fpn
 from torchvision.ops import box_iou
 from torchvision.transforms.functional import to_tensor
 
-from mmbackbones.engine.configs import load_config
+from mmbackbones.compose.configs import load_config
+from mmbackbones.compose.scale import set_scale
 from mmbackbones.engine.predict import load_predictor
-from mmbackbones.engine.scale import set_scale
-from mmbackbones.torchvision_detectors import CONFIG, checkpoint_of
+from mmbackbones.weights.torchvision_detectors import CONFIG, checkpoint_of
 
 SHORT, LONG = 182, 243
 STEPS, BATCH, LR = 240, 4, 4e-4

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.modules import activation
 
 from ..errors import InputError, nearest
-from ..norms import FrozenBatchNorm2d, LayerNorm2d, LocalSyncBatchNorm, check_norm_cfg
+from ..surgery.norms import FrozenBatchNorm2d, LayerNorm2d, LocalSyncBatchNorm, check_norm_cfg
 
 Config = Mapping[str, Any]
 

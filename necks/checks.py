@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ..cells import ceil_div
 from ..errors import InputError
+from ..tracing.cells import ceil_div
 
 
 def channel_list(in_channels: Sequence[int]) -> list[int]:

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..cells import ceil_div
 from ..errors import InputError
 from ..registry import MODELS
+from ..tracing.cells import ceil_div
 from .blocks import Config, block, conv_block
 from .checks import channel_list, check_maps
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .base_names import install as _install_base_names
+from .compose.base_names import install as _install_base_names
 from .ops.finder import install as _install_mmcv_ops
 
 __version__ = "0.1.0"
@@ -21,9 +21,9 @@ __all__ = ["InputError", "build", "get_spec", "list_backbones", "pair"]
 _HOMES = {
     "InputError": "errors",
     "build": "backbone",
-    "get_spec": "catalog",
+    "get_spec": "feature_nets.specs",
     "list_backbones": "catalog",
-    "pair": "pairing",
+    "pair": "compose.pairing",
 }
 
 _install_mmcv_ops()

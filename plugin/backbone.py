@@ -13,33 +13,34 @@ from mmengine.model import BaseModule, initialize
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from . import pyramid
-from .arguments import choose_strides, unknown_arguments
-from .auxiliary import Readers, auxiliaries
-from .catalog import catalog_names, get_spec
+from .catalog import catalog_names
 from .catalog.inputs import resolve
-from .cells import cut, pad_to
-from .checkpoint_files import read_checkpoint, state_dict_of
-from .checkpointing import add_checkpoints
-from .dilation import check_dilatable, dilate
 from .errors import InputError
-from .layers import layers_of_params
+from .feature_nets.arguments import choose_strides, unknown_arguments
+from .feature_nets.auxiliary import Readers, auxiliaries
+from .feature_nets.opening import open_traced
+from .feature_nets.specs import get_spec
 from .native.attention import attention_paths
-from .norms import check_norm_cfg, convert_norms
-from .opening import open_traced
 from .registry import MODELS
-from .sources import Tapped, bound_to
-from .stages import (
+from .sources import FeatureNet, bound_to, has_net
+from .sources.feature_net import PYRAMID_NAME
+from .surgery.checkpointing import add_checkpoints
+from .surgery.dilation import check_dilatable, dilate
+from .surgery.norms import check_norm_cfg, convert_norms
+from .surgery.pruning import prune
+from .tracing.cells import cut, pad_to
+from .tracing.freezing import (
     check_frozen_fraction,
     check_frozen_stages,
     first_names,
+    frozen_module_paths,
     frozen_names,
-    prune,
-    stage_of_params,
-    still_paths,
 )
-from .trace import Trace, narrowed
-from .weights import LoadReport, check_style, first_layer, load_into, log_report
+from .tracing.layers import layers_of_params
+from .tracing.stages import stage_of_params
+from .tracing.trace import Trace, trace_for_strides
+from .weights.files import read_checkpoint, state_dict_of
+from .weights.loading import LoadReport, check_style, first_layer, load_into, log_report
 
 #: mmseg's segmentors hand this on from a base config: weights of mmcv's networks.
 OPEN_MMLAB = "open-mmlab://"
@@ -123,7 +124,7 @@ class Backbone(BaseModule):
         strides = choose_strides(self.spec, out_strides, out_indices)
         auxiliary = auxiliaries(self.spec, aux_classes, strides)
         arguments = {**self.spec.arguments, **(net_kwargs or {})}
-        tapped, traced, every = open_traced(
+        feature_net, traced, every = open_traced(
             self.spec.source,
             self.spec.upstream,
             in_channels,
@@ -132,30 +133,30 @@ class Backbone(BaseModule):
             repair=repair_padding,
             attention=attention,
         )
-        asked = narrowed(traced, in_channels, every, strides)
+        asked = trace_for_strides(traced, in_channels, every, strides)
         if output_stride is not None:
             check_dilatable(self.spec, output_stride)
-            dilate(tapped.net, every, output_stride, original=not repair_padding)
+            dilate(feature_net.net, every, output_stride, original=not repair_padding)
 
         self.frozen_stages, self.frozen_fraction, self.norm_eval = frozen_stages, frozen_fraction, norm_eval
         self.in_channels, self._arguments = in_channels, arguments
         self.out_channels = tuple(asked.channels[stride] for stride in strides)
         self.out_strides = tuple(min(stride, output_stride or stride) for stride in strides)
         self.load_report: LoadReport | None = None
-        self._known = frozenset(tapped.net.state_dict())
+        self._known = frozenset(feature_net.net.state_dict())
         self._taps = tuple(asked.taps[stride] for stride in strides)
         self._pad_to = every.multiple if repair_padding else 1
-        stages = stage_of_params(tapped.net, every)
+        stages = stage_of_params(feature_net.net, every)
         if frozen_fraction is None:
             frozen = frozen_names(stages, frozen_stages)
         else:
-            frozen = first_names(tapped.net, every, frozen_fraction)
-        _prepare(tapped, asked, in_channels, norm_cfg, with_cp, self.spec.name)
-        self._readers = Readers(tapped, auxiliary, aux_classes or 0)
-        self._adopt(tapped)
+            frozen = first_names(feature_net.net, every, frozen_fraction)
+        _prepare(feature_net, asked, in_channels, norm_cfg, with_cp, self.spec.name)
+        self._readers = Readers(feature_net, auxiliary, aux_classes or 0)
+        self._adopt(feature_net)
         self._trace = asked
         self._trains = frozenset(name for name, param in self.named_parameters() if param.requires_grad)
-        left = {name for name, _ in self.named_parameters() if not name.startswith(f"{pyramid.NAME}.")}
+        left = {name for name, _ in self.named_parameters() if not name.startswith(f"{PYRAMID_NAME}.")}
         self.param_stages = {name: stage for name, stage in stages.items() if name in left}
         self._freeze(frozen & left)
         if pretrained and str(pretrained).startswith(OPEN_MMLAB):
@@ -170,26 +171,26 @@ class Backbone(BaseModule):
             self._load(resolve(self.spec, pretrained))
         self.train()
 
-    def _adopt(self, tapped: Tapped) -> None:
+    def _adopt(self, feature_net: FeatureNet) -> None:
         """Take the network's children, parameters and buffers as our own.
 
         The containers are shared, not copied: what happens to this module (``to``, ``deepcopy``,
         sharding) happens to the network, and names carry no prefix.
         """
-        self._tapped = tapped
-        self._modules = tapped.net._modules
-        self._parameters = tapped.net._parameters
-        self._buffers = tapped.net._buffers
+        self._feature_net = feature_net
+        self._modules = feature_net.net._modules
+        self._parameters = feature_net.net._parameters
+        self._buffers = feature_net.net._buffers
 
-    def _tapped_here(self) -> Tapped:
+    def _feature_net_here(self) -> FeatureNet:
         """The network with our own children: those of a replica of ``DataParallel`` lie on its device."""
-        net = self._tapped.net
+        net = self._feature_net.net
         if self._modules is net._modules:
-            return self._tapped
+            return self._feature_net
         replica = object.__new__(type(net))
         containers = {name: vars(self)[name] for name in ("_modules", "_parameters", "_buffers")}
         replica.__dict__.update(vars(net), **vars(self).get("_former_parameters", {}), **containers)
-        return bound_to(self._tapped, replica)
+        return bound_to(self._feature_net, replica)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Maps of ``x`` (N, in_channels, H, W), fine to coarse, each (N, C, ceil(H / s), ceil(W / s))."""
@@ -201,19 +202,19 @@ class Backbone(BaseModule):
             )
         x, surplus = pad_to(x, self._pad_to)
         taps = sorted({*self._taps, *self._readers.taps})
-        tapped = self._tapped_here()
-        at = dict(zip(taps, tapped.run(x, taps), strict=True))
+        feature_net = self._feature_net_here()
+        at = dict(zip(taps, feature_net.run(x, taps), strict=True))
         maps = [at[tap] for tap in self._taps]
         if self._pad_to > 1:
             maps = [cut(fmap, surplus, stride) for fmap, stride in zip(maps, self.out_strides, strict=True)]
-        return (*maps, *self._readers.read(tapped.net, at))
+        return (*maps, *self._readers.read(feature_net.net, at))
 
     def train(self, mode: bool = True) -> Backbone:
         """As ``nn.Module.train``; what is frozen stays in eval mode. Returns self."""
         super().train(mode)
-        self._tapped.net.training = mode and "" not in self._still
+        self._feature_net.net.training = mode and "" not in self._frozen_modules
         if mode:
-            for path in self._still:
+            for path in self._frozen_modules:
                 for module in [self.get_submodule(path)] if path else self.children():
                     module.eval()
             if self.norm_eval:
@@ -243,12 +244,12 @@ class Backbone(BaseModule):
     def _freeze(self, frozen: set[str]) -> None:
         for name, param in self.named_parameters():
             param.requires_grad_(name in self._trains and name not in frozen)
-        self._still = still_paths(self._tapped.net, self._trace, frozen)
+        self._frozen_modules = frozen_module_paths(self._feature_net.net, self._trace, frozen)
 
     @property
     def param_layers(self) -> dict[str, int]:
         """Layer (0 the stem, 1, 2, ... in order of execution) of each parameter but a ViT's pyramid."""
-        return layers_of_params(self._tapped.net, self._trace, self.param_stages)
+        return layers_of_params(self._feature_net.net, self._trace, self.param_stages)
 
     def init_weights(self) -> None:
         """Load what ``init_cfg`` names; without one the upstream's own initialisation stays."""
@@ -273,8 +274,8 @@ class Backbone(BaseModule):
             self,
             state,
             known=self._known,
-            classifier=(*self._tapped.classifier, *self._readers.names),
-            fresh=(pyramid.NAME, *self._readers.names, *attention_paths(self._tapped.net)),
+            classifier=(*self._feature_net.classifier, *self._readers.names),
+            fresh=(PYRAMID_NAME, *self._readers.names, *attention_paths(self._feature_net.net)),
             first=first_layer(self, self._trace.order),
             in_channels=self.in_channels,
             refit=self._refit if self.spec.source == "timm" else None,
@@ -289,7 +290,7 @@ class Backbone(BaseModule):
 
 
 def _prepare(
-    tapped: Tapped,
+    feature_net: FeatureNet,
     asked: Trace,
     in_channels: int,
     norm_cfg: dict[str, Any] | None,
@@ -297,8 +298,8 @@ def _prepare(
     name: str,
 ) -> None:
     """Cut and convert the network in place; what no asked map depends on does not train."""
-    net, needed = tapped.net, asked.needed
-    prune(tapped, asked, in_channels)
+    net, needed = feature_net.net, asked.needed
+    prune(feature_net, asked, in_channels)
     if norm_cfg is not None:
         convert_norms(net, norm_cfg, name)
     for name, param in net.named_parameters():
@@ -348,8 +349,16 @@ _SIGNATURE = _SIGNATURE.replace(
     parameters=[param for param in _SIGNATURE.parameters.values() if param.name not in ("name", "unknown")]
 )
 
+
+def _open_type(name: str, build: bool) -> type[Backbone] | None:
+    """The type of ``timm:<name>`` or ``torchvision:<name>``; None for unknown ones, unless built."""
+    source, _, upstream = name.partition(":")
+    return backbone_type(name) if build or has_net(source, upstream) else None
+
+
 for _name in catalog_names():
     MODELS.register_module(name=_name, module=backbone_type(_name))
+MODELS.open_type = _open_type
 
 
 def __getattr__(name: str) -> type[Backbone]:

@@ -7,13 +7,14 @@ mmengine imports this module by itself when a config says ``type='mmbackbones.X'
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from mmengine import registry as root
 from mmengine.registry import Registry, build_from_cfg
 
-from .checkpoint_files import read_for_mmengine
 from .errors import InputError, nearest
+from .weights.files import read_for_mmengine
 
 SCOPE = "mmbackbones"
 
@@ -24,6 +25,9 @@ class ModelRegistry(Registry):
     Whoever asks for an unknown name gets None, as from any registry; whoever builds it, the nearest names.
     """
 
+    #: The type of a name with a source, or None; set where the types are made, the first of ``locations``.
+    open_type: Callable[[str, bool], type | None] | None = None
+
     def get(self, key: str) -> Any:
         """The registered type for ``key``, or None.
 
@@ -33,11 +37,7 @@ class ModelRegistry(Registry):
         self.import_from_location()
         own = key.removeprefix(f"{SCOPE}.")
         if ":" in own:
-            from .backbone import backbone_type
-            from .sources import has_net
-
-            source, _, upstream = own.partition(":")
-            found = backbone_type(own) if _builds() or has_net(source, upstream) else None
+            found = self.open_type(own, _builds()) if self.open_type else None
         else:
             found = super().get(key)
         if found is None and "." not in own and _builds():
@@ -68,8 +68,8 @@ MODELS = ModelRegistry(
     scope=SCOPE,
     locations=[
         "mmbackbones.backbone",
-        "mmbackbones.expanded",
-        "mmbackbones.preactivation",
+        "mmbackbones.inner_taps.expanded",
+        "mmbackbones.inner_taps.preactivation",
         "mmbackbones.necks",
         "mmbackbones.heads",
     ],

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from mmbackbones.engine.configs import load_config
+from mmbackbones.compose.configs import load_config
 from mmbackbones.errors import InputError
 
 CHILD = """

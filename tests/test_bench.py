@@ -9,7 +9,8 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from mmbackbones import bench, bench_segmentation
+from mmbackbones.bench import overhead as bench
+from mmbackbones.bench import segmentation as bench_segmentation
 from mmbackbones.engine.timing import in_turn, side_by_side
 
 

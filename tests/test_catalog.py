@@ -21,11 +21,11 @@ import mmbackbones
 from mmbackbones import InputError
 from mmbackbones.catalog import catalog_names
 from mmbackbones.catalog.inputs import mean_std_of
-from mmbackbones.catalog.open_set import measured
 from mmbackbones.catalog.row import HALVES, IMAGENET, RAW, as_row, row
 from mmbackbones.catalog.rows import ROWS
-from mmbackbones.cost import Cost, cost
-from mmbackbones.spec import Spec
+from mmbackbones.catalog.spec import Spec
+from mmbackbones.feature_nets.specs import measured
+from mmbackbones.tracing.cost import Cost, cost
 
 
 @functools.cache
@@ -231,8 +231,8 @@ def test_the_row_of_the_docs_put_into_the_catalog_builds(root: Path, tmp_path: P
     rows.write_text(rows.read_text(encoding="utf-8").rstrip().removesuffix(")") + line + ")\n")
     code = """
 import json, mmbackbones
-from mmbackbones.catalog.open_set import measured
-from mmbackbones.cost import cost
+from mmbackbones.feature_nets.specs import measured
+from mmbackbones.tracing.cost import cost
 from mmbackbones.registry import MODELS
 name = "res2net50_26w_4s"
 assert mmbackbones.list_backbones(family="res2net") == [name]

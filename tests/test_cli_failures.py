@@ -10,9 +10,9 @@ import torch
 
 from mmbackbones.cli import main
 from mmbackbones.data.shapes import write_shapes
-from mmbackbones.engine.checkpoints import read_checkpoint
 from mmbackbones.engine.work_dir import check_unused
 from mmbackbones.errors import InputError
+from mmbackbones.weights.checkpoints import read_checkpoint
 
 DETECTOR = "detection/faster-rcnn_mobilenetv3-large_fpn_scratch"
 SEGMENTER = "segmentation/linear_resnet18_scratch"

@@ -13,8 +13,8 @@ import torch
 from typer.testing import CliRunner
 
 from mmbackbones.cli import app, main
+from mmbackbones.compose.configs import load_config
 from mmbackbones.data.shapes import CLASSES, write_shapes
-from mmbackbones.engine.configs import load_config
 
 DETECTOR = "detection/faster-rcnn_mobilenetv3-large_fpn_scratch"
 COMMANDS = ["train", "test", "predict", "demo", "list", "info"]
@@ -223,7 +223,7 @@ def test_starting_from_weights_that_do_not_fit(message, shapes: Path, tmp_path: 
 def weights_of_the_detector(shapes: Path) -> dict[str, torch.Tensor]:
     from mmengine.registry import MODELS, init_default_scope
 
-    from mmbackbones.engine.classes import set_num_classes
+    from mmbackbones.compose.classes import set_num_classes
 
     cfg = load_config(DETECTOR)
     init_default_scope("mmdet")

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from mmbackbones.cli import main
-from mmbackbones.engine.configs import load_config
+from mmbackbones.compose.configs import load_config
 from mmbackbones.engine.predictions import open_image
 
 CONFIG = "segmentation/bisenet_resnet18_scratch"
@@ -28,7 +28,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights that nobody trained, and the classes."""
     from mmengine.registry import MODELS, init_default_scope
 
-    from mmbackbones.engine.classes import set_num_classes
+    from mmbackbones.compose.classes import set_num_classes
 
     cfg = load_config(CONFIG)
     init_default_scope("mmseg")

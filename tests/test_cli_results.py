@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from mmbackbones.cli import main
+from mmbackbones.compose.configs import config_folder
 from mmbackbones.data.shapes import CLASSES, write_shapes
-from mmbackbones.engine.configs import config_folder
 
 CONFIGS = {
     "detection": "detection/faster-rcnn_mobilenetv3-large_fpn_scratch",

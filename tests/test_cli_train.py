@@ -18,10 +18,10 @@ import pytest
 import torch
 from PIL import Image
 
-from mmbackbones.checkpoint_files import read_checkpoint
 from mmbackbones.cli import main
+from mmbackbones.compose.configs import load_config
 from mmbackbones.data.shapes import CLASSES, write_shapes
-from mmbackbones.engine.configs import load_config
+from mmbackbones.weights.files import read_checkpoint
 
 DETECTOR = "detection/faster-rcnn_mobilenetv3-large_fpn_scratch"
 SEGMENTER = "segmentation/deeplabv3plus_resnet18_scratch"

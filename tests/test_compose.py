@@ -17,11 +17,11 @@ from test_configs import loss_of_first_batch
 import mmbackbones
 from mmbackbones import InputError
 from mmbackbones.cli import main
+from mmbackbones.compose.config_text import config_text
+from mmbackbones.compose.configs import load_config, shipped_names, walk
+from mmbackbones.compose.fit import Settings, fit
+from mmbackbones.compose.models import MODELS, compose
 from mmbackbones.data.shapes import write_shapes
-from mmbackbones.engine.compose import MODELS, compose
-from mmbackbones.engine.config_text import config_text
-from mmbackbones.engine.configs import load_config, shipped_names, walk
-from mmbackbones.engine.fit import Settings, fit
 from mmbackbones.engine.runner import build_runner
 
 SWEEP = bool(os.environ.get("MMBACKBONES_SWEEP"))

@@ -14,13 +14,13 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from PIL import Image
 
-from mmbackbones import opening
+from mmbackbones.compose.configs import config_folder, load_config, shipped_names, walk
+from mmbackbones.compose.fit import Settings, fit
 from mmbackbones.data.shapes import write_shapes
-from mmbackbones.engine.configs import config_folder, load_config, shipped_names, walk
-from mmbackbones.engine.fit import Settings, fit
 from mmbackbones.engine.predictions import Predictor
 from mmbackbones.engine.report import main_figures
 from mmbackbones.engine.runner import Runner, build_runner
+from mmbackbones.feature_nets import opening
 from mmbackbones.sources import open_net
 
 NAMES = shipped_names("mmbackbones")

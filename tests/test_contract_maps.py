@@ -11,7 +11,7 @@ from torch import Tensor
 
 import mmbackbones
 from mmbackbones import InputError
-from mmbackbones.spec import PYRAMID
+from mmbackbones.catalog.spec import PYRAMID
 
 #: Sizes with values; the others run on the meta device, where only shapes are known.
 SMALL = [(64, 64), (97, 133)]

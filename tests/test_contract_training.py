@@ -12,8 +12,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 import mmbackbones
 from mmbackbones.backbone import Backbone
-from mmbackbones.norms import FrozenBatchNorm2d
-from mmbackbones.stages import stage_of_params
+from mmbackbones.surgery.norms import FrozenBatchNorm2d
+from mmbackbones.tracing.stages import stage_of_params
 
 
 def step(net: nn.Module, size: int = 64) -> None:
@@ -320,9 +320,9 @@ def test_what_is_called_behind_the_last_map_is_taken_out() -> None:
 
 def test_every_parameter_has_a_stage() -> None:
     from mmbackbones.sources import open_net
-    from mmbackbones.trace import trace
+    from mmbackbones.tracing.trace import trace
 
     for name in ("resnet18", "swin_tiny_patch4_window7_224"):
-        tapped = open_net("timm", name, 3, {})
-        stages = stage_of_params(tapped.net, trace(tapped, 3))
+        feature_net = open_net("timm", name, 3, {})
+        stages = stage_of_params(feature_net.net, trace(feature_net, 3))
         assert set(stages.values()) == {0, 1, 2, 3, 4}

@@ -5,18 +5,18 @@ import torch
 from cases import NAMES, close, with_random_norms
 
 import mmbackbones
-from mmbackbones.catalog.open_set import without_values
-from mmbackbones.dilatable import can_dilate
-from mmbackbones.opening import open_traced
+from mmbackbones.feature_nets.opening import open_traced
+from mmbackbones.feature_nets.specs import without_values
+from mmbackbones.surgery.dilatable import can_dilate
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_catalog_says_what_the_identity_says(name: str) -> None:
     spec = mmbackbones.get_spec(name)
-    tapped, _, found = without_values(
+    feature_net, _, found = without_values(
         lambda: open_traced(spec.source, spec.upstream, 3, spec.arguments, name=name)
     )
-    assert can_dilate(tapped, found) == spec.dilatable
+    assert can_dilate(feature_net, found) == spec.dilatable
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import load_checkpoint as mmengine_load
 
-from mmbackbones.checkpoint_files import read_checkpoint, read_for_mmengine
-from mmbackbones.engine.checkpoints import check_fits, load_into
 from mmbackbones.errors import InputError
-from mmbackbones.safe_classes import allow_mmengine_classes
+from mmbackbones.weights.checkpoints import check_fits, load_into
+from mmbackbones.weights.files import read_checkpoint, read_for_mmengine
+from mmbackbones.weights.safe_classes import allow_mmengine_classes
 
 
 class Payload:

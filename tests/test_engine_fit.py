@@ -9,10 +9,9 @@ import pytest
 from mmengine.config import Config
 
 from mmbackbones.cli.options import normalise
-from mmbackbones.data.shapes import CLASSES, write_shapes
-from mmbackbones.engine import schedule, warmup
-from mmbackbones.engine.classes import set_num_classes
-from mmbackbones.engine.configs import (
+from mmbackbones.compose import schedule, warmup
+from mmbackbones.compose.classes import set_num_classes
+from mmbackbones.compose.configs import (
     apply_options,
     find_config,
     kind,
@@ -23,9 +22,10 @@ from mmbackbones.engine.configs import (
     task_of,
     walk,
 )
-from mmbackbones.engine.fit import Settings, fit, set_data
+from mmbackbones.compose.fit import Settings, fit, set_data
+from mmbackbones.compose.scale import parse_scale, set_scale
+from mmbackbones.data.shapes import CLASSES, write_shapes
 from mmbackbones.engine.report import read_history
-from mmbackbones.engine.scale import parse_scale, set_scale
 from mmbackbones.engine.train import write_config
 from mmbackbones.errors import InputError
 

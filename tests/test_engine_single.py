@@ -13,8 +13,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mmbackbones.cli import main
+from mmbackbones.compose.configs import load_config
 from mmbackbones.data.shapes import write_shapes
-from mmbackbones.engine.configs import load_config
 from mmbackbones.engine.single import refuse_single_values, without_single
 from mmbackbones.errors import InputError
 

@@ -10,7 +10,7 @@ from mmdet.structures import DetDataSample
 from mmengine.registry import MODELS, init_default_scope
 
 from mmbackbones import InputError, get_spec
-from mmbackbones.engine.configs import load_config
+from mmbackbones.compose.configs import load_config
 from mmbackbones.engine.strides import watch_strides
 
 

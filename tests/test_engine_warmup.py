@@ -12,11 +12,11 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
+from mmbackbones.compose import warmup
+from mmbackbones.compose.configs import is_epoch_based, load_config
+from mmbackbones.compose.fit import Settings, fit
+from mmbackbones.compose.schedule import set_epochs
 from mmbackbones.data.shapes import write_shapes
-from mmbackbones.engine import warmup
-from mmbackbones.engine.configs import is_epoch_based, load_config
-from mmbackbones.engine.fit import Settings, fit
-from mmbackbones.engine.schedule import set_epochs
 
 IMAGES = 8  # of which one step of an epoch takes all, or as many as the length asks for
 CONFIGS = [

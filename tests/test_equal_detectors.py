@@ -20,7 +20,7 @@ from mmengine.structures import InstanceData
 from originals import largest_difference, randomise_statistics, swin_names
 from torch import Tensor, nn
 
-from mmbackbones.engine.configs import load_config, walk
+from mmbackbones.compose.configs import load_config, walk
 
 SIZE = (96, 128)
 Rename = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]

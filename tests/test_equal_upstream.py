@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import mmbackbones
-from mmbackbones.spec import PYRAMID
+from mmbackbones.catalog.spec import PYRAMID
 
 TIMM = [name for name in NAMES if mmbackbones.get_spec(name).source == "timm"]
 #: Rows with a file of torchvision among their weights: the names of the parameters are torchvision's too.

@@ -22,10 +22,10 @@ from mmengine.registry import init_default_scope
 from test_compose import main_fails, main_ok
 
 from mmbackbones import InputError
+from mmbackbones.compose.config_text import config_text
+from mmbackbones.compose.fit import Settings, fit
+from mmbackbones.compose.models import MODELS, compose
 from mmbackbones.data.shapes import write_shapes
-from mmbackbones.engine.compose import MODELS, compose
-from mmbackbones.engine.config_text import config_text
-from mmbackbones.engine.fit import Settings, fit
 from mmbackbones.engine.runner import build_runner
 from mmbackbones.export import onnx_file
 from mmbackbones.export.export import export, measure

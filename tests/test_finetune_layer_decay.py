@@ -63,7 +63,7 @@ def test_layers_count_from_the_stem_in_order_of_execution(name: str) -> None:
     along = [[stages[n] for n in layers if layers[n] == k] for k in sorted(set(layers.values()))]
     assert all(max(inside) <= min(behind) for inside, behind in zip(along, along[1:], strict=False))
     if net.spec.source == "timm" and net.spec.family not in UNLIKE_TIMM:
-        upstream = net._tapped.net
+        upstream = net._feature_net.net
         found = group_parameters(upstream, upstream.group_matcher(coarse=False), reverse=True)
         number = {group: k for k, group in enumerate(sorted({found[n] for n in layers}))}
         assert layers == {n: number[found[n]] for n in layers}

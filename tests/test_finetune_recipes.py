@@ -20,15 +20,15 @@ from rich.console import Console
 from torch import nn
 from typer.testing import CliRunner
 
-from mmbackbones import pyramid
 from mmbackbones.cli import app, main
+from mmbackbones.compose.configs import load_config, pipelines, shipped_names, walk
+from mmbackbones.compose.fit import Settings, fit
 from mmbackbones.data.shapes import write_shapes
-from mmbackbones.engine.configs import load_config, pipelines, shipped_names, walk
-from mmbackbones.engine.fit import Settings, fit
 from mmbackbones.engine.runner import Runner, build_runner, start_processes, stop_processes
 from mmbackbones.engine.train import Results, train
 from mmbackbones.finetune.recipes import RECIPES, TASKS, choose, config_name, find_recipe, recipe_for
 from mmbackbones.registry import MODELS
+from mmbackbones.sources.feature_net import PYRAMID_NAME
 
 SHIPPED = [name for name in shipped_names("mmbackbones") if name.startswith("finetune/")]
 BY_AMOUNT = {
@@ -242,7 +242,7 @@ def expected(name: str, model: nn.ModuleDict) -> list[str]:
     elif "gradual" in name:
         chosen = names
     elif "dinov2" in name:  # all but the pyramid, which nobody's weights hold
-        chosen = [key for key in names if not key.startswith(pyramid.NAME)]
+        chosen = [key for key in names if not key.startswith(PYRAMID_NAME)]
     else:
         layers = [path for path, module in backbone.named_modules() if isinstance(module, nn.Conv2d)]
         assert len(layers) in (13, 120)  # VGG16, DenseNet-121: their convolutions stand in order of execution

@@ -19,8 +19,8 @@ from torch import nn
 
 import mmbackbones
 from mmbackbones import InputError
-from mmbackbones.engine.phases import keep_phases
-from mmbackbones.engine.schedule import set_epochs
+from mmbackbones.compose.phases import keep_phases
+from mmbackbones.compose.schedule import set_epochs
 from mmbackbones.finetune.unfreeze import UnfreezeHook, check_schedule
 
 KINDS = ["resnet18", "swin_tiny", "vit_tiny_patch16_224"]

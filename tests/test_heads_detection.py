@@ -14,8 +14,8 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from mmbackbones.detectors import efficientdet, ssdlite, yolov4_tiny
-from mmbackbones.engine.configs import config_folder
+from mmbackbones.compose.configs import config_folder
+from mmbackbones.compose.detectors import efficientdet, ssdlite, yolov4_tiny
 from mmbackbones.errors import InputError
 
 SMALL = "mobilenetv3_small_050"

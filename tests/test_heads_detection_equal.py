@@ -12,8 +12,8 @@ from torchvision.models.detection import ssdlite320_mobilenet_v3_large
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import box_iou
 
-from mmbackbones.detectors import EFFICIENTDETS, efficientdet
-from mmbackbones.engine.configs import load_config
+from mmbackbones.compose.configs import load_config
+from mmbackbones.compose.detectors import EFFICIENTDETS, efficientdet
 from mmbackbones.errors import InputError
 from mmbackbones.heads import EfficientDetHead, RelativeAnchorGenerator
 

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from mmbackbones import build, get_spec
 from mmbackbones.catalog.rows import ROWS
-from mmbackbones.detectors import EXPANDED, expanded_width, ssdlite
+from mmbackbones.compose.detectors import EXPANDED, expanded_width, ssdlite
 from mmbackbones.errors import InputError
-from mmbackbones.expanded import ExpandedBackbone
 from mmbackbones.heads import EfficientDetHead, YOLOV4Head
+from mmbackbones.inner_taps.expanded import ExpandedBackbone
 from mmbackbones.necks import SSDLiteNeck, YOLOV4TinyNeck
 
 CODER = dict(type="mmdet.DeltaXYWHBBoxCoder")

@@ -10,7 +10,7 @@ import pytest
 import torch
 from test_heads_segmentation_originals import build, shaken
 
-from mmbackbones.bench_segmentation import OURS
+from mmbackbones.bench.segmentation import OURS
 from mmbackbones.cli import main
 from mmbackbones.export.graph import ExportNet
 from mmbackbones.export.onnx_file import INPUT, write_onnx

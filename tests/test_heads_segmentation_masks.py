@@ -8,7 +8,7 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
 from mmbackbones import pair
-from mmbackbones.engine.configs import load_config
+from mmbackbones.compose.configs import load_config
 
 
 def tiny(name: str, head: str) -> nn.Module:

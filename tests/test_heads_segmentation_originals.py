@@ -9,7 +9,7 @@ from mmengine.registry import init_default_scope
 from originals import swin_names
 from torch import Tensor, nn
 
-from mmbackbones.engine.configs import find_config, load_config, walk
+from mmbackbones.compose.configs import find_config, load_config, walk
 from mmbackbones.registry import MODELS
 
 STEM = {"0": "conv1.0", "1": "conv1.1", "3": "conv1.3", "4": "conv1.4", "6": "conv1.6", "7": "bn1"}

@@ -14,13 +14,13 @@ import torch
 from torch import nn
 
 import mmbackbones
-from mmbackbones.catalog import get_spec
 from mmbackbones.catalog.rows import ROWS
-from mmbackbones.dilation import dilate
 from mmbackbones.errors import InputError
+from mmbackbones.feature_nets.specs import get_spec
 from mmbackbones.native.attention import CBAM, GlobalGate
-from mmbackbones.sources import Tapped, open_net
-from mmbackbones.trace import Trace, meta_twin, trace
+from mmbackbones.sources import FeatureNet, open_net
+from mmbackbones.surgery.dilation import dilate
+from mmbackbones.tracing.trace import Trace, meta_twin, trace
 
 
 @dataclass(frozen=True)
@@ -147,12 +147,12 @@ def make(case: Case, **arguments: Any) -> nn.Module:
 
 
 @pytest.fixture(scope="module", params=NAMES)
-def swept(request: pytest.FixtureRequest) -> tuple[Case, Tapped, Trace]:
+def swept(request: pytest.FixtureRequest) -> tuple[Case, FeatureNet, Trace]:
     """One network after another as repaired backbone with its record; not to be changed."""
     case = CASES[request.param]
     torch.manual_seed(0)
-    tapped = open_net("native", case.net, 3, case.arguments)
-    return case, tapped, trace(tapped, 3)
+    feature_net = open_net("native", case.net, 3, case.arguments)
+    return case, feature_net, trace(feature_net, 3)
 
 
 def size_of(net: nn.Module) -> int:
@@ -200,18 +200,18 @@ def test_every_row_written_here_has_a_published_figure(name: str) -> None:
         assert (row.params, whole_size(cases[0], net)) in published
 
 
-def test_the_backbone_ends_at_the_last_tap(swept: tuple[Case, Tapped, Trace]) -> None:
-    case, tapped, found = swept
+def test_the_backbone_ends_at_the_last_tap(swept: tuple[Case, FeatureNet, Trace]) -> None:
+    case, feature_net, found = swept
     assert found.channels == case.channels
-    assert size_of(tapped.net) == case.params
-    assert found.needed == {key for key, _ in tapped.net.named_parameters()}
-    assert found.taps[max(found.taps)] == tapped.taps - 1
+    assert size_of(feature_net.net) == case.params
+    assert found.needed == {key for key, _ in feature_net.net.named_parameters()}
+    assert found.taps[max(found.taps)] == feature_net.taps - 1
 
 
-def test_maps_have_exact_sizes(swept: tuple[Case, Tapped, Trace]) -> None:
-    case, tapped, found = swept
+def test_maps_have_exact_sizes(swept: tuple[Case, FeatureNet, Trace]) -> None:
+    case, feature_net, found = swept
     assert found.multiple == 1
-    twin = meta_twin(tapped)
+    twin = meta_twin(feature_net)
     for height, width in [(64, 95), (333, 517)]:
         maps = twin.run(torch.empty(1, 3, height, width, device="meta"), list(found.taps.values()))
         for fmap, (stride, channels) in zip(maps, case.channels.items(), strict=True):
@@ -254,13 +254,13 @@ def averaging(net: nn.Module) -> None:
             module.forward = lambda x: x
 
 
-def offsets(tapped: Tapped, found: Trace) -> dict[int, float]:
+def offsets(feature_net: FeatureNet, found: Trace) -> dict[int, float]:
     """For each stride how far the gradient's centre of a middle cell lies from the cell's, in pixels."""
     cells, side = 4, 4 * 32 * 2 + 1
     x = torch.ones(1, 3, side, side, requires_grad=True)
     rows = torch.arange(side) + 0.5
     away = {}
-    maps = tapped.run(x, list(found.taps.values()))
+    maps = feature_net.run(x, list(found.taps.values()))
     for stride, fmap in zip(found.taps, maps, strict=True):
         cell = cells * 32 // stride
         (grad,) = torch.autograd.grad(fmap[0, :, cell, cell].sum(), x, retain_graph=True)
@@ -271,10 +271,10 @@ def offsets(tapped: Tapped, found: Trace) -> dict[int, float]:
     return away
 
 
-def test_cells_look_at_their_own_pixels(swept: tuple[Case, Tapped, Trace]) -> None:
-    _, tapped, found = copy.deepcopy(swept)
-    averaging(tapped.net.eval())
-    for stride, away in offsets(tapped, found).items():
+def test_cells_look_at_their_own_pixels(swept: tuple[Case, FeatureNet, Trace]) -> None:
+    _, feature_net, found = copy.deepcopy(swept)
+    averaging(feature_net.net.eval())
+    for stride, away in offsets(feature_net, found).items():
         assert away <= stride / 2, (stride, away)
 
 
@@ -298,10 +298,10 @@ def still_random(net: nn.Module) -> None:
 
 @pytest.mark.parametrize("output_stride", [8, 16])
 def test_dilated_maps_sampled_are_the_ordinary_ones(
-    swept: tuple[Case, Tapped, Trace], output_stride: int
+    swept: tuple[Case, FeatureNet, Trace], output_stride: int
 ) -> None:
-    case, tapped, found = swept
-    plain, dilated = copy.deepcopy(tapped), copy.deepcopy(tapped)
+    case, feature_net, found = swept
+    plain, dilated = copy.deepcopy(feature_net), copy.deepcopy(feature_net)
     dilate(dilated.net, found, output_stride)
     for net in (plain, dilated):
         still_random(net.net.eval())
@@ -318,17 +318,17 @@ def test_dilated_maps_sampled_are_the_ordinary_ones(
     assert (max(away) <= 1e-4) == case.dilatable, away
 
 
-def test_every_parameter_has_a_gradient(swept: tuple[Case, Tapped, Trace]) -> None:
+def test_every_parameter_has_a_gradient(swept: tuple[Case, FeatureNet, Trace]) -> None:
     net = copy.deepcopy(swept[1].net).train()
     (net(torch.randn(2, 3, 64, 64)) ** 2).mean().backward()
     assert [key for key, param in net.named_parameters() if param.grad is None] == []
     assert any(param.grad.abs().sum() > 0 for param in net.parameters())
 
 
-def test_fresh_weights_keep_the_values_in_range(swept: tuple[Case, Tapped, Trace]) -> None:
+def test_fresh_weights_keep_the_values_in_range(swept: tuple[Case, FeatureNet, Trace]) -> None:
     """Batch norms of a fresh net know no data, so sums of blocks may grow; SE gates halve, which is right."""
-    _, tapped, found = swept
-    net = copy.deepcopy(tapped)
+    _, feature_net, found = swept
+    net = copy.deepcopy(feature_net)
     net.net.eval()
     with torch.no_grad():
         for fmap in net.run(torch.randn(1, 3, 96, 96), list(found.taps.values())):

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from mmengine.config import Config
 
-from mmbackbones.checkpoint_files import read_data
 from mmbackbones.cli import main, train
+from mmbackbones.compose import configs
+from mmbackbones.compose.fit import Settings, fit
+from mmbackbones.compose.pretrained import addresses, drop_pretrained
 from mmbackbones.data.shapes import write_shapes
-from mmbackbones.engine import configs
-from mmbackbones.engine.fit import Settings, fit
-from mmbackbones.engine.pretrained import addresses, drop_pretrained
 from mmbackbones.errors import InputError
+from mmbackbones.weights.files import read_data
 
 SMALL = ["--epochs", "1", "--img-scale", "64x64", "--batch-size", "2", "--device", "cpu", "--cfg-options"]
 SMALL += ["train_dataloader.num_workers=0", "val_dataloader.num_workers=0"]

@@ -18,8 +18,8 @@ from torch import nn
 
 import mmbackbones
 from mmbackbones import InputError
-from mmbackbones.position_tables import Table
-from mmbackbones.sizes import SizedNet
+from mmbackbones.taps.position_tables import Table
+from mmbackbones.taps.sizes import SizedNet
 
 #: One small network for each way to free a network of its size, with arguments that make it smaller still.
 SIZED: dict[str, dict[str, Any]] = {
@@ -48,7 +48,7 @@ def build(name: str) -> mmbackbones.Backbone:
 
 
 def sized_of(net: mmbackbones.Backbone) -> SizedNet:
-    return net._tapped if isinstance(net._tapped, SizedNet) else net._tapped.inner
+    return net._feature_net if isinstance(net._feature_net, SizedNet) else net._feature_net.inner
 
 
 @pytest.mark.parametrize("name", SIZED)

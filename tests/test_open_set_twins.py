@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn.parallel import replicate
 
 import mmbackbones
-from mmbackbones import geometry
 from mmbackbones.backbone import Backbone
-from mmbackbones.sizes import geometries
+from mmbackbones.taps import geometry
+from mmbackbones.taps.sizes import geometries
 
 NAME, TINY = "timm:beit_base_patch16_224", dict(depth=4, embed_dim=48, num_heads=3)
 
@@ -69,8 +69,8 @@ def test_a_replica_runs_on_tensors_of_its_own(name: str, monkeypatch: pytest.Mon
 
 
 def test_a_size_is_built_once_and_its_memory_bounded(net: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
-    tapped: Any = net._tapped
-    found = geometries(tapped.inner.blueprint, False)
+    feature_net: Any = net._feature_net
+    found = geometries(feature_net.inner.blueprint, False)
     built = []
     monkeypatch.setattr(found, "_kept", type(found._kept)())
     monkeypatch.setattr(found, "build", lambda size, build=found.build: built.append(size) or build(size))

@@ -237,7 +237,7 @@ def test_threads_that_overlap_give_the_number_of_threads_back(monkeypatch: pytes
 
 
 def test_bench_measures_both_operators_on_drawn_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mmbackbones import bench_ops
+    from mmbackbones.bench import operators as bench_ops
 
     monkeypatch.setattr(bench_ops, "MAPS", [("small", 4, 20, 30, 0.125)])
     monkeypatch.setattr(bench_ops, "ROUNDS", 1)

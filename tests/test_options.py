@@ -10,8 +10,8 @@ from torch import nn
 
 import mmbackbones
 from mmbackbones import InputError
-from mmbackbones.auxiliary import AUXILIARY
 from mmbackbones.catalog.rows import ROWS
+from mmbackbones.feature_nets.auxiliary import AUXILIARY
 from mmbackbones.native.attention import ATTENTIONS
 
 WITH_AUXILIARY = [row.name for row in ROWS if (row.source, row.upstream) in AUXILIARY]

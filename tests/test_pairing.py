@@ -14,7 +14,7 @@ from mmengine.registry import MODELS as ROOT
 from mmengine.registry import init_default_scope
 
 from mmbackbones import get_spec, pair
-from mmbackbones.engine.configs import load_config
+from mmbackbones.compose.configs import load_config
 from mmbackbones.errors import InputError
 from mmbackbones.registry import MODELS
 

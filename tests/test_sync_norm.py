@@ -8,7 +8,7 @@ import torch.multiprocessing as mp
 from torch import Tensor, nn
 
 from mmbackbones.errors import InputError
-from mmbackbones.norms import LocalSyncBatchNorm, convert_norms
+from mmbackbones.surgery.norms import LocalSyncBatchNorm, convert_norms
 
 SIZES = (3, 2)  # images of each process: batches may differ
 

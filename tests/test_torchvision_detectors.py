@@ -19,14 +19,14 @@ from torchvision.transforms.functional import to_tensor
 from typer.testing import CliRunner
 
 from mmbackbones.cli import app
+from mmbackbones.compose.configs import load_config
+from mmbackbones.compose.scale import set_scale
 from mmbackbones.data.shapes import write_shapes
-from mmbackbones.engine.configs import load_config
 from mmbackbones.engine.predict import load_predictor
 from mmbackbones.engine.predictions import Predictor
-from mmbackbones.engine.scale import set_scale
 from mmbackbones.errors import InputError
 from mmbackbones.heads import TorchvisionAnchorGenerator
-from mmbackbones.torchvision_detectors import CONFIG, checkpoint_of, coco_classes, convert
+from mmbackbones.weights.torchvision_detectors import CONFIG, checkpoint_of, coco_classes, convert
 
 SHORT, LONG = 92, 157  # 640 x 480 becomes 122 x 92 there, and 123 x 92 by mmdet's rounding
 

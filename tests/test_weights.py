@@ -9,7 +9,7 @@ from torch import nn
 
 import mmbackbones
 from mmbackbones import InputError
-from mmbackbones.weights import load_into
+from mmbackbones.weights.loading import load_into
 
 
 def _timm_state(name: str, **kwargs: object) -> dict[str, torch.Tensor]:

@@ -18,12 +18,13 @@ from mmengine.registry import MODELS
 from mmengine.runner.checkpoint import CheckpointLoader
 
 import mmbackbones
-from mmbackbones.checkpoint_files import fetched, load_from_mmbackbones, read_checkpoint, read_for_mmengine
 from mmbackbones.cli import main
-from mmbackbones.engine import checkpoints, evaluate, predict
+from mmbackbones.engine import evaluate, predict
 from mmbackbones.engine.runner import Runner
 from mmbackbones.errors import InputError
 from mmbackbones.export import export
+from mmbackbones.weights import checkpoints
+from mmbackbones.weights.files import fetched, load_from_mmbackbones, read_checkpoint, read_for_mmengine
 
 
 class Payload:

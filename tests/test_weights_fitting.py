@@ -11,7 +11,7 @@ import torch
 
 import mmbackbones
 from mmbackbones import InputError
-from mmbackbones.weights import DEEP_STEM
+from mmbackbones.weights.loading import DEEP_STEM
 
 
 def _save(path: Path, content: Any) -> str:
@@ -115,7 +115,7 @@ def test_a_foreign_file_is_refused_by_name_and_not_by_timms_filter(tmp_path: Pat
 
 @pytest.mark.parametrize("old", sorted(timm.models.get_deprecated_models()))
 def test_every_old_name_of_timm_means_a_present_one(old: str) -> None:
-    from mmbackbones.catalog.open_set import _current
+    from mmbackbones.feature_nets.specs import _current
 
     with pytest.warns(UserWarning, match=f"timm calls '{old}'"):
         present = _current(old)

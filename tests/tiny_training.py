@@ -19,8 +19,8 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from mmbackbones.checkpoint_files import read_for_mmengine
 from mmbackbones.finetune.parts import unwrapped
+from mmbackbones.weights.files import read_for_mmengine
 
 NET = "mobilenetv1_025"
 

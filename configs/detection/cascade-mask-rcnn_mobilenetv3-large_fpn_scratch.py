@@ -1,6 +1,6 @@
 # From random weights, for small images and small machines: the neck, RPN and mask head of Mask R-CNN's.
 _base_ = ["mask-rcnn_mobilenetv3-large_fpn_scratch.py"]
-from mmbackbones.engine.configs import load_config
+from mmbackbones.compose.configs import load_config
 
 cascade = load_config("mmdet::cascade_rcnn/cascade-mask-rcnn_r50_fpn_1x_coco").model
 for head, stage in zip(cascade.roi_head.bbox_head, cascade.train_cfg.rcnn, strict=True):

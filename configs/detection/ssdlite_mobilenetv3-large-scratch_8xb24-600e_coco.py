@@ -1,6 +1,6 @@
 # torchvision's ssdlite320_mobilenet_v3_large: expanded C4, and C5 of half the channels.
 _base_ = ["../_base_/ssdlite.py", "../_base_/ssdlite_coco.py"]
-from mmbackbones.detectors import ssdlite
+from mmbackbones.compose.detectors import ssdlite
 
 model = ssdlite(
     "torchvision:mobilenet_v3_large",

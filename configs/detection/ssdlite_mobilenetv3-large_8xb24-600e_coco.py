@@ -1,5 +1,5 @@
 _base_ = ["../_base_/ssdlite.py", "../_base_/ssdlite_coco.py"]
-from mmbackbones.detectors import ssdlite
+from mmbackbones.compose.detectors import ssdlite
 
 pretrained = dict(type="Pretrained", checkpoint="timm://mobilenetv3_large_100")
 model = ssdlite("mobilenetv3_large_100", init_cfg=pretrained)

@@ -1,6 +1,6 @@
 # From random weights, for small images and small machines: anchors from half the size on.
 _base_ = ["../_base_/ssdlite.py", "../_base_/small_scratch.py"]
-from mmbackbones.detectors import ssdlite
+from mmbackbones.compose.detectors import ssdlite
 
 model = ssdlite("mobilenetv3_large_100")
 model["bbox_head"]["anchor_generator"] = dict(

@@ -1,6 +1,6 @@
 # From random weights, for small images and small machines: anchors of half the size.
 _base_ = ["../_base_/yolov4-tiny.py", "../_base_/small_scratch.py"]
-from mmbackbones.detectors import yolov4_tiny
+from mmbackbones.compose.detectors import yolov4_tiny
 
 model = yolov4_tiny("cspdarknet53_tiny")
 model["bbox_head"]["anchor_generator"] = dict(

@@ -1,7 +1,7 @@
 # From random weights, for small images and small machines: few queries, layers and points.
 _base_ = ["deeplabv3plus_resnet18_scratch.py"]
 from mmbackbones import pair
-from mmbackbones.engine.configs import load_config
+from mmbackbones.compose.configs import load_config
 
 head = load_config("mmseg::mask2former/mask2former_r50_8xb2-160k_ade20k-512x512").model.decode_head
 head.update(in_channels=[64, 128, 256, 512], num_queries=25)

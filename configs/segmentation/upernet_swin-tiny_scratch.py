@@ -1,7 +1,7 @@
 # From random weights, for small images and small machines: slim heads.
 _base_ = ["deeplabv3plus_resnet18_scratch.py"]
 from mmbackbones import pair
-from mmbackbones.engine.configs import load_config
+from mmbackbones.compose.configs import load_config
 
 base = load_config("upernet_swin-tiny_8xb2-160k_ade20k-512x512").model
 slim = dict(norm_cfg=dict(type="BN"), num_classes=19)

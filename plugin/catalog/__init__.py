@@ -5,13 +5,11 @@ from __future__ import annotations
 from functools import cache
 
 from ..errors import InputError, nearest
-from ..spec import Spec
 from .listing import list_backbones
 from .rows import ROWS
+from .spec import Spec
 
-__all__ = ["catalog_names", "get_spec", "list_backbones"]
-
-SOURCES = ("timm", "torchvision")
+__all__ = ["catalog_names", "list_backbones", "row_of"]
 
 
 @cache
@@ -31,19 +29,12 @@ def catalog_names() -> tuple[str, ...]:
     return tuple(_by_name())
 
 
-def get_spec(name: str) -> Spec:
-    """The row of a catalog name or alias, or what can be read off ``timm:<name>``, ``torchvision:<name>``.
-
-    For a name outside the catalog the network is traced once on the meta device.
+def row_of(name: str) -> Spec:
+    """The row of a catalog name or alias.
 
     Raises:
         InputError: unknown name; the message has the nearest ones.
     """
-    source, colon, upstream = name.partition(":")
-    if colon and source in SOURCES:
-        from .open_set import spec_of
-
-        return spec_of(source, upstream)
     if name not in _by_name():
         near = ", ".join(nearest(name, _by_name()))
         raise InputError(

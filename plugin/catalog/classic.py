@@ -1,7 +1,7 @@
 """Convolutional networks for servers: from AlexNet to ConvNeXt."""
 
-from ..spec import Spec
 from .row import CLIP, HALF, HALVES, IMAGENET, row
+from .spec import Spec
 
 # fmt: off
 ROWS: tuple[Spec, ...] = (

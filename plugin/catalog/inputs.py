@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..spec import MeanStd, Spec
+from .spec import MeanStd, Spec
 
 
 def mean_std_of(spec: Spec, checkpoint: str | None) -> MeanStd:

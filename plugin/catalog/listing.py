@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 from ..errors import InputError, nearest
-from ..spec import Spec
 from .rows import ROWS
+from .spec import Spec
 
 _UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}
 
@@ -35,9 +35,9 @@ def list_backbones(
     Args:
         pattern: A shell pattern (``regnet*``) that the name or an alias matches.
         family: Only this family.
-        kind: ``cnn``, ``transformer`` or ``hybrid``, see :class:`mmbackbones.cost.Cost`.
+        kind: ``cnn``, ``transformer`` or ``hybrid``, see :class:`mmbackbones.tracing.cost.Cost`.
         task: What the maps suffice for: ``classification``, ``detection`` or ``segmentation``, see
-            :attr:`mmbackbones.spec.Spec.tasks`.
+            :attr:`mmbackbones.catalog.spec.Spec.tasks`.
         strides: Only nets that have maps at all of these strides, in pixels.
         min_params: Fewest parameters up to the coarsest map, a number or a text as ``"5M"``.
         max_params: Most parameters, likewise.

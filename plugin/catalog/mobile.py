@@ -1,7 +1,7 @@
 """Convolutional networks for small machines."""
 
-from ..spec import Spec
 from .row import HALF, HALVES, IMAGENET, RAW, row
+from .spec import Spec
 
 # fmt: off
 ROWS: tuple[Spec, ...] = (

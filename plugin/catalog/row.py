@@ -1,4 +1,4 @@
-"""How one row of the catalog becomes a :class:`~mmbackbones.spec.Spec`, and a Spec a row."""
+"""How one row of the catalog becomes a :class:`~mmbackbones.catalog.spec.Spec`, and a Spec a row."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from ..spec import IMAGENET_MEAN, IMAGENET_STD, MeanStd, Spec
+from .spec import IMAGENET_MEAN, IMAGENET_STD, MeanStd, Spec
 
 #: Input of weights that came from TensorFlow.
 HALF: dict[str, Any] = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}

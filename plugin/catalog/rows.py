@@ -6,7 +6,7 @@ fit the row's parameter names, the default first. Figures are held against the n
 
 from __future__ import annotations
 
-from ..spec import Spec
 from . import classic, mobile, transformers, written_here
+from .spec import Spec
 
 ROWS: tuple[Spec, ...] = (*classic.ROWS, *mobile.ROWS, *transformers.ROWS, *written_here.ROWS)

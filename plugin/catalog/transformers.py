@@ -2,8 +2,8 @@
 
 from functools import partial
 
-from ..spec import Spec
 from .row import CLIP, HALF, IMAGENET, SATELLITE, row
+from .spec import Spec
 
 _row = partial(row, kind="transformer", first_stride=4, dilatable=False)
 

@@ -6,8 +6,8 @@ weights, they take the usual ImageNet mean and deviation here.
 
 from functools import partial
 
-from ..spec import Spec
 from .row import HALF, row
+from .spec import Spec
 
 _row = partial(row, source="native")
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ..catalog.spec import Spec
 from ..errors import InputError, nearest
-from ..spec import Spec
 from .catalog_tables import FAMILY_HEAD, FAMILY_SHORT, HEAD, SHORT, backbone_rows, family_rows
 from .catalog_tables import facts as facts_of
 
@@ -43,7 +43,8 @@ def list_command(
 
     Example: mmbackbones list --task detection --max-params 10M --se-free --has-weights
     """
-    from ..catalog import get_spec, list_backbones
+    from ..catalog import list_backbones
+    from ..feature_nets.specs import get_spec
 
     shell_pattern = pattern if set(pattern) & set("*?[") else f"*{pattern}*"
     names = list_backbones(
@@ -116,7 +117,7 @@ def info_command(
 
     Example: mmbackbones info mobilenetv3_large_100 --input-size 320
     """
-    from ..catalog import get_spec
+    from ..feature_nets.specs import get_spec
 
     spec = get_spec(name)
     if as_row:
@@ -175,14 +176,14 @@ def measure(name: str, size: tuple[int, int]) -> dict[str, Any]:
 
     Returns:
         ``parameters`` that the maps depend on; ``flops``, the multiply-adds of convolutions and matrix
-        products for one image; ``kind`` as in :class:`mmbackbones.cost.Cost`; ``input_size``;
+        products for one image; ``kind`` as in :class:`mmbackbones.tracing.cost.Cost`; ``input_size``;
         ``map_sizes``, height and width of each map.
     """
     import torch
 
     from ..backbone import build
-    from ..catalog import get_spec
-    from ..cost import cost
+    from ..feature_nets.specs import get_spec
+    from ..tracing.cost import cost
 
     spec = get_spec(name)
     net = build(name, out_strides=spec.strides)
@@ -212,7 +213,7 @@ def catalog_row(spec: Spec) -> str:
 
 def config_snippet(spec: Spec) -> str:
     """Python text that puts the backbone with an FPN over a base config's model."""
-    from ..pairing import pair
+    from ..compose.pairing import pair
 
     loads: dict[str, Any] = (
         {"init_cfg": {"type": "Pretrained", "checkpoint": spec.weights[0]}} if spec.weights else {}

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from ..spec import PYRAMID, Spec
+from ..catalog.spec import PYRAMID, Spec
 
 #: Heads of the two tables, and how many columns a terminal of 80 characters has room for.
 HEAD = ["name", "C2 C3 C4 C5", "params", "GFLOPs", "SE", "dilates", "kind", "weights", "year", "paper"]

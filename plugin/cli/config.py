@@ -38,9 +38,9 @@ def config_command(
 
     Example: mmbackbones config --model retinanet --backbone convnext_tiny --data my_coco -o my.py
     """
-    from ..engine.compose import compose
-    from ..engine.config_text import config_text
-    from ..engine.fit import Settings, fit
+    from ..compose.config_text import config_text
+    from ..compose.fit import Settings, fit
+    from ..compose.models import compose
     from .train import new_console, reading, shortest
 
     if out is not None and out.suffix != ".py":

@@ -35,7 +35,7 @@ def convert_command(
 
     Example: mmbackbones convert torchvision://fasterrcnn_resnet50_fpn.COCO_V1 -o faster.pth
     """
-    from ..torchvision_detectors import CONFIG, checkpoint_of, number_of_classes
+    from ..weights.torchvision_detectors import CONFIG, checkpoint_of, number_of_classes
     from .train import new_console, shortest
 
     if out.exists() and not force:

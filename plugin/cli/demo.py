@@ -26,8 +26,8 @@ def demo_command(
     """
     from rich.progress import Progress
 
+    from ..compose.fit import Settings
     from ..data.shapes import write_shapes
-    from ..engine.fit import Settings
     from .train import new_console, run
 
     console = new_console()

@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from .options import BatchSize, CfgOptions, Checkpoint, Config, Data, Device, IgnoreLabel, ImgScale, Launcher
+from .options import (
+    BatchSize,
+    CfgOptions,
+    Checkpoint,
+    Config,
+    Data,
+    Device,
+    IgnoreLabel,
+    ImgScale,
+    Launcher,
+)
 
 
 def evaluate_command(
@@ -30,10 +40,10 @@ def evaluate_command(
     """
     from rich.table import Table
 
+    from ..compose.configs import load_config
+    from ..compose.fit import Settings, fit_for_test
     from ..engine import runner as running
-    from ..engine.configs import load_config
     from ..engine.evaluate import evaluate
-    from ..engine.fit import Settings, fit_for_test
     from .train import new_console, reading, shortest
 
     cfg = load_config(config)

@@ -36,8 +36,8 @@ def export_command(
 
     Example: mmbackbones export work/config.py work/best.pth --data my_coco --int8
     """
-    from ..engine.configs import load_config
-    from ..engine.fit import Settings, fit_for_test
+    from ..compose.configs import load_config
+    from ..compose.fit import Settings, fit_for_test
     from ..export.export import export, measure
     from .train import new_console, reading, shortest
 

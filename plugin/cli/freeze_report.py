@@ -22,7 +22,7 @@ def freeze_report_command(
     Example: mmbackbones freeze-report detection/faster-rcnn_resnet50_fpn_1x_coco --cfg-options
     model.backbone.frozen_stages=2
     """
-    from ..engine.configs import apply_options, load_config, parse_options
+    from ..compose.configs import apply_options, load_config, parse_options
     from ..finetune.freeze_report import as_text, report_of_config
 
     cfg = load_config(config)

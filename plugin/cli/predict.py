@@ -31,10 +31,10 @@ def predict_command(
     """
     from rich.progress import track
 
-    from ..engine.configs import apply_options, load_config, parse_options
+    from ..compose.configs import apply_options, load_config, parse_options
+    from ..compose.scale import parse_scale, set_scale
     from ..engine.predict import JSON_NAME, find_images, listed, load_predictor, predict
     from ..engine.runner import choose_device, prepare_work_dir
-    from ..engine.scale import parse_scale, set_scale
     from .train import new_console, shortest
 
     files = find_images(images)

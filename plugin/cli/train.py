@@ -18,7 +18,7 @@ from .options import CONFIG_HELP, BatchSize, CfgOptions, Data, Device, IgnoreLab
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ..engine.fit import Settings
+    from ..compose.fit import Settings
     from ..engine.train import Results
 
 _COSTS = {
@@ -83,7 +83,7 @@ def train_command(
 
     Two processes: torchrun --nproc-per-node 2 -m mmbackbones.cli train CONFIG --data DIR --launcher pytorch
     """
-    from ..engine.fit import Settings
+    from ..compose.fit import Settings
 
     config, cache, notes = choose_config(config, recipe, task, backbone, data, work_dir, ignore_label or [])
     settings = Settings(
@@ -164,9 +164,9 @@ def run(
         InputError: something given cannot be used.
         typer.Exit: with status 130 after Ctrl-C, 143 after SIGTERM, and 1 where nothing was learned.
     """
+    from ..compose.configs import load_config
+    from ..compose.fit import fit
     from ..engine import runner as running
-    from ..engine.configs import load_config
-    from ..engine.fit import fit
     from ..engine.train import find_resume, train
     from ..engine.work_dir import check_unused
 

@@ -30,13 +30,13 @@ def finish(
     Raises:
         InputError: images or annotations that cannot be used; the message names them.
     """
-    told = list(notes)
-    checked = {split: _check(part, work.scanner, told) for split, part in parts.items()}
+    said = list(notes)
+    checked = {split: _check(part, work.scanner, said) for split, part in parts.items()}
     if "val" in checked:
         train, val = checked["train"], checked["val"]
     else:
-        train, val = _divide(next(iter(checked.values())), work, told)
-    train, val = same_order(*without_groups(train, val, told), told)
+        train, val = _divide(next(iter(checked.values())), work, said)
+    train, val = same_order(*without_groups(train, val, said), said)
     for part, split in ((train, "training"), (val, "validation")):
         if not part.annotations:
             raise InputError(
@@ -44,10 +44,10 @@ def finish(
                 f"object. Annotate some."
             )
     if empty := len(train.images) - len({annotation["image_id"] for annotation in train.annotations}):
-        told.append(f"{empty} training images have no object and are left out.")
+        said.append(f"{empty} training images have no object and are left out.")
     twice = {_path(train, image) for image in train.images} & {_path(val, image) for image in val.images}
     if twice:
-        told.append(f"{len(twice)} images are in both splits, so validation figures will look too good.")
+        said.append(f"{len(twice)} images are in both splits, so validation figures will look too good.")
     classes = tuple(category["name"] for category in train.categories)
     return DataSet(
         root=root,
@@ -57,7 +57,7 @@ def finish(
         palette=make_palette(classes),
         train=_split(train, work.cache / "train.json"),
         val=_split(val, work.cache / "val.json"),
-        notes=tuple(told),
+        notes=tuple(said),
         has_masks=all(
             _is_mask(annotation.get("segmentation")) or annotation["iscrowd"]
             for annotation in train.annotations + val.annotations

@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.nn import Identity
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ..compose.configs import kind, pipelines
 from ..errors import InputError
 from ..registry import HOOKS
-from .configs import kind, pipelines
 
 _PARTS = ("train", "val", "test")
 

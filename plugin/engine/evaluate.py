@@ -7,10 +7,10 @@ from pathlib import Path
 from mmengine.config import Config
 from rich.console import Console
 
+from ..compose.configs import task_of
 from ..errors import InputError
+from ..weights.checkpoints import load_into
 from . import report
-from .checkpoints import load_into
-from .configs import task_of
 from .hooks import ProgressHook
 from .runner import Runner, build_runner, library_output_to_log
 

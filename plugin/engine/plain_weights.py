@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .checkpoints import read_checkpoint, state_dict_of
+from ..weights.checkpoints import read_checkpoint, state_dict_of
 
 
 def save_plain(source: Path, target: Path) -> None:

@@ -11,19 +11,12 @@ import numpy as np
 from mmengine.config import Config
 from PIL import Image
 
-from ..checkpoint_files import read_for_mmengine
 from ..data.scan import IMAGE_SUFFIXES, list_files
 from ..errors import InputError
-from .checkpoints import load_into
+from ..weights.checkpoints import load_into
+from ..weights.files import read_for_mmengine
 from .draw import Colour, with_legend
-from .predictions import (
-    Prediction,
-    Predictor,
-    check_image,
-    classes_and_colours,
-    open_image,
-    picture_of,
-)
+from .predictions import Prediction, Predictor, check_image, classes_and_colours, open_image, picture_of
 
 JSON_NAME = "predictions.json"
 

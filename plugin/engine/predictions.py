@@ -12,10 +12,10 @@ import torch
 from mmengine.config import Config
 from PIL import Image, ImageOps
 
+from ..compose.configs import kind, pipelines, task_of
 from ..data.scan import UNREADABLE, reason_of, remark_on
 from ..errors import InputError
 from . import draw
-from .configs import kind, pipelines, task_of
 
 if TYPE_CHECKING:
     from mmengine.dataset import Compose

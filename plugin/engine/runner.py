@@ -18,19 +18,12 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner as _Runner
 from torch.utils.data import DataLoader
 
-from ..checkpoint_files import read_checkpoint, read_for_mmengine, state_dict_of
+from ..compose.configs import kind, task_of, walk
 from ..errors import InputError
-from ..weights import FOR_THE_USER, some, warn_user
-from .checkpoints import check_fits
-from .checks import (
-    LabelCheckHook,
-    check_channels,
-    check_heads,
-    check_label_bits,
-    check_sync_bn,
-    reason,
-)
-from .configs import kind, task_of, walk
+from ..weights.checkpoints import check_fits
+from ..weights.files import read_checkpoint, read_for_mmengine, state_dict_of
+from ..weights.loading import FOR_THE_USER, some, warn_user
+from .checks import LabelCheckHook, check_channels, check_heads, check_label_bits, check_sync_bn, reason
 from .plain_weights import save_plain
 from .single import refuse_single_values, without_single
 from .strides import watch_strides

@@ -13,11 +13,11 @@ from mmengine.config import Config
 from mmengine.runner import find_latest_checkpoint
 from rich.console import Console
 
+from ..compose.configs import is_epoch_based, resolved, task_of
 from ..errors import InputError
 from ..finetune.freeze_report import FreezeReportHook
+from ..weights.checkpoints import read_checkpoint
 from . import report
-from .checkpoints import read_checkpoint
-from .configs import is_epoch_based, resolved, task_of
 from .cost import CostHook
 from .failures import LossCheckHook, failure_of
 from .hooks import ProgressHook, StopHook
@@ -75,7 +75,7 @@ def train(cfg: Config, work_dir: Path, *, resume: Path | None = None, console: C
     """Train, evaluate, and leave checkpoint, figures, curves, pictures and config in ``work_dir``.
 
     Args:
-        cfg: resolved config (see :func:`mmbackbones.engine.fit.fit`).
+        cfg: resolved config (see :func:`mmbackbones.compose.fit.fit`).
         work_dir: an existing folder.
         resume: checkpoint to continue from.
         console: for progress.

@@ -14,14 +14,14 @@ import torch
 from mmengine.config import Config
 from torch import Tensor
 
-from ..checkpoint_files import read_for_mmengine
-from ..engine.checkpoints import load_into
-from ..engine.configs import kind, walk
+from ..compose.configs import kind, walk
+from ..compose.scale import reference_scale
 from ..engine.evaluate import runner_for_test
 from ..engine.report import main_figures, numbers
 from ..engine.runner import library_output_to_log
-from ..engine.scale import reference_scale
 from ..errors import InputError
+from ..weights.checkpoints import load_into
+from ..weights.files import read_for_mmengine
 from .graph import ExportNet
 from .onnx_file import quantise, write_onnx
 from .session import OnnxModel, fill, raw_images, seconds

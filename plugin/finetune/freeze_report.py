@@ -17,11 +17,11 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from ..engine.configs import walk
+from ..compose.configs import walk
 from ..errors import InputError
-from ..norms import FrozenBatchNorm2d
 from ..registry import HOOKS
-from ..stages import STAGES, is_norm
+from ..surgery.norms import FrozenBatchNorm2d
+from ..tracing.stages import STAGES, is_norm
 from .parts import backbones, param_groups, unwrapped
 
 
@@ -131,7 +131,7 @@ def _group_of(optim_wrapper: Any) -> dict[int, tuple[float, float]]:
 
 def _norms(model: nn.Module) -> Iterator[tuple[str, bool]]:
     """Path of each normalisation layer, and whether it stays constant after ``model.train()``."""
-    nets = [backbone._tapped.net for backbone in backbones(model).values()]  # each shares its children
+    nets = [backbone._feature_net.net for backbone in backbones(model).values()]  # each shares its children
     modes = [(module, module.training) for module in (*model.modules(), *nets)]
     model.train()
     try:

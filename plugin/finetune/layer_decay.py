@@ -13,7 +13,7 @@ from torch import nn
 from ..backbone import Backbone
 from ..errors import InputError
 from ..registry import OPTIM_WRAPPER_CONSTRUCTORS
-from ..stages import STAGES, is_norm
+from ..tracing.stages import STAGES, is_norm
 from .parts import backbones
 
 _KEYS = ("decay_rate", "by", "custom_keys")
@@ -29,7 +29,7 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     A parameter of layer ``l`` of a backbone with ``L`` layers behind its stem gets the learning rate
     ``lr * decay_rate ** (L + 1 - l)``; the stem is layer 0, neck and heads have the full rate, and so has a
-    plain ViT's fresh pyramid. Layers are read off the network, see :mod:`mmbackbones.layers`::
+    plain ViT's fresh pyramid. Layers are read off the network, see :mod:`mmbackbones.tracing.layers`::
 
         optim_wrapper = dict(
             constructor="mmbackbones.LayerDecayOptimWrapperConstructor",
@@ -147,7 +147,7 @@ def _without_decay(model: nn.Module) -> set[str]:
 
 def _declared(backbone: Backbone) -> set[str]:
     """What the upstream's network excludes from weight decay, by its own account (names or patterns)."""
-    declares = getattr(backbone._tapped.net, "no_weight_decay", None)
+    declares = getattr(backbone._feature_net.net, "no_weight_decay", None)
     patterns = declares() if declares is not None else ()
     return {name for pattern in patterns for name in fnmatch.filter(backbone.param_stages, pattern)}
 

@@ -16,7 +16,7 @@ from torch import nn
 from ..backbone import Backbone
 from ..errors import InputError
 from ..registry import HOOKS
-from ..stages import STAGES
+from ..tracing.stages import STAGES
 from .freeze_report import as_text, freeze_report
 from .parts import backbones, param_groups, unwrapped
 

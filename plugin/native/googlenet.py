@@ -66,7 +66,7 @@ def _width(widths: tuple[int, ...]) -> int:
 
 
 def auxiliary(channels: int, num_classes: int) -> nn.Sequential:
-    """A classifier on a map (N, channels, H, W) in the middle, for :mod:`mmbackbones.auxiliary`."""
+    """A classifier on an inner map (N, channels, H, W), for :mod:`mmbackbones.feature_nets.auxiliary`."""
     return nn.Sequential(
         nn.AvgPool2d(5, 3),
         nn.AdaptiveAvgPool2d(4),  # 4x4 cells already at 224 pixels

@@ -1,13 +1,13 @@
-"""Where a network comes from: each source turns a name into a :class:`Tapped` net."""
+"""Where a network comes from: each source turns a name into a :class:`FeatureNet` net."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ..errors import InputError
-from .tapped import ChainNet, Tapped, bound_to
+from .feature_net import ChainNet, FeatureNet, bound_to
 
-__all__ = ["ChainNet", "Tapped", "bound_to", "open_net"]
+__all__ = ["ChainNet", "FeatureNet", "bound_to", "open_net"]
 
 
 def has_net(source: str, upstream: str) -> bool:
@@ -23,7 +23,7 @@ def has_net(source: str, upstream: str) -> bool:
     return False
 
 
-def open_net(source: str, upstream: str, in_channels: int, net_kwargs: dict[str, Any]) -> Tapped:
+def open_net(source: str, upstream: str, in_channels: int, net_kwargs: dict[str, Any]) -> FeatureNet:
     """Build ``upstream`` of ``source`` with fresh weights, without its classifier.
 
     Raises:

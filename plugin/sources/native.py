@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Any
 
 from ..errors import InputError
-from .tapped import ChainNet
+from .feature_net import ChainNet
 
 
 def open_native(upstream: str, in_channels: int, net_kwargs: dict[str, Any]) -> ChainNet:

@@ -98,7 +98,7 @@ def native_size(upstream: str, arguments: dict[str, Any]) -> tuple[int, int]:
 
 
 class TimmNet:
-    """See :class:`mmbackbones.sources.Tapped`.
+    """See :class:`mmbackbones.sources.FeatureNet`.
 
     Attributes:
         reductions: What timm reports as the stride of each tap.
@@ -127,7 +127,7 @@ class TimmNet:
         self.classifier = (names,) if isinstance(names, str) else tuple(names)
 
     def run(self, x: Tensor, taps: Sequence[int]) -> list[Tensor]:
-        """See :class:`mmbackbones.sources.Tapped`."""
+        """See :class:`mmbackbones.sources.FeatureNet`."""
         with _unfused(self.net) if torch.compiler.is_exporting() else nullcontext():
             return self._maps(x, taps)
 

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from ..errors import InputError, nearest
-from .tapped import ChainNet
+from .feature_net import ChainNet
 
 
 @dataclass(frozen=True)

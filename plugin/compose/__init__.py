@@ -1,0 +1,1 @@
+"""Configs in, configs out: pairs, models, fitting to data and options."""

@@ -1,0 +1,55 @@
+"""Checks of a backbone's arguments; every error says what is allowed."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+from ..catalog.spec import PYRAMID, Spec
+from ..errors import InputError, UnknownArgumentError, nearest
+
+
+def unknown_arguments(unknown: dict[str, Any], of: type) -> UnknownArgumentError:
+    """The error for arguments that ``of`` does not take, with the nearest that it does."""
+    known = [name for name in inspect.signature(of).parameters if name != "unknown"]
+    near = {name: nearest(name, known, count=1) for name in unknown}
+    hints = "".join(f" Did you mean '{found[0]}'?" for found in near.values() if found)
+    return UnknownArgumentError(
+        f"{of.__name__} has no argument {', '.join(map(repr, unknown))}.{hints} Allowed: {', '.join(known)}. "
+        f"What the upstream's constructor takes goes into net_kwargs."
+    )
+
+
+def choose_strides(
+    spec: Spec, out_strides: Sequence[int] | None, out_indices: Sequence[int] | None
+) -> tuple[int, ...]:
+    """The asked strides, ascending; by default all of 4, 8, 16, 32 that the net has.
+
+    Raises:
+        InputError: both spellings at once, a stride that the net lacks, or a wrong order.
+    """
+    if out_strides is not None and out_indices is not None:
+        raise InputError(
+            f"out_strides={tuple(out_strides)} and out_indices={tuple(out_indices)} say the same twice. "
+            f"Give one: out_indices=(0, 1, 2, 3) means out_strides=(4, 8, 16, 32)."
+        )
+    if out_indices is not None:
+        wrong = [index for index in out_indices if index not in range(len(PYRAMID))]
+        if wrong:
+            raise InputError(
+                f"out_indices={tuple(out_indices)}: allowed are 0, 1, 2, 3, which mean C2 to C5."
+            )
+        out_strides = [PYRAMID[index] for index in out_indices]
+    if out_strides is None:
+        out_strides = [stride for stride in PYRAMID if stride in spec.channels]
+    lacking = [stride for stride in out_strides if stride not in spec.channels]
+    if lacking:
+        absent = [str(stride) for stride in lacking]
+        raise InputError(
+            f"'{spec.name}' has no map at stride {', '.join(absent)}. It has {spec.strides}: ask for some of "
+            f"these, or find another with `mmbackbones list --strides {','.join(absent)}`."
+        )
+    if not out_strides or list(out_strides) != sorted(set(out_strides)):
+        raise InputError(f"strides {tuple(out_strides)} must ascend, each once, e.g. (4, 8, 16, 32).")
+    return tuple(out_strides)

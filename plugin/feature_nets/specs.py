@@ -1,0 +1,134 @@
+"""What is known of a network before it is built: its row of the catalog, or what a trace of it shows."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from functools import cache
+from typing import Any, TypeVar
+
+from ..catalog import row_of
+from ..catalog.inputs import timm_mean_std, torchvision_mean_std
+from ..catalog.spec import IMAGENET_MEAN, IMAGENET_STD, MeanStd, Spec
+from ..errors import InputError
+
+T = TypeVar("T")
+
+
+SOURCES = ("timm", "torchvision")
+
+
+def get_spec(name: str) -> Spec:
+    """The row of a catalog name or alias, or what can be read off ``timm:<name>``, ``torchvision:<name>``.
+
+    For a name outside the catalog the network is traced once on the meta device.
+
+    Raises:
+        InputError: unknown name; the message has the nearest ones.
+    """
+    source, colon, upstream = name.partition(":")
+    return spec_of(source, upstream) if colon and source in SOURCES else row_of(name)
+
+
+@cache
+def spec_of(source: str, upstream: str) -> Spec:
+    """What :func:`measured` says of a network as its source builds it by default."""
+    return measured(source, _current(upstream) if source == "timm" else upstream, {})
+
+
+def _current(upstream: str) -> str:
+    """timm's present name of a model, with the tag of its weights, where ``upstream`` is an old one."""
+    import timm
+
+    base, dot, tag = upstream.partition(".")
+    present = timm.models.get_deprecated_models().get(base)
+    if present is None:
+        return upstream
+    new = present.split(".")[0]
+    tags = timm.list_pretrained(f"{new}.*")
+    if present != new and present not in tags:  # timm's own table lags behind: .sam is .sam_in1k by now
+        present = next((name for name in tags if name.startswith(present)), new)
+    name = f"{new}.{tag}" if dot else present
+    warnings.warn(f"timm calls '{upstream}' '{name}' now; that is what is built.", stacklevel=2)
+    return name
+
+
+def measured(source: str, upstream: str, arguments: dict[str, Any]) -> Spec:
+    """Trace ``upstream`` of ``source`` and describe it; mean, std and weights come from the source.
+
+    Raises:
+        InputError: the source has no such network, or its maps have no power-of-two strides.
+    """
+    from ..surgery.dilatable import can_dilate
+    from .opening import open_traced
+
+    name = f"{source}:{upstream}"
+    feature_net, _, found = without_values(lambda: open_traced(source, upstream, 3, arguments, name=name))
+    facts: dict[str, Any] = {}
+    if source == "timm":
+        facts = _timm_facts(upstream)
+    elif source == "torchvision":
+        facts = _torchvision_facts(upstream)
+    needed = found.needed
+    params = dict(feature_net.net.named_parameters())
+    gates = ("squeezeexcit", "semodule", "effectivese", "channelgate")  # the last is CBAM's
+    return Spec(
+        name=name,
+        source=source,
+        upstream=upstream,
+        family=type(feature_net.net).__name__.lower(),
+        channels=found.channels,
+        has_se=any(type(m).__name__.lower().startswith(gates) for m in feature_net.net.modules()),
+        dilatable=can_dilate(feature_net, found),
+        params=sum(params[key].numel() for key in needed),
+        **facts,
+    )
+
+
+def without_values(build: Callable[[], T]) -> T:
+    """What ``build`` builds, on the meta device where that goes; torch's random state stays as it is."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        try:
+            with torch.device("meta"):  # nothing of it needs a value
+                return build()
+        except InputError:
+            raise
+        except Exception:  # torchvision's RegNet reads values while it is built, and so may others
+            return build()
+
+
+def _timm_facts(upstream: str) -> dict[str, Any]:
+    import timm
+
+    base, _, tag = upstream.partition(".")
+    tags = timm.list_pretrained(f"{base}.*")
+    default = timm.get_pretrained_cfg(upstream)
+    if tag and upstream not in tags:
+        raise InputError(f"timm has no weights '{upstream}'. Tags of '{base}': {', '.join(tags) or 'none'}.")
+    first = f"{base}.{default.tag}"
+    ordered = [upstream] if tag else sorted(tags, key=lambda weights: weights != first)
+    default_input = (tuple(default.mean), tuple(default.std))
+    return _inputs(tuple(f"timm://{weights}" for weights in ordered), default_input)
+
+
+def _torchvision_facts(upstream: str) -> dict[str, Any]:
+    from torchvision import models
+
+    entries = models.get_model_weights(upstream)
+    return _inputs(
+        tuple(f"torchvision://{upstream}.{entry.name}" for entry in entries), (IMAGENET_MEAN, IMAGENET_STD)
+    )
+
+
+def _inputs(weights: tuple[str, ...], default: MeanStd) -> dict[str, Any]:
+    """Mean and std of the first of ``weights`` (without any: ``default``), and of those that have others."""
+    asked = {"timm": timm_mean_std, "torchvision": torchvision_mean_std}
+    found = {}
+    for name in weights:
+        source, _, upstream = name.partition("://")
+        found[name] = asked[source](upstream) or default
+    mean, std = default = found[weights[0]] if weights else default
+    others = {name: mean_std for name, mean_std in found.items() if mean_std != default}
+    return {"mean": mean, "std": std, "weights": weights, "inputs": others}

@@ -1,0 +1,91 @@
+"""What is frozen: by stage or by a fraction of the weight layers, for any network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from torch import nn
+from torch.nn.modules.conv import _ConvNd
+
+from ..errors import InputError
+from .stages import STAGES, places
+from .trace import Trace
+
+
+def check_frozen_stages(frozen_stages: int) -> None:
+    """Raises InputError unless ``frozen_stages`` is -1, 0, 1, ... 4."""
+    if isinstance(frozen_stages, bool) or frozen_stages not in range(-1, STAGES + 1):
+        raise InputError(
+            f"frozen_stages={frozen_stages!r} is out of range. Allowed: -1 (nothing), 0 (the stem), "
+            f"1 to {STAGES} (the stem and that many stages)."
+        )
+
+
+def frozen_names(stages: dict[str, int], frozen_stages: int) -> set[str]:
+    """Names of the parameters of the stem and the first ``frozen_stages`` stages."""
+    return {name for name, stage in stages.items() if stage <= frozen_stages}
+
+
+def check_frozen_fraction(fraction: float | None, frozen_stages: int) -> None:
+    """Raises InputError unless ``fraction`` is None or in [0, 1], and the only way of freezing."""
+    if fraction is None:
+        return
+    number = isinstance(fraction, (int, float)) and not isinstance(fraction, bool)
+    if not number or not 0 <= fraction <= 1:
+        raise InputError(
+            f"frozen_fraction={fraction!r} is out of range. Allowed: 0 (nothing) to 1 (all weight layers), "
+            f"as 1/3 for the first third."
+        )
+    if frozen_stages != -1:
+        raise InputError(
+            f"frozen_stages={frozen_stages} and frozen_fraction={fraction} both say where freezing ends. "
+            f"Give one of them."
+        )
+
+
+def first_names(net: nn.Module, trace: Trace, fraction: float) -> set[str]:
+    """Names of the parameters up to the first ``fraction`` of the weight layers, in order of execution.
+
+    Weight layers are convolutions and linear layers; what is executed between two of them goes with the
+    earlier one. The number of frozen layers is rounded down.
+    """
+    place_of = places(trace)
+    kinds = (_ConvNd, nn.Linear)
+    starts = sorted(
+        place_of[f"{path}.weight"]
+        for path, module in net.named_modules()
+        if isinstance(module, kinds) and f"{path}.weight" in place_of
+    )
+    count = math.floor(len(starts) * fraction + 1e-6)  # 1/3 of 120 layers is 40, whatever the rounding
+    if count == len(starts):
+        return set(place_of)
+    return {name for name, place in place_of.items() if place < starts[count]} if count else set()
+
+
+def frozen_module_paths(net: nn.Module, trace: Trace, frozen: Iterable[str]) -> list[str]:
+    """Paths of the modules that stay in eval mode when the parameters ``frozen`` do not train.
+
+    These are all modules whose parameters are frozen without exception, and among the modules
+    without parameters (drop-out, stochastic depth) those called while the last weights were frozen
+    ones.
+    """
+    frozen = set(frozen)
+    if not frozen:
+        return []
+    modules = dict(net.named_modules())
+    still = []
+    for path, module in modules.items():
+        names = [f"{path}.{name}" if path else name for name, _ in module.named_parameters()]
+        if names and frozen.issuperset(names):
+            still.append(path)
+    last_frozen = False
+    for path in trace.order:
+        if path not in modules:  # cut, with what it was in
+            continue
+        own = [f"{path}.{name}" for name, _ in modules[path].named_parameters()]
+        if own:
+            last_frozen = frozen.issuperset(own)
+        elif last_frozen:
+            still.append(path)
+    return still

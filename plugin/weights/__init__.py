@@ -1,0 +1,1 @@
+"""Pretrained weights: files in, names matched, loads reported; only data is read, never code."""

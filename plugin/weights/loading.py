@@ -1,0 +1,206 @@
+"""Pretrained weights of a backbone: which are meant, how they are fitted, and what is said about it.
+
+A load never is a silent no-op: it reports matched, missing and unexpected names and is an error when
+shapes differ or too little matches.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmengine.logging import MMLogger, print_log
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from ..errors import InputError
+from .input_channels import fit_input
+
+#: The least share of the names, of the network's and of the file's, that must match.
+LEAST_MATCH = 0.75
+#: What upstreams call the layers that only a classifier has.
+CLASSIFIERS = ("fc", "classifier", "head")
+#: Layers of OpenMMLab's ``stem`` (ResNet V1c and V1d, Res2Net, ResNeSt) and what timm calls them.
+DEEP_STEM = {"0": "conv1.0", "1": "conv1.1", "3": "conv1.3", "4": "conv1.4", "6": "conv1.6", "7": "bn1"}
+#: Attribute of log records that the console shows although they are no errors.
+FOR_THE_USER = "for_the_user"
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What a load did, by parameter and buffer names.
+
+    Attributes:
+        matched: Loaded.
+        missing: In the network and not in the file: these keep their fresh values.
+        unexpected: In the file and unknown to the network.
+        ignored: In the file, and of the classifier or of a part that this backbone does not need.
+        adapted: Loaded after a change of the number of input channels.
+        fresh: Not in the file, and not to be expected there: layers that were added here.
+    """
+
+    matched: tuple[str, ...]
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    ignored: tuple[str, ...]
+    adapted: tuple[str, ...]
+    fresh: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        parts = [f"{len(self.matched)} tensors loaded"]
+        for what in ("adapted", "missing", "unexpected", "ignored", "fresh"):
+            names = getattr(self, what)
+            if names:
+                parts.append(f"{what}: {some(names)}")
+        return "; ".join(parts)
+
+
+def some(names: Iterable[str], shown: int = 5) -> str:
+    """The first names, and how many more there are."""
+    names = list(names)
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
+
+
+def _upstream_names(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Strip ``module.``; of a detector keep what stands behind ``backbone.``; old and OpenMMLab's names."""
+    plain = {name.removeprefix("module."): value for name, value in state.items()}
+    inside = {name[9:]: value for name, value in plain.items() if name.startswith("backbone.")}
+    old = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.(\d)\.")  # torchvision before 0.3: norm.1.weight
+    found = {old.sub(r"\1\2.", name): value for name, value in (inside or plain).items()}
+    if "conv1.6.weight" in own and "stem.6.weight" in found:
+        place = {f"stem.{theirs}": ours for theirs, ours in DEEP_STEM.items()}
+        parts = {name: name.rpartition(".") for name in found}
+        found = {f"{place.get(at, at)}{dot}{last}": found[name] for name, (at, dot, last) in parts.items()}
+    return found
+
+
+def load_into(
+    net: nn.Module,
+    state: Mapping[str, Tensor],
+    *,
+    known: frozenset[str] = frozenset(),
+    classifier: tuple[str, ...] = (),
+    fresh: tuple[str, ...] = (),
+    first: str = "",
+    in_channels: int = 3,
+    refit: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None,
+    what: str = "checkpoint",
+) -> LoadReport:
+    """Fit ``state`` into ``net`` and say how it went.
+
+    Args:
+        net: The backbone.
+        state: Tensors by upstream names, with or without ``module.`` or ``backbone.`` before them.
+        known: Names that the whole upstream network has; those not in ``net`` are ignored.
+        classifier: Prefixes of names that are ignored likewise, next to :data:`CLASSIFIERS`; those in
+            ``net``, auxiliary classifiers, are loaded where their shapes fit.
+        fresh: Prefixes of names that no upstream's file need have: layers that were added here.
+        first: Path of the first convolution (or linear layer), without which the others mean nothing.
+        in_channels: Channels of the image.
+        refit: Upstream's own adaptation of files, tried where names or shapes differ.
+        what: How messages call the source.
+
+    Raises:
+        InputError: shapes differ, the first convolution is missing, or less than three quarters of the names
+            match. ``net`` is unchanged then.
+    """
+    own = net.state_dict()
+    given = _upstream_names(state, own)
+    heads = tuple(f"{head}." for head in (*CLASSIFIERS, *classifier))
+    added = tuple(f"{prefix}." for prefix in fresh)
+    if refit is not None and any(
+        name not in given or given[name].shape != own[name].shape
+        for name in own
+        if not name.endswith("num_batches_tracked") and not name.startswith(added)
+    ):
+        given = refit(given)
+    matched, adapted, wrong = {}, [], []
+    for name in own.keys() & given.keys():
+        value = given[name]
+        if value.shape != own[name].shape:
+            if name.startswith(heads):  # an auxiliary classifier of other classes
+                continue
+            path, _, parameter = name.rpartition(".")
+            conv = net.get_submodule(path) if parameter == "weight" else None
+            fitted = fit_input(value, conv, in_channels, is_first=path == first) if conv else None
+            if fitted is None:
+                wrong.append(f"{name} is {tuple(value.shape)}, needs {tuple(own[name].shape)}")
+                continue
+            value = fitted
+            adapted.append(name)
+        matched[name] = value
+    left = given.keys() - own.keys()
+    ignored = {name for name in left if name in known or name.startswith(heads)}
+    absent = [name for name in own if name not in matched and not name.endswith("num_batches_tracked")]
+    missing = [name for name in absent if not name.startswith(added)]
+    unexpected = sorted(left - ignored)
+    report = LoadReport(
+        matched=tuple(name for name in own if name in matched),
+        missing=tuple(missing),
+        unexpected=tuple(unexpected),
+        ignored=tuple(sorted(ignored)),
+        adapted=tuple(sorted(adapted)),
+        fresh=tuple(name for name in absent if name.startswith(added)),
+    )
+    if wrong:
+        raise InputError(f"{what} does not fit: {some(sorted(wrong))}. Is it a file of this backbone?")
+    share = len(matched) / max(1, len(matched) + max(len(missing), len(unexpected)))
+    if share < LEAST_MATCH:
+        raise InputError(
+            f"{what} does not fit: only {share:.0%} of the names match ({report}). "
+            f"At least {LEAST_MATCH:.0%} must. Is it a file of this backbone?"
+        )
+    if f"{first}.weight" in missing:
+        raise InputError(
+            f"{what} does not fit: it has no {first}.weight, the first convolution, so what follows would "
+            f"read noise ({report}). Is it a file of this backbone?"
+        )
+    net.load_state_dict(matched, strict=False)
+    return report
+
+
+def first_layer(net: nn.Module, order: Iterable[str]) -> str:
+    """Path of the first convolution or linear layer of ``net``, whose layers run in ``order``."""
+    return next(path for path in order if isinstance(net.get_submodule(path), (_ConvNd, nn.Linear)))
+
+
+def check_style(net: nn.Module, content: Mapping[str, Any], source: str) -> None:
+    """Refuse a caffe-style file for a ResNet with the stride in its 3x3, as far as the file tells.
+
+    Names and shapes are the same in both; the values of the maps are not (2 to 14 % off).
+
+    Raises:
+        InputError: the file's name or the config that mmdet wrote into it says caffe.
+    """
+    meta = content.get("meta")
+    said = str(meta.get("config") or meta.get("cfg") or "") if isinstance(meta, Mapping) else ""
+    named = "caffe" in Path(source).name
+    if any(map(_is_bottleneck, net.modules())) and (named or re.search(r"style.{0,4}caffe", said)):
+        raise InputError(
+            f"{source} is of a caffe-style ResNet, by its {'name' if named else 'config'}: "
+            f"its stride is in the first 1x1 convolution of a block, here it is in the 3x3, so maps differ. "
+            f"Take weights of timm or torchvision (`mmbackbones info resnet50`), or mmdet.ResNet with "
+            f"style='caffe'."
+        )
+
+
+def _is_bottleneck(module: nn.Module) -> bool:
+    convs = [getattr(module, f"conv{k}", None) for k in (1, 2, 3)]
+    return [getattr(conv, "kernel_size", None) for conv in convs] == [(1, 1), (3, 3), (1, 1)]
+
+
+def log_report(report: LoadReport, what: str) -> None:
+    """One log line; a warning when names were missing or unexpected."""
+    if report.missing or report.unexpected:
+        warn_user(f"{what}: {report}")
+    else:
+        print_log(f"{what}: {report}", logger="current")
+
+
+def warn_user(text: str) -> None:
+    """Log a warning that goes to the console of a training too, where libraries' warnings do not."""
+    MMLogger.get_current_instance().warning(text, extra={FOR_THE_USER: True})

@@ -1,0 +1,80 @@
+"""The rooms of the package: each imports only those before it, and no file is in a circle."""
+
+from __future__ import annotations
+
+import ast
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+#: The corridor that a name goes down, and what runs it; a room imports those that stand before it.
+ORDER = (
+    *("errors", "weights", "ops", "registry", "catalog", "sources", "native", "tracing", "surgery", "taps"),
+    *("feature_nets", "backbone", "inner_taps", "necks", "heads", "data", "compose", "finetune", "engine"),
+    *("export", "bench", "cli"),
+)
+FOLDERS = {"plugin": (), "necks": ("necks",)}
+#: Beside the package: torch's entry point, which asks it by name.
+BESIDE = ("autoload",)
+
+
+def modules(root: Path) -> dict[tuple[str, ...], Path]:
+    """Files by the dotted parts of their names, below ``mmbackbones``."""
+    found = {}
+    for folder, start in FOLDERS.items():
+        for path in sorted((root / folder).rglob("*.py")):
+            parts = (*start, *path.relative_to(root / folder).with_suffix("").parts)
+            if parts[0] not in BESIDE:
+                found[parts] = path
+    return found
+
+
+def imports(name: tuple[str, ...], path: Path, known: set[tuple[str, ...]]) -> set[tuple[str, ...]]:
+    """The files of ours that a file imports, at its top or inside a function."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            module = tuple(node.module.split(".")) if node.module else ()
+            if node.level:
+                start = (*name[: len(name) - node.level], *module)
+            elif module[:1] == ("mmbackbones",):
+                start = module[1:]
+            else:
+                continue
+            for alias in node.names:
+                tried = [(*start, alias.name), (*start, alias.name, "__init__"), start, (*start, "__init__")]
+                found |= set([parts for parts in tried if parts in known][:1])
+    return found - {name, ("__init__",)}
+
+
+@pytest.fixture(scope="module")
+def arrows(root: Path) -> dict[tuple[str, ...], set[tuple[str, ...]]]:
+    found = modules(root)
+    return {name: imports(name, path, set(found)) for name, path in found.items() if name != ("__init__",)}
+
+
+def test_every_room_has_its_place(arrows) -> None:
+    assert {name[0] for name in arrows} == set(ORDER)
+    assert sum(len(targets) for targets in arrows.values()) > 300  # imports are seen at all
+
+
+def test_no_arrow_goes_up(arrows) -> None:
+    place = {room: index for index, room in enumerate(ORDER)}
+    up = [
+        f"{'.'.join(name)} imports {'.'.join(target)}"
+        for name, targets in arrows.items()
+        for target in targets
+        if place[target[0]] > place[name[0]]
+    ]
+    assert up == []
+
+
+def test_no_files_are_in_a_circle(arrows) -> None:
+    TopologicalSorter(arrows).prepare()  # raises CycleError, which names the circle
+
+
+def test_the_root_holds_the_product_only(root: Path) -> None:
+    assert {path.stem for path in (root / "plugin").glob("*.py")} == {
+        *("__init__", "errors", "registry", "backbone"),
+    }
