@@ -21,7 +21,20 @@ import mmbackbones
 ROOT = Path(__file__).parents[1]
 FILE = Path(os.environ["MMBACKBONES_SWEEP_FILE"])
 #: What the outcome of a check depends on.
-SOURCES = ("plugin/*.py", "plugin/catalog/*.py", "plugin/native/*.py", "plugin/sources/*.py")
+SOURCES = tuple(
+    f"plugin/{room}*.py"
+    for room in (
+        "",
+        "catalog/",
+        "feature_nets/",
+        "native/",
+        "sources/",
+        "surgery/",
+        "taps/",
+        "tracing/",
+        "weights/",
+    )
+)
 _REASON = 300  # characters kept of why a check failed
 
 
