@@ -25,7 +25,8 @@ from .registry import MODELS
 from .sources import FeatureNet, bound_to, has_net
 from .sources.feature_net import PYRAMID_NAME
 from .surgery.checkpointing import add_checkpoints
-from .surgery.dilation import check_dilatable, dilate
+from .surgery.dilatable import check_dilatable, check_still_dilatable
+from .surgery.dilation import dilate
 from .surgery.norms import check_norm_cfg, convert_norms
 from .surgery.pruning import prune
 from .tracing.cells import cut, pad_to
@@ -136,6 +137,8 @@ class Backbone(BaseModule):
         asked = trace_for_strides(traced, in_channels, every, strides)
         if output_stride is not None:
             check_dilatable(self.spec, output_stride)
+            if net_kwargs:
+                check_still_dilatable(traced, every, in_channels, net_kwargs)
             dilate(feature_net.net, every, output_stride, original=not repair_padding)
 
         self.frozen_stages, self.frozen_fraction, self.norm_eval = frozen_stages, frozen_fraction, norm_eval

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ..catalog.spec import Spec
 from ..errors import InputError
 from ..sources import FeatureNet
 from ..tracing.trace import Trace, meta_twin
-from .dilation import dilate
+from .dilation import OUTPUT_STRIDES, dilate
 
 _OUTPUT_STRIDE = 8
 _SHAPE_SIDE = 256  # pixels, on the meta device
@@ -26,8 +27,34 @@ _SIZE = (64, 128)  # pixels; the coarsest map has 2 x 4 cells
 _TOLERANCE = 1e-4  # of a map's largest value; wrong branches are off by 1e-3 and more
 
 
-def can_dilate(feature_net: FeatureNet, trace: Trace) -> bool:
-    """Whether an RGB network takes ``output_stride``: its dilated maps have the right sizes and values.
+def check_dilatable(spec: Spec, output_stride: int) -> None:
+    """Raises InputError where ``output_stride`` is no allowed value or has no meaning."""
+    if output_stride not in OUTPUT_STRIDES:
+        raise InputError(
+            f"output_stride={output_stride} is not one of {OUTPUT_STRIDES}: write one of them, or none."
+        )
+    if not spec.dilatable:
+        raise InputError(
+            f"'{spec.name}' cannot be dilated: it reduces or reads its maps by other means than plain "
+            f"convolutions and pools (merged patches, a fixed patch size, attention). Leave output_stride "
+            f"out, or choose a convolutional net: `mmbackbones list --dilatable`."
+        )
+
+
+def check_still_dilatable(
+    feature_net: FeatureNet, trace: Trace, in_channels: int, net_kwargs: dict[str, Any]
+) -> None:
+    """Raises InputError where ``net_kwargs`` make of a dilatable network one that is not."""
+    if not can_dilate(feature_net, trace, in_channels):
+        raise InputError(
+            f"output_stride is not possible with net_kwargs={net_kwargs}: it reads cells by other means than "
+            f"plain convolutions and pools then, so that its dilated maps would be others. Leave one of the "
+            f"two out."
+        )
+
+
+def can_dilate(feature_net: FeatureNet, trace: Trace, in_channels: int = 3) -> bool:
+    """Whether a network takes ``output_stride``: its dilated maps have the right sizes and values.
 
     What reads a whole map at once (the mean of an SE gate, the statistics of a group norm) is held at what
     the undilated network reads. ``feature_net`` may lie on the meta device; its own weights are not read.
@@ -36,20 +63,20 @@ def can_dilate(feature_net: FeatureNet, trace: Trace) -> bool:
     taps = list(trace.taps.values())
     try:
         dilate(twin.net, trace, _OUTPUT_STRIDE)
-        shapes = twin.run(torch.empty(1, 3, _SHAPE_SIDE, _SHAPE_SIDE, device="meta"), taps)
+        shapes = twin.run(torch.empty(1, in_channels, _SHAPE_SIDE, _SHAPE_SIDE, device="meta"), taps)
         cells = [_SHAPE_SIDE // min(_OUTPUT_STRIDE, stride) for stride in trace.taps]
         if [fmap.shape[-1] for fmap in shapes] != cells:  # patches are merged: nothing needs a value
             return False
         with torch.inference_mode(False), torch.no_grad(), torch.device("cpu"):
-            return _identical(feature_net, trace, taps)
+            image = torch.rand(1, in_channels, *_SIZE, generator=torch.Generator().manual_seed(0))
+            return _identical(feature_net, trace, taps, image)
     except (InputError, RuntimeError, AssertionError):
         return False
 
 
-def _identical(feature_net: FeatureNet, trace: Trace, taps: list[int]) -> bool:
+def _identical(feature_net: FeatureNet, trace: Trace, taps: list[int], image: Tensor) -> bool:
     plain, dilated = _random_twin(feature_net), _random_twin(feature_net)
     dilate(dilated.net, trace, _OUTPUT_STRIDE)
-    image = torch.rand(1, 3, *_SIZE, generator=torch.Generator().manual_seed(0))
     statistics = _Statistics()
     with statistics:
         ordinary = plain.run(image, taps)

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from ..catalog.spec import Spec
 from ..errors import InputError
 from ..tracing.cells import ceil_div
 from ..tracing.trace import Trace
@@ -155,35 +154,38 @@ def dilate(net: nn.Module, trace: Trace, output_stride: int, *, original: bool =
         pointwise = max(both_sides(getattr(module, "kernel_size", None) or 1)) == 1
         if keep == stride and (factor == 1 or pointwise):
             continue
-        if type(module).forward is nn.Conv2d.forward and not isinstance(module.padding, str):
-            _dilate_window(module, factor, keep, original)
-        elif type(module) is Conv2dSame and keep == 1:
+        if type(module) is Conv2dSame and keep == 1:
             module.dilation = tuple(d * factor for d in module.dilation)
             _become(module, AtrousSameConv2d, factor=factor, undilated_stride=stride)
-        elif type(module) is nn.MaxPool2d:
+        elif _takes_dilation(module, original):
             _dilate_window(module, factor, keep, original)
         elif type(module) is nn.AvgPool2d:
             parent, _, child = path.rpartition(".")
             setattr(net.get_submodule(parent), child, AtrousAvgPool2d(module, factor, original))
-        elif stride > 1:
+        elif stride > 1 or not pointwise:
             raise InputError(
                 f"output_stride={output_stride} is not possible: '{path}' ({type(module).__name__}) "
-                f"reduces the map and cannot be dilated. Use a stride-32 head, or a ResNet."
+                f"reads or steps over cells and cannot be dilated. Use a stride-32 head, or a ResNet."
             )
 
 
-def check_dilatable(spec: Spec, output_stride: int) -> None:
-    """Raises InputError where ``output_stride`` is no allowed value or has no meaning."""
-    if output_stride not in OUTPUT_STRIDES:
-        raise InputError(
-            f"output_stride={output_stride} is not one of {OUTPUT_STRIDES}: write one of them, or none."
-        )
-    if not spec.dilatable:
-        raise InputError(
-            f"'{spec.name}' cannot be dilated: it reduces its maps by other means than convolutions and "
-            f"pools (merged patches, a fixed patch size). Leave output_stride out, or choose a "
-            f"convolutional net: `mmbackbones list --dilatable`."
-        )
+def _takes_dilation(module: nn.Module, original: bool) -> bool:
+    """Whether ``module`` is a convolution or max pool that can be told another stride and dilation.
+
+    A convolution's own forward (weight standardisation) reads them too, but cannot be given other padding.
+    """
+    if not isinstance(module, nn.Conv2d):
+        return type(module) is nn.MaxPool2d
+    if isinstance(module.padding, str):
+        return False
+    plain = type(module).forward is nn.Conv2d.forward
+    return plain or (not original and _is_centred(module))
+
+
+def _is_centred(module: Any) -> bool:
+    """Whether the padding of a window is half of what it spans."""
+    sides = (both_sides(value) for value in (module.kernel_size, module.padding, module.dilation))
+    return all((k - 1) * d == 2 * p for k, p, d in zip(*sides, strict=True))
 
 
 def _dilate_window(module: Any, factor: int, keep: int, original: bool) -> None:
@@ -191,15 +193,13 @@ def _dilate_window(module: Any, factor: int, keep: int, original: bool) -> None:
 
     Padding that the layer cannot have (more on one side, or more than a pool allows) is put before it.
     """
-    kernel, padding, dilation = (both_sides(v) for v in (module.kernel_size, module.padding, module.dilation))
-    reach = Reach(module, factor, original)
+    reach, centred = Reach(module, factor, original), _is_centred(module)
     module.stride = (keep, keep)
-    module.dilation = tuple(d * factor for d in dilation)
-    module.padding = tuple(p * factor for p in padding)
+    module.dilation = tuple(d * factor for d in both_sides(module.dilation))
+    module.padding = tuple(p * factor for p in both_sides(module.padding))
     pool = isinstance(module, nn.MaxPool2d)
     if pool:
         module.ceil_mode = False
-    centred = all((k - 1) * d == 2 * p for k, d, p in zip(kernel, dilation, padding, strict=True))
     if keep == 1 and (pool or original or not centred):
         _become(module, AtrousMaxPool2d if pool else AtrousConv2d, reach=reach)
 
