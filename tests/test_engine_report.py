@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 import torch
@@ -73,6 +74,50 @@ def test_costs_are_those_of_one_image_and_of_the_training_alone(monkeypatch: pyt
     hook.after_val(runner)
     runner.network(0.2)
     assert 19 < hook.figures["predict_ms"] < 35
+
+
+class Event:
+    """CUDA's, of a GPU that is two marks behind; the time between its marks is 80 ms."""
+
+    made: ClassVar[list[Event]] = []
+
+    def __init__(self, enable_timing: bool) -> None:
+        assert enable_timing
+        self.waited = False
+
+    def record(self) -> None:
+        self.made.append(self)
+
+    def query(self) -> bool:
+        return self.waited or len(self.made) - self.made.index(self) > 2
+
+    def synchronize(self) -> None:
+        self.waited = self.waited or not self.query()
+
+    def elapsed_time(self, end: Event) -> float:
+        assert end.query()
+        return 80.0 * (self.made.index(end) - self.made.index(self))
+
+
+def test_no_step_waits_for_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused() -> None:
+        raise AssertionError("a step waited for the GPU")
+
+    Event.made.clear()
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "synchronize", refused)
+    for name in ("reset_peak_memory_stats", "max_memory_allocated"):
+        monkeypatch.setattr(torch.cuda, name, lambda: 2**20)
+    weight = SimpleNamespace(is_cuda=True)
+    hook, runner = CostHook(), SimpleNamespace(network=SimpleNamespace(parameters=lambda: iter([weight])))
+    hook.before_train(runner)
+    for _ in range(9):
+        hook.before_train_iter(runner, 0, {"inputs": [0, 0]})
+        hook.after_train_iter(runner, 0, {"inputs": [0, 0]})
+    assert not any(event.waited for event in Event.made)
+    assert len(hook._pending) == 1  # the others are read: what is kept does not grow
+    hook.after_train(runner)
+    assert hook.figures == {"train_ms": 40.0, "memory_mib": 1.0}
 
 
 def test_the_memory_of_this_process() -> None:

@@ -6,9 +6,10 @@ import gc
 import os
 import threading
 import time
+from collections import deque
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from mmengine.hooks import Hook
@@ -23,10 +24,10 @@ _STATM = Path("/proc/self/statm")
 class CostHook(Hook):
     """Measures the steps of a training and the predictions of its evaluations, without their scoring.
 
-    On a GPU the time is that on the wall, with the queue empty at both ends, and the memory is what torch
-    had allocated at most. On the CPU the time is that of the processor, summed over threads, so that other
-    work on the machine does not count, and the memory is what the process grew by in training at most, looked
-    at ten times a second. Reading the data is left out.
+    On a GPU the time is that between two marks in its queue, which are read when it has passed them, so that
+    no step waits for it, and the memory is what torch had allocated at most. On the CPU the time is that of
+    the processor, summed over threads, so that other work on the machine does not count, and the memory is
+    what the process grew by in training at most, looked at ten times a second. Reading the data is left out.
     """
 
     priority = "VERY_HIGH"  # the first after a step, so that the time of other hooks does not count
@@ -34,7 +35,8 @@ class CostHook(Hook):
     def __init__(self) -> None:
         self._seconds: dict[str, list[float]] = {"train": [], "val": []}
         self._memory: _Memory | None = None
-        self._started = 0.0
+        self._started: _Mark = _CpuMark()
+        self._pending: deque[tuple[str, _Mark, _Mark, int]] = deque()
         self._cuda = False
         self._handles: list[RemovableHandle] = []
         self._batch: Any = None
@@ -42,6 +44,7 @@ class CostHook(Hook):
     @property
     def figures(self) -> dict[str, float]:
         """``train_ms`` and ``predict_ms`` of an image, medians over the steps; ``memory_mib`` of training."""
+        self._read(wait=True)
         named = {"train_ms": self._seconds["train"], "predict_ms": self._seconds["val"]}
         found = {name: round(1e3 * median(seconds), 2) for name, seconds in named.items() if seconds}
         if self._memory is not None and self._memory.peak is not None:
@@ -61,7 +64,7 @@ class CostHook(Hook):
             self._memory.stop()
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
-        self._started = self._clock()
+        self._start()
 
     def after_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: dict[str, Any] | None = None
@@ -83,19 +86,59 @@ class CostHook(Hook):
         self._batch = data_batch
 
     def _start(self, *_: Any) -> None:
-        self._started = self._clock()
+        self._started = self._mark()
 
     def _end_of_prediction(self, *_: Any) -> None:
         self._note("val", self._batch)
 
     def _note(self, what: str, batch: Any) -> None:
-        self._seconds[what].append((self._clock() - self._started) / len(batch["inputs"]))
+        self._pending.append((what, self._started, self._mark(), len(batch["inputs"])))
+        self._read()
 
-    def _clock(self) -> float:
-        if not self._cuda:
-            return time.process_time()
-        torch.cuda.synchronize()
-        return time.perf_counter()
+    def _mark(self) -> _Mark:
+        return _GpuMark() if self._cuda else _CpuMark()
+
+    def _read(self, wait: bool = False) -> None:
+        """Read the steps that have ended, or ``wait`` for all; only those still running are kept as marks."""
+        while self._pending and (wait or self._pending[0][2].passed()):
+            what, start, end, images = self._pending.popleft()
+            self._seconds[what].append(end.seconds_since(start) / images)
+
+
+class _Mark(Protocol):
+    """A moment, known at once or later."""
+
+    def passed(self) -> bool:
+        """Whether the moment has come; asking does not wait."""
+
+    def seconds_since(self, start: Any) -> float:
+        """Seconds between two marks of a kind; waits until this one has passed."""
+
+
+class _CpuMark:
+    def __init__(self) -> None:
+        self._seconds = time.process_time()
+
+    def passed(self) -> bool:
+        return True
+
+    def seconds_since(self, start: _CpuMark) -> float:
+        return self._seconds - start._seconds
+
+
+class _GpuMark:
+    """A place in the GPU's queue, which goes on without this process."""
+
+    def __init__(self) -> None:
+        self._event = torch.cuda.Event(enable_timing=True)
+        self._event.record()
+
+    def passed(self) -> bool:
+        return bool(self._event.query())
+
+    def seconds_since(self, start: _GpuMark) -> float:
+        self._event.synchronize()
+        return 1e-3 * float(start._event.elapsed_time(self._event))
 
 
 class _Memory:
