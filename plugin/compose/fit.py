@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmengine import dist
 from mmengine.config import Config
 
 from ..errors import InputError
@@ -15,6 +14,7 @@ from . import phases, schedule, warmup
 from .classes import set_ignore_index, set_num_classes
 from .configs import apply_options, kind, parse_options, pipelines, task_of, walk
 from .pretrained import drop_pretrained
+from .processes import first_alone
 from .scale import parse_scale, set_scale
 
 if TYPE_CHECKING:
@@ -147,10 +147,7 @@ def _use_data(
         if settings.ignore_labels:
             raise InputError(f"--ignore-label {settings.ignore_labels[0]} is about --data: give it too.")
         return [], 0
-    first = dist.is_main_process()
-    if not first:
-        dist.barrier()
-    try:
+    with first_alone() as first:
         data = recognise(
             settings.data,
             task_of(cfg),
@@ -158,9 +155,6 @@ def _use_data(
             ignore_labels=settings.ignore_labels,
             progress=progress if first else None,
         )
-    finally:
-        if first:
-            dist.barrier()
     return [*data.notes, *set_data(cfg, data)], data.train.count
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import torch
 from mmengine import dist
 from mmengine.hooks import Hook
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
+from ..compose.processes import Agreement
 from ..registry import HOOKS
 
 _WINDOW = 20  # iterations that the shown loss is averaged over
@@ -143,6 +143,7 @@ class StopHook(Hook):
 
     def __init__(self) -> None:
         self.signum = 0  # that asked to stop
+        self._agree: Agreement | None = None
         self._old_handlers: dict[int, Any] = {}
         self._epoch_start: tuple[list[dict[str, Any]], list[dict[str, Any]]] = ([], [])
 
@@ -206,12 +207,15 @@ class StopHook(Hook):
         self.signum = self.signum or signum
 
     def _asked_anywhere(self, runner: Any) -> bool:
-        """Whether any process was asked to stop; all must leave after the same iteration."""
-        if runner.world_size > 1:
-            signum = torch.tensor(self.signum)
-            dist.all_reduce(signum, op="max")
-            self.signum = int(signum)
-        return self.asked
+        """Whether any process was asked to stop; all must leave after the same iteration.
+
+        Of several processes all learn of it one iteration later: nobody waits for an answer.
+        """
+        if self._agree is None:
+            self._agree = Agreement(runner.world_size)
+        signum = self._agree(self.signum)
+        self.signum = self.signum or signum
+        return bool(signum)
 
     def _return_to_epoch_start(self, runner: Any) -> None:
         rates, schedules = self._epoch_start
