@@ -138,7 +138,8 @@ class LabelCheckHook(Hook):
 
     With ``--data`` all labels are checked before the training; this is for a config's own data. On a GPU
     such a value would end the process without a word of where it stands; in an evaluation it would go
-    unnoticed.
+    unnoticed. The values of a label are looked at when its file comes by first, as that takes some
+    milliseconds, while the GPU waits: what a random crop leaves out then is not seen later.
 
     Raises:
         InputError: the label's file, the values, and what is allowed; or that all of the labels are ignored.
@@ -146,6 +147,7 @@ class LabelCheckHook(Hook):
 
     def __init__(self) -> None:
         self._labelled: bool | None = None  # whether any pixel counts; None before the first label
+        self._seen: set[str] = set()  # files of labels
 
     def after_train_epoch(self, runner: Any) -> None:
         if self._labelled is False:
@@ -173,10 +175,13 @@ class LabelCheckHook(Hook):
             return
         for image, sample in zip(batch["inputs"], batch["data_samples"], strict=True):
             if "gt_sem_seg" in sample:
-                label, ignore = sample.gt_sem_seg.data, _ignore_index(network)
+                label, ignore, file = sample.gt_sem_seg.data, _ignore_index(network), _file(sample)
+                check_size(label, image, sample)
+                if file in self._seen:
+                    continue
+                self._seen |= {file} if file else set()
                 self._labelled = self._labelled or bool((label != ignore).any())
                 check_values(label, classes, ignore, _name(sample))
-                check_size(label, image, sample)
 
 
 def check_values(label: Tensor, classes: int, ignore: int, name: str) -> None:
@@ -237,7 +242,11 @@ def check_size(label: Tensor, image: Tensor, sample: Any) -> None:
 
 
 def _name(sample: Any) -> str:
-    return str(sample.get("seg_map_path") or sample.get("img_path") or "of an image without a path")
+    return _file(sample) or "of an image without a path"
+
+
+def _file(sample: Any) -> str:
+    return str(sample.get("seg_map_path") or sample.get("img_path") or "")
 
 
 def _heads(model: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.optim import AmpOptimWrapper
@@ -23,7 +22,8 @@ _SCALED_STEPS = 20  # mixed precision leaves out steps until its loss scale is l
 class LossCheckHook(Hook):
     """Stops at a loss that is not finite: the step has put the same into the weights, for good.
 
-    In mixed precision single ones are passed over, as their steps are not taken.
+    In mixed precision with loss scaling single ones are passed over, as their steps are not taken.
+    The figures are those that mmengine has read for its log, so none is fetched from a GPU again.
 
     Raises:
         InputError: the loss, its parts, the iteration and the learning rate.
@@ -35,7 +35,8 @@ class LossCheckHook(Hook):
     def after_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: dict[str, Any] | None = None
     ) -> None:
-        losses = {name: float(value) for name, value in (outputs or {}).items() if _is_scalar(value)}
+        read = runner.message_hub.log_scalars
+        losses = {name: read[f"train/{name}"].current() for name in outputs or {} if f"train/{name}" in read}
         if math.isfinite(losses.get("loss", 0.0)):
             self._in_a_row = 0
             return
@@ -74,7 +75,3 @@ def failure_of(cfg: Config, figures: Mapping[str, float] | None) -> str:
         "nothing was found in any validation image, so there are no figures. Train for longer (--epochs), "
         "with another rate (--lr) or from pretrained weights, and check the boxes."
     )
-
-
-def _is_scalar(value: Any) -> bool:
-    return isinstance(value, float) or (isinstance(value, torch.Tensor) and value.numel() == 1)
