@@ -91,6 +91,9 @@ OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     scope=SCOPE,
     locations=["mmbackbones.finetune.layer_decay"],
 )
+OPTIM_WRAPPERS = Registry(
+    "optimizer wrapper", parent=root.OPTIM_WRAPPERS, scope=SCOPE, locations=["mmbackbones.engine.precision"]
+)
 DATASETS = Registry("dataset", parent=root.DATASETS, scope=SCOPE, locations=["mmbackbones.data.seg_dataset"])
 METRICS = Registry("metric", parent=root.METRICS, scope=SCOPE, locations=["mmbackbones.data.metrics"])
 TASK_UTILS = Registry("task util", parent=root.TASK_UTILS, scope=SCOPE, locations=["mmbackbones.heads"])

@@ -47,8 +47,8 @@ CfgOptions = Annotated[
 def normalise(argv: Sequence[str]) -> list[str]:
     """Rewrite spellings with a free number of words into one word for each option.
 
-    ``--cfg-options a=1 b=2`` becomes two options, ``--img-scale 640 480`` one word, and a bare
-    ``--resume`` means ``--resume auto``.
+    ``--cfg-options a=1 b=2`` becomes two options, ``--img-scale 640 480`` one word; a bare
+    ``--resume`` or ``--amp`` means ``auto``.
 
     >>> normalise(["train", "c.py", "--resume", "--img-scale", "640", "480", "--cfg-options", "a=1", "b=2"])
     ['train', 'c.py', '--resume=auto', '--img-scale=640x480', '--cfg-options=a=1', '--cfg-options=b=2']
@@ -69,6 +69,9 @@ def normalise(argv: Sequence[str]) -> list[str]:
         elif word == "--resume":
             path = words.pop(0) if words and words[0].endswith(".pth") else "auto"
             found.append(f"--resume={path}")
+        elif word == "--amp":
+            named = bool(words) and words[0].isalnum()  # a config's name has a slash, a dot or a colon
+            found.append(f"--amp={words.pop(0) if named else 'auto'}")
         else:
             found.append(word)
     return found

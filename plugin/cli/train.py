@@ -51,7 +51,13 @@ def train_command(
             metavar="[PATH]", help="Go on from the last checkpoint in the work dir, or from PATH (.pth)."
         ),
     ] = None,
-    amp: Annotated[bool, typer.Option("--amp", help="Mixed precision (CUDA).")] = False,
+    amp: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[bf16|fp16]",
+            help="Mixed precision; alone: bfloat16 where the device has it, as CPUs do, else float16 (CUDA).",
+        ),
+    ] = None,
     device: Device = None,
     launcher: Launcher = "none",
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
@@ -141,7 +147,7 @@ def run(
     work_dir: Path | None,
     *,
     resume: str | None = None,
-    amp: bool = False,
+    amp: str | None = None,
     device: str | None = None,
     launcher: str = "none",
     cache_dir: Path | None = None,
@@ -154,7 +160,7 @@ def run(
         settings: the user's.
         work_dir: for the results; by default the config's, or ``work_dirs/<config>``.
         resume: ``auto`` or a checkpoint.
-        amp: mixed precision.
+        amp: mixed precision: ``auto``, ``bf16`` or ``fp16``.
         device: ``cpu``, ``cuda`` ...
         launcher: ``none`` or ``pytorch``.
         cache_dir: for what reading the data writes; by default a folder in ``work_dir``.
@@ -167,11 +173,13 @@ def run(
     from ..compose.configs import load_config
     from ..compose.fit import fit
     from ..engine import runner as running
+    from ..engine.precision import choose_precision, use_precision
     from ..engine.train import find_resume, train
     from ..engine.work_dir import check_unused
 
     cfg = load_config(config)
     kind_of_device = running.choose_device(device)
+    precision = choose_precision(amp, kind_of_device) if amp else None
     processes = running.start_processes(cfg, launcher, kind_of_device)
     console = new_console()
     stem = Path(cfg.filename).stem
@@ -185,10 +193,10 @@ def run(
     with reading(console) as progress:
         cache = cache_dir or folder / "data_cache"
         decided = fit(cfg, settings, cache_dir=cache, world_size=processes, progress=progress)
+    if precision:
+        decided.append(use_precision(cfg, precision))
     for note in (*notes, *decided):
         console.print(f"  {note}", highlight=False)
-    if amp:
-        running.use_amp(cfg, kind_of_device)
     try:
         results = train(cfg, folder, resume=checkpoint, console=console)
     except KeyboardInterrupt as stop:

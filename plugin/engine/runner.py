@@ -213,18 +213,6 @@ def stop_processes() -> None:
         torch.distributed.destroy_process_group()
 
 
-def use_amp(cfg: Config, device: str) -> None:
-    """Train in mixed precision (float16 with loss scaling).
-
-    Raises:
-        InputError: on the CPU, where mmengine has no such training.
-    """
-    if device == "cpu":
-        raise InputError("--amp needs a CUDA device; leave it out on the CPU, where it would not be faster.")
-    cfg.optim_wrapper.type = "AmpOptimWrapper"
-    cfg.optim_wrapper.setdefault("loss_scale", "dynamic")
-
-
 def prepare_work_dir(path: Path, option: str = "--work-dir") -> Path:
     """Make the folder and check that it can be written to.
 
