@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -81,17 +83,44 @@ def output_names(model: Any) -> tuple[str, ...]:
     Raises:
         InputError: a model of another kind.
     """
-    from mmdet.models.dense_heads import AnchorHead, RPNHead, YOLOV3Head
-
     if hasattr(model, "decode_head") and hasattr(model, "encode_decode"):
         return ("logits",)
-    head = getattr(model, "bbox_head", None)
-    if isinstance(head, (AnchorHead, YOLOV3Head)) and not isinstance(head, RPNHead):
+    if not (lacks := _lacks(getattr(model, "bbox_head", None))):
         return ("boxes", "scores")
     raise InputError(
-        f"A {type(model).__name__} cannot be exported: segmenters can, and detectors with one anchor head "
-        f"({_ONE_STAGE}). `mmbackbones config --model retinanet` writes one with your backbone."
+        f"A {type(model).__name__} cannot be exported: {lacks}. Segmenters can, and detectors with one "
+        f"anchor head ({_ONE_STAGE}). `mmbackbones config --model retinanet` writes one with your backbone."
     )
+
+
+def _lacks(head: Any) -> str:
+    """What keeps a detector's head from being exported; empty where nothing does.
+
+    The file decodes as mmdet's ``BaseDenseHead`` does: scores of classes, and boxes coded against anchors. A
+    head that does more has a method of its own for that, or gives more maps, which mmdet hands on by place
+    to ``loss_by_feat``, before the objects of the images.
+    """
+    from mmdet.models.dense_heads import AnchorHead, RPNHead, YOLOV3Head
+    from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
+    from mmdet.models.task_modules import AnchorGenerator
+
+    if head is None:
+        return "it has no bbox_head that gives all boxes"
+    name, own = type(head).__name__, type(head)
+    if isinstance(head, YOLOV3Head):
+        return ""
+    if not isinstance(head, AnchorHead) or isinstance(head, RPNHead):
+        return f"its {name} has no anchors with scores of classes"
+    if not isinstance(getattr(head, "prior_generator", None), AnchorGenerator):
+        return f"its {name} codes boxes against something else than fixed anchors"
+    for method in ("predict_by_feat", "_predict_by_feat_single"):
+        if getattr(own, method) is not getattr(BaseDenseHead, method):
+            return f"its {name} decodes boxes in a way of its own"
+    asked = list(inspect.signature(own.loss_by_feat).parameters)[1:]
+    maps = list(takewhile(lambda parameter: parameter != "batch_gt_instances", asked))
+    if len(maps) != 2:
+        return f"its {name} gives {', '.join(maps)}, where the file has scores and boxes alone"
+    return ""
 
 
 def _decode_anchors(
