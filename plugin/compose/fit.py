@@ -13,6 +13,8 @@ from ..errors import InputError
 from . import phases, schedule, warmup
 from .classes import set_ignore_index, set_num_classes
 from .configs import apply_options, kind, parse_options, pipelines, task_of, walk
+from .meaning import check_one_meaning
+from .places import check_places
 from .pretrained import drop_pretrained
 from .processes import first_alone
 from .scale import parse_scale, set_scale
@@ -78,6 +80,7 @@ def fit(
     options = parse_options(settings.options)
     base, rate = schedule.base_batch(cfg), schedule.rate(cfg)  # before those among the options
     apply_options(cfg, options)
+    check_places(cfg, options)
     if any(key.startswith("auto_scale_lr") for key in options):
         base = schedule.BaseBatch(cfg.auto_scale_lr.get("base_batch_size", base.size), "auto_scale_lr")
     notes, images = _use_data(cfg, settings, cache_dir, progress)
@@ -105,6 +108,7 @@ def fit(
     apply_options(cfg, options)
     if steps:
         warmup.drop_ended(cfg, steps)  # after the options, whose numbers count all schedulers
+    check_one_meaning(cfg)
     tidy(cfg)
     return notes
 
@@ -123,6 +127,7 @@ def fit_for_test(
     """
     options = parse_options(settings.options)
     apply_options(cfg, options)
+    check_places(cfg, options, training=False)
     notes, _ = _use_data(cfg, settings, cache_dir, progress)
     if settings.img_scale is not None:
         set_scale(cfg, parse_scale(settings.img_scale))
