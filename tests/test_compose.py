@@ -285,6 +285,7 @@ def of_the_net(node: object) -> object:
             "test_cfg",
             "train_cfg",
             "_scope_",
+            "_delete_",
             "class_weight",
             "data_preprocessor",
         )

@@ -5,18 +5,21 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
 import torch
 from mmengine.registry import METRICS
+from tiny_training import config
 from torch import nn
 
 import mmbackbones.registry  # noqa: F401 the scope
 from mmbackbones.engine import cost
 from mmbackbones.engine.cost import CostHook
-from mmbackbones.engine.report import class_figures
+from mmbackbones.engine.report import class_figures, read_history
+from mmbackbones.engine.runner import Runner
 
 
 def test_iou_of_each_class() -> None:
@@ -125,3 +128,11 @@ def test_the_memory_of_this_process() -> None:
     code += "held = torch.ones(100 * 2**18); print(resident() - a)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert 90 < float(done.stdout.split()[-1]) < 150
+
+
+def test_two_trainings_in_one_process_log_into_folders_of_their_own(tmp_path: Path) -> None:
+    named = dict(type="Visualizer", name="visualizer", vis_backends=[dict(type="LocalVisBackend")])
+    for name in ("first", "second"):
+        changes = dict(train_cfg=dict(by_epoch=True, max_epochs=1), custom_hooks=[], visualizer=named)
+        Runner.from_cfg(config(tmp_path / name, **changes)).train()
+    assert [len(read_history(tmp_path / name).losses) for name in ("first", "second")] == [3, 3]

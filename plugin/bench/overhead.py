@@ -114,7 +114,9 @@ def peak_memory(maker: str, name: str, size: int, batch: int) -> float:
         size: height and width of the images in pixels.
         batch: images per step.
     """
-    code = f"from mmbackbones import bench; bench._print_peak('{maker}', '{name}', {size}, {batch})"
+    code = (
+        f"from mmbackbones.bench import overhead; overhead._print_peak('{maker}', '{name}', {size}, {batch})"
+    )
     child = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
     return float(child.stdout.splitlines()[-1])
 

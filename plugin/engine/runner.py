@@ -45,6 +45,13 @@ class Runner(_Runner):
         network: torch.nn.Module = self.model.module if is_model_wrapper(self.model) else self.model
         return network
 
+    def build_visualizer(self, visualizer: Any = None) -> Any:
+        """As mmengine's, but no two runs share one: under a config's fixed name a second training in one
+        process would log into the folder of the first."""
+        if isinstance(visualizer, dict):
+            visualizer = {**visualizer, "name": self.experiment_name}
+        return super().build_visualizer(visualizer)
+
     def build_train_loop(self, loop: Any) -> Any:
         """As mmengine's; batch norms get no batch of a single image if it can be helped."""
         given = self._train_dataloader

@@ -64,8 +64,8 @@ def find_resume(work_dir: Path, resume: str | None) -> Path | None:
         return Path(resume)
     found = find_latest_checkpoint(str(work_dir)) if (work_dir / "last_checkpoint").is_file() else None
     path = Path(found) if found else None
-    if path is not None and not path.is_file():
-        path = work_dir / path.name  # the folder was moved
+    if path is not None and (work_dir / path.name).is_file():
+        path = work_dir / path.name  # the folder may have been moved or copied since
     if path is None or not path.is_file():
         raise InputError(f"--resume: {work_dir} holds no checkpoint yet; start without --resume.")
     return path
