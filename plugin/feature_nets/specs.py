@@ -60,6 +60,7 @@ def measured(source: str, upstream: str, arguments: dict[str, Any]) -> Spec:
         InputError: the source has no such network, or its maps have no power-of-two strides.
     """
     from ..surgery.dilatable import can_dilate
+    from ..tracing.gates import has_gate
     from .opening import open_traced
 
     name = f"{source}:{upstream}"
@@ -71,14 +72,13 @@ def measured(source: str, upstream: str, arguments: dict[str, Any]) -> Spec:
         facts = _torchvision_facts(upstream)
     needed = found.needed
     params = dict(feature_net.net.named_parameters())
-    gates = ("squeezeexcit", "semodule", "effectivese", "channelgate")  # the last is CBAM's
     return Spec(
         name=name,
         source=source,
         upstream=upstream,
         family=type(feature_net.net).__name__.lower(),
         channels=found.channels,
-        has_se=any(type(m).__name__.lower().startswith(gates) for m in feature_net.net.modules()),
+        has_se=has_gate(feature_net, found),
         dilatable=can_dilate(feature_net, found),
         params=sum(params[key].numel() for key in needed),
         **facts,
