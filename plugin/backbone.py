@@ -4,47 +4,40 @@ from __future__ import annotations
 
 import functools
 import inspect
-import logging
 from collections.abc import Sequence
 from typing import Any
 
-from mmengine.logging import print_log
 from mmengine.model import BaseModule, initialize
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from .catalog import catalog_names
 from .catalog.inputs import resolve
 from .errors import InputError
 from .feature_nets.arguments import choose_strides, unknown_arguments
 from .feature_nets.auxiliary import Readers, auxiliaries
+from .feature_nets.changing import cut_and_convert
 from .feature_nets.opening import open_traced
 from .feature_nets.specs import get_spec
 from .native.attention import attention_paths
 from .registry import MODELS
 from .sources import FeatureNet, bound_to, has_net
 from .sources.feature_net import PYRAMID_NAME
-from .surgery.checkpointing import add_checkpoints
 from .surgery.dilatable import check_dilatable, check_still_dilatable
 from .surgery.dilation import dilate
-from .surgery.norms import check_norm_cfg, convert_norms
-from .surgery.pruning import prune
+from .surgery.norms import check_norm_cfg
 from .tracing.cells import cut, pad_to
 from .tracing.freezing import (
     check_frozen_fraction,
     check_frozen_stages,
-    first_names,
     frozen_module_paths,
     frozen_names,
+    hold_in_eval,
+    names_to_freeze,
 )
 from .tracing.layers import layers_of_params
 from .tracing.stages import stage_of_params
-from .tracing.trace import Trace, trace_for_strides
-from .weights.files import read_checkpoint, state_dict_of
-from .weights.loading import LoadReport, check_style, first_layer, load_into, log_report
-
-#: mmseg's segmentors hand this on from a base config: weights of mmcv's networks.
-OPEN_MMLAB = "open-mmlab://"
+from .tracing.trace import trace_for_strides
+from .weights.loading import LoadReport, first_layer, load_into, log_report, meant_for_another, read_for
 
 
 @MODELS.register_module()
@@ -150,11 +143,8 @@ class Backbone(BaseModule):
         self._taps = tuple(asked.taps[stride] for stride in strides)
         self._pad_to = every.multiple if repair_padding else 1
         stages = stage_of_params(feature_net.net, every)
-        if frozen_fraction is None:
-            frozen = frozen_names(stages, frozen_stages)
-        else:
-            frozen = first_names(feature_net.net, every, frozen_fraction)
-        _prepare(feature_net, asked, in_channels, norm_cfg, with_cp, self.spec.name)
+        frozen = names_to_freeze(feature_net.net, every, stages, frozen_stages, frozen_fraction)
+        cut_and_convert(feature_net, asked, in_channels, norm_cfg, with_cp, self.spec.name)
         self._readers = Readers(feature_net, auxiliary, aux_classes or 0)
         self._adopt(feature_net)
         self._trace = asked
@@ -162,15 +152,7 @@ class Backbone(BaseModule):
         left = {name for name, _ in self.named_parameters() if not name.startswith(f"{PYRAMID_NAME}.")}
         self.param_stages = {name: stage for name, stage in stages.items() if name in left}
         self._freeze(frozen & left)
-        if pretrained and str(pretrained).startswith(OPEN_MMLAB):
-            print_log(
-                f"pretrained='{pretrained}' stands in the base config, for its own backbone: not loaded. "
-                f"{self.spec.name} starts from its init_cfg, or from random weights without one. "
-                f"`model = dict(pretrained=None, ...)` says so without this warning.",
-                logger="current",
-                level=logging.WARNING,
-            )
-        elif pretrained:
+        if pretrained and not meant_for_another(pretrained, self.spec.name):
             self._load(resolve(self.spec, pretrained))
         self.train()
 
@@ -217,13 +199,7 @@ class Backbone(BaseModule):
         super().train(mode)
         self._feature_net.net.training = mode and "" not in self._frozen_modules
         if mode:
-            for path in self._frozen_modules:
-                for module in [self.get_submodule(path)] if path else self.children():
-                    module.eval()
-            if self.norm_eval:
-                for module in self.modules():
-                    if isinstance(module, _BatchNorm):
-                        module.eval()
+            hold_in_eval(self, self._frozen_modules, self.norm_eval)
         return self
 
     def freeze(self, frozen_stages: int) -> Backbone:
@@ -267,15 +243,9 @@ class Backbone(BaseModule):
         self._is_init = True
 
     def _load(self, checkpoint: str, prefix: str = "") -> None:
-        content = read_checkpoint(checkpoint)
-        check_style(self, content, checkpoint)
-        state = state_dict_of(content)
-        if prefix:
-            start = prefix.rstrip(".") + "."
-            state = {name[len(start) :]: value for name, value in state.items() if name.startswith(start)}
         self.load_report = load_into(
             self,
-            state,
+            read_for(self, checkpoint, prefix),
             known=self._known,
             classifier=(*self._feature_net.classifier, *self._readers.names),
             fresh=(PYRAMID_NAME, *self._readers.names, *attention_paths(self._feature_net.net)),
@@ -290,26 +260,6 @@ class Backbone(BaseModule):
         from .sources.timm import refit
 
         return refit(self.spec.upstream, self.in_channels, self._arguments, state)
-
-
-def _prepare(
-    feature_net: FeatureNet,
-    asked: Trace,
-    in_channels: int,
-    norm_cfg: dict[str, Any] | None,
-    with_cp: bool,
-    name: str,
-) -> None:
-    """Cut and convert the network in place; what no asked map depends on does not train."""
-    net, needed = feature_net.net, asked.needed
-    prune(feature_net, asked, in_channels)
-    if norm_cfg is not None:
-        convert_norms(net, norm_cfg, name)
-    for name, param in net.named_parameters():
-        if name not in needed:
-            param.requires_grad_(False)
-    if with_cp:
-        add_checkpoints(net, asked)
 
 
 def build(name: str, **kwargs: Any) -> Backbone:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from ..errors import InputError
@@ -61,6 +62,27 @@ def first_names(net: nn.Module, trace: Trace, fraction: float) -> set[str]:
     if count == len(starts):
         return set(place_of)
     return {name for name, place in place_of.items() if place < starts[count]} if count else set()
+
+
+def names_to_freeze(
+    net: nn.Module, trace: Trace, stages: dict[str, int], frozen_stages: int, fraction: float | None
+) -> set[str]:
+    """Names of the parameters that do not train, by the ``fraction`` if there is one, else by stage."""
+    return frozen_names(stages, frozen_stages) if fraction is None else first_names(net, trace, fraction)
+
+
+def hold_in_eval(net: nn.Module, paths: Iterable[str], norm_eval: bool) -> None:
+    """Put the modules at ``paths`` into eval mode, and all batch norms if ``norm_eval``.
+
+    The empty path means all children of ``net``, which itself says that it trains.
+    """
+    for path in paths:
+        for module in [net.get_submodule(path)] if path else net.children():
+            module.eval()
+    if norm_eval:
+        for module in net.modules():
+            if isinstance(module, _BatchNorm):
+                module.eval()
 
 
 def frozen_module_paths(net: nn.Module, trace: Trace, frozen: Iterable[str]) -> list[str]:

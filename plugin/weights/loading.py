@@ -6,6 +6,7 @@ shapes differ or too little matches.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from ..errors import InputError
+from .files import read_checkpoint, state_dict_of
 from .input_channels import fit_input
 
 #: The least share of the names, of the network's and of the file's, that must match.
@@ -25,6 +27,8 @@ LEAST_MATCH = 0.75
 CLASSIFIERS = ("fc", "classifier", "head")
 #: Layers of OpenMMLab's ``stem`` (ResNet V1c and V1d, Res2Net, ResNeSt) and what timm calls them.
 DEEP_STEM = {"0": "conv1.0", "1": "conv1.1", "3": "conv1.3", "4": "conv1.4", "6": "conv1.6", "7": "bn1"}
+#: mmseg's segmentors hand this on from a base config: weights of mmcv's networks.
+OPEN_MMLAB = "open-mmlab://"
 #: Attribute of log records that the console shows although they are no errors.
 FOR_THE_USER = "for_the_user"
 
@@ -76,6 +80,35 @@ def _upstream_names(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> d
         parts = {name: name.rpartition(".") for name in found}
         found = {f"{place.get(at, at)}{dot}{last}": found[name] for name, (at, dot, last) in parts.items()}
     return found
+
+
+def meant_for_another(pretrained: bool | str, name: str) -> bool:
+    """Whether ``pretrained`` of the backbone ``name`` is left over from a base config; said in a warning."""
+    if not str(pretrained).startswith(OPEN_MMLAB):
+        return False
+    print_log(
+        f"pretrained='{pretrained}' stands in the base config, for its own backbone: not loaded. "
+        f"{name} starts from its init_cfg, or from random weights without one. "
+        f"`model = dict(pretrained=None, ...)` says so without this warning.",
+        logger="current",
+        level=logging.WARNING,
+    )
+    return True
+
+
+def read_for(net: nn.Module, checkpoint: str, prefix: str) -> dict[str, Tensor]:
+    """The tensors of a checkpoint, of those whose names begin with ``prefix`` if there is one, less it.
+
+    Raises:
+        InputError: it cannot be read, or is of a network of another style, see :func:`check_style`.
+    """
+    content = read_checkpoint(checkpoint)
+    check_style(net, content, checkpoint)
+    state = state_dict_of(content)
+    if not prefix:
+        return state
+    start = prefix.rstrip(".") + "."
+    return {name[len(start) :]: value for name, value in state.items() if name.startswith(start)}
 
 
 def load_into(
