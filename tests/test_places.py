@@ -132,6 +132,11 @@ def test_none_leaves_out_what_may_be_left_out(option: str, shapes: Path, tmp_pat
     fitted(shapes, tmp_path, option)
 
 
+def test_a_whole_float_counts(shapes: Path, tmp_path: Path) -> None:
+    """As in mmdet's configs for V3Det, which divide."""
+    fitted(shapes, tmp_path, "train_cfg.val_interval=2.0")
+
+
 # -- one meaning of each class --------------------------------------------------------------------
 
 
@@ -160,6 +165,10 @@ def test_classes_said_for_all_splits_are_taken(shapes: Path, tmp_path: Path) -> 
     options = [f"{part}_dataloader.{METAINFO}={text}" for part in ("train", "val", "test")]
     cfg = fitted(shapes, tmp_path, *options)
     assert tuple(cfg.val_dataloader.dataset.metainfo.classes) == names
+
+
+def test_more_classes_after_the_trained_ones_keep_their_meaning(shapes: Path, tmp_path: Path) -> None:
+    fitted(shapes, tmp_path, f"train_dataloader.{METAINFO}=('{CLASSES[0]}',)")
 
 
 def test_classes_of_wrapped_and_joined_data_sets_count(tmp_path: Path) -> None:

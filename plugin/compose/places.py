@@ -13,7 +13,10 @@ from ..errors import InputError
 
 
 def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    """Of floats those that count too: mmdet's configs divide to get an interval."""
+    return not isinstance(value, bool) and (
+        isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    )
 
 
 def _dicts(value: Any) -> bool:
