@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import ast
+import runpy
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
+SCRIPT = runpy.run_path(str(Path(__file__).parents[1] / "docs" / "rooms.py"))
 #: The corridor that a name goes down, and what runs it; a room imports those that stand before it.
-ORDER = (
-    *("errors", "weights", "ops", "registry", "catalog", "sources", "native", "tracing", "surgery", "taps"),
-    *("feature_nets", "backbone", "inner_taps", "necks", "heads", "data", "compose", "finetune", "engine"),
-    *("export", "bench", "cli"),
-)
+ORDER = SCRIPT["ORDER"]
 FOLDERS = {"plugin": (), "necks": ("necks",)}
 #: Beside the package: torch's entry point, which asks it by name.
 BESIDE = ("autoload",)
@@ -78,3 +76,8 @@ def test_the_root_holds_the_product_only(root: Path) -> None:
     assert {path.stem for path in (root / "plugin").glob("*.py")} == {
         *("__init__", "errors", "registry", "backbone"),
     }
+
+
+def test_the_page_says_what_the_rooms_say() -> None:
+    assert SCRIPT["page"]() == SCRIPT["PAGE"].read_text(encoding="utf-8"), "run `python docs/rooms.py`"
+    assert "|  |" not in SCRIPT["page"]()  # every room says what it is for
