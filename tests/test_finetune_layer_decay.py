@@ -17,6 +17,7 @@ from timm.optim._param_groups import param_groups_layer_decay
 from torch import nn
 
 import mmbackbones
+import mmbackbones.necks
 from mmbackbones import InputError, registry
 
 
@@ -115,6 +116,15 @@ def test_no_decay_for_whatever_holds_a_place_or_is_a_token() -> None:
     assert "logit_scale" in "".join(
         n for n, (_, d) in settings(Model("swinv2_tiny_window8_256"), decay_rate=1).items() if not d
     )
+
+
+def test_a_convolution_with_a_norm_inside_decays() -> None:
+    model = Model("resnet18", out_strides=(4, 8))
+    model.neck = mmbackbones.necks.SimpleFeaturePyramid([64], 8, out_strides=(8, 16))
+    model.head = nn.LayerNorm((8, 3))
+    found = settings(model, decay_rate=0.9)
+    assert {decay for name, (_, decay) in found.items() if name.startswith("head.")} == {0.0}
+    assert {found[n][1] for n, p in model.neck.named_parameters("neck") if p.ndim == 4} == {0.05}
 
 
 def test_custom_keys_multiply_and_the_longest_holds() -> None:

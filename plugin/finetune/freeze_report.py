@@ -21,7 +21,8 @@ from ..compose.configs import walk
 from ..errors import InputError
 from ..registry import HOOKS
 from ..surgery.norms import FrozenBatchNorm2d
-from ..tracing.stages import STAGES, is_norm
+from ..tracing.norms import is_norm
+from ..tracing.stages import STAGES
 from .parts import backbones, param_groups, unwrapped
 
 

@@ -13,7 +13,8 @@ from torch import nn
 from ..backbone import Backbone
 from ..errors import InputError
 from ..registry import OPTIM_WRAPPER_CONSTRUCTORS
-from ..tracing.stages import STAGES, is_norm
+from ..tracing.norms import is_norm
+from ..tracing.stages import STAGES
 from .parts import backbones
 
 _KEYS = ("decay_rate", "by", "custom_keys")

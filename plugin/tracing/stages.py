@@ -11,19 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from torch import nn
-from torch.nn.modules.batchnorm import _NormBase
 
 from ..sources.feature_net import PYRAMID_NAME
+from .norms import is_norm
 from .trace import Trace
 
 STAGES = 4
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
-
-
-def is_norm(module: nn.Module) -> bool:
-    """Whether ``module`` normalises: batch, layer, group, instance or RMS norm, of any library."""
-    kinds = (_NormBase, nn.LayerNorm, nn.GroupNorm)
-    return isinstance(module, kinds) or "norm" in type(module).__name__.lower()
 
 
 def stage_of_params(net: nn.Module, trace: Trace) -> dict[str, int]:
