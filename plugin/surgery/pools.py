@@ -6,15 +6,13 @@ torchvision call functions.
 
 from __future__ import annotations
 
-import functools
-import inspect
-import re
 from typing import Any
 
 from torch import fx, nn
 from torch.nn import functional as F  # noqa: N812
 
-_CALL = re.compile(r"(?<!adaptive_)(?:max|avg)_pool2d\(")
+from ..tracing.code import names_in_code
+
 _MODULES: dict[str, type[nn.Module]] = {"max_pool2d": nn.MaxPool2d, "avg_pool2d": nn.AvgPool2d}
 _LIBRARY = ("torch.", "mmbackbones.")
 
@@ -29,20 +27,13 @@ class _OneLevel(fx.Tracer):
 def pools_as_modules(net: nn.Module) -> None:
     """Rewrite, in place, each submodule whose code calls a pooling function; names stay."""
     for path, module in list(net.named_modules()):
-        kind: Any = type(module)
-        if path and _calls_pools(kind):
+        if path and _calls_pools(type(module)):
             parent, _, child = path.rpartition(".")
             setattr(net.get_submodule(parent), child, _rewritten(module))
 
 
-@functools.cache
 def _calls_pools(kind: Any) -> bool:
-    if kind.__module__.startswith(_LIBRARY) or kind.forward is nn.Sequential.forward:
-        return False
-    try:
-        return _CALL.search(inspect.getsource(kind)) is not None
-    except (OSError, TypeError):  # no source at hand, as for classes made at run time
-        return False
+    return not kind.__module__.startswith(_LIBRARY) and not names_in_code(kind).isdisjoint(_MODULES)
 
 
 def _rewritten(module: nn.Module) -> nn.Module:
