@@ -18,8 +18,9 @@ from torch import nn
 
 import mmbackbones
 from mmbackbones import InputError
+from mmbackbones.sources import open_net
 from mmbackbones.taps.position_tables import Table
-from mmbackbones.taps.sizes import SizedNet
+from mmbackbones.taps.sizes import Blueprint, SizedNet
 
 #: One small network for each way to free a network of its size, with arguments that make it smaller still.
 SIZED: dict[str, dict[str, Any]] = {
@@ -177,6 +178,25 @@ def test_torchvisions_maxvit_takes_any_size() -> None:
         (256, 5, 9),
         (512, 3, 5),
     ]
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "arguments", "fixed"),
+    [
+        ("timm", "shvit_s1", {}, True),  # its classes do not say that they attend
+        ("torchvision", "swin_t", {}, True),  # attends in a function beside the class
+        ("timm", "vit_tiny_patch16_224", {}, False),  # has a flag that frees it
+        ("timm", "mixer_s32_224", {}, True),  # asks for a size
+        ("timm", "resnet18", {}, False),
+        ("timm", "resnet18", dict(block_args=dict(attn_layer="cbam")), False),  # gates, called attention
+    ],
+)
+def test_other_sizes_are_tried_where_a_net_asks_for_one_or_attends(
+    source: str, name: str, arguments: dict[str, Any], fixed: bool
+) -> None:
+    with torch.device("meta"):
+        net = open_net(source, name, 3, arguments).net
+    assert Blueprint(source, name, arguments).may_be_fixed(net) == fixed
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ def pools_as_modules(net: nn.Module) -> None:
 
 
 def _calls_pools(kind: Any) -> bool:
+    """Whether its own methods name one; what calls one through a function, as DropBlock does, stays."""
     return not kind.__module__.startswith(_LIBRARY) and not names_in_code(kind).isdisjoint(_MODULES)
 
 

@@ -24,9 +24,13 @@ from torch.nn import functional as F  # noqa: N812
 from ..errors import InputError
 from ..sources import FeatureNet, bound_to
 from ..tracing.cells import ceil_div, cut
+from ..tracing.code import names_in_code
 from ..tracing.trace import ODD_SIZE, meta_twin
 from .geometry import Geometries
 from .position_tables import NotATableError, Size
+
+#: How torch calls it, by itself and within attention.
+_SOFTMAX = ("softmax", "scaled_dot_product_attention")
 
 
 class Blueprint:
@@ -59,9 +63,8 @@ class Blueprint:
         """Whether ``net`` may be built for one image size: its constructor asks for one, or it attends."""
         if self._module().free_by_flag(self.upstream):
             return False
-        kinds = {type(module).__name__.lower() for module in net.modules()}
-        attends = any("attention" in kind or "attn" in kind for kind in kinds)
-        return attends or self._module().SIZE_ARGUMENT in inspect.signature(type(net)).parameters
+        sized = self._module().SIZE_ARGUMENT in inspect.signature(type(net)).parameters
+        return sized or any(map(_attends, {type(module) for module in net.modules()}))
 
     @property
     def native(self) -> Size:
@@ -77,6 +80,13 @@ class Blueprint:
         from ..sources import timm, torchvision
 
         return {"timm": timm, "torchvision": torchvision}[self.source]
+
+
+def _attends(kind: Any) -> bool:
+    """Whether modules of that class weigh by a softmax, as all attention over cells of a map does."""
+    if issubclass(kind, (nn.Softmax, nn.MultiheadAttention)):
+        return True
+    return not names_in_code(kind, followed=True).isdisjoint(_SOFTMAX)
 
 
 @lru_cache(maxsize=64)
