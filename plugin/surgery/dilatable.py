@@ -70,7 +70,7 @@ def can_dilate(feature_net: FeatureNet, trace: Trace, in_channels: int = 3) -> b
         with torch.inference_mode(False), torch.no_grad(), torch.device("cpu"):
             image = torch.rand(1, in_channels, *_SIZE, generator=torch.Generator().manual_seed(0))
             return _identical(feature_net, trace, taps, image)
-    except (InputError, RuntimeError, AssertionError):
+    except (InputError, RuntimeError, AssertionError, IndexError):  # as networks refuse a size
         return False
 
 
