@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar
@@ -130,9 +132,15 @@ def test_the_memory_of_this_process() -> None:
     assert 90 < float(done.stdout.split()[-1]) < 150
 
 
-def test_two_trainings_in_one_process_log_into_folders_of_their_own(tmp_path: Path) -> None:
+def test_two_trainings_in_one_process_share_neither_log_nor_memory(tmp_path: Path) -> None:
+    models = []
     named = dict(type="Visualizer", name="visualizer", vis_backends=[dict(type="LocalVisBackend")])
     for name in ("first", "second"):
         changes = dict(train_cfg=dict(by_epoch=True, max_epochs=1), custom_hooks=[], visualizer=named)
-        Runner.from_cfg(config(tmp_path / name, **changes)).train()
+        runner = Runner.from_cfg(config(tmp_path / name, **changes))
+        runner.train()
+        models.append(weakref.ref(runner.model))
+        del runner
+    gc.collect()
     assert [len(read_history(tmp_path / name).losses) for name in ("first", "second")] == [3, 3]
+    assert [model() for model in models] == [None, None]

@@ -30,11 +30,26 @@ from .strides import watch_strides
 from .workers import guard
 
 
+class _Console(logging.Filter):
+    """Errors, and what a load of weights left out; not mmengine's warnings of its own old spellings.
+
+    An object of its own: loggers live as long as the process, and would keep a runner and its model.
+
+    Attributes:
+        mismatches: Whether what mmengine says of weights that do not match is shown, whole.
+    """
+
+    mismatches = True
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether ``record`` is for the console."""
+        mismatch = self.mismatches and str(record.msg).startswith("The model and loaded state dict do not")
+        return record.levelno >= logging.ERROR or mismatch or hasattr(record, FOR_THE_USER)
+
+
 class Runner(_Runner):
     """Runs a config as mmengine does; messages go to the log file, the console gets what users must see."""
 
-    #: Whether what mmengine says of weights that do not match goes to the console, whole.
-    _mismatches = True
     #: What the user should be told before the first step.
     notes: tuple[str, ...] = ()
     _train_dataloader: Any
@@ -67,16 +82,12 @@ class Runner(_Runner):
         finally:
             self._train_dataloader = given
 
-    def _on_console(self, record: logging.LogRecord) -> bool:
-        """Errors, and what a load of weights left out; not mmengine's warnings of its own old spellings."""
-        mismatch = self._mismatches and str(record.msg).startswith("The model and loaded state dict do not")
-        return record.levelno >= logging.ERROR or mismatch or hasattr(record, FOR_THE_USER)
-
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         logger = super().build_logger(*args, **kwargs)
+        self._console = _Console()
         for handler in logger.handlers:
             if type(handler) is logging.StreamHandler:
-                handler.addFilter(self._on_console)
+                handler.addFilter(self._console)
         return logger
 
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
@@ -130,11 +141,11 @@ class Runner(_Runner):
         if any(left.values()):
             parts = [f"{what}: {some(names)}" for what, names in left.items() if names]
             warn_user(f"load_from={filename}: {len(fits)} tensors loaded; {'; '.join(parts)}")
-        self._mismatches = False  # it would list every name
+        self._console.mismatches = False  # it would list every name
         try:
             return super().load_checkpoint(filename, *args, **kwargs)
         finally:
-            self._mismatches = True
+            self._console.mismatches = True
 
     def check_resume(self, path: Path) -> None:
         """Check that a training can go on from a checkpoint, before the data is read.
