@@ -49,7 +49,7 @@ def test_a_registered_type_is_a_backbone_with_a_signature() -> None:
     kind = MODELS.get("resnet18")
     assert kind is resnet18 is backbone_type("resnet18")
     assert issubclass(kind, Backbone)
-    assert isinstance(MODELS.build({"type": "resnet18", "out_indices": (0,)}), kind)
+    assert isinstance(MODELS.build({"type": "mmbackbones.resnet18", "out_indices": (0,)}), kind)
     named = list(inspect.signature(Backbone).parameters)
     assert list(inspect.signature(kind).parameters) == [n for n in named if n not in ("name", "unknown")]
     with pytest.raises(InputError, match="resnet18 has no argument 'name'"):
@@ -60,7 +60,7 @@ def test_a_registered_type_is_a_backbone_with_a_signature() -> None:
 
 @pytest.mark.parametrize("name", ["resnet18", "timm:resnet10t.c3_in1k"])
 def test_a_net_comes_out_of_a_pickle_as_it_was(name: str) -> None:
-    net = MODELS.build({"type": name, "out_indices": (0, 1), "frozen_stages": 1}).eval()
+    net = MODELS.build({"type": f"mmbackbones.{name}", "out_indices": (0, 1), "frozen_stages": 1}).eval()
     again = pickle.loads(pickle.dumps(net))
     assert type(again) is type(net)
     x = torch.rand(1, 3, 64, 64)
