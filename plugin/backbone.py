@@ -206,7 +206,7 @@ class Backbone(BaseModule):
         """Move the end of what is frozen to ``frozen_stages``, as the argument has it. Returns self.
 
         What is thawed trains from the next forward pass on. A ``DistributedDataParallel`` around it has to
-        be made again, see :class:`mmbackbones.finetune.hooks.UnfreezeHook`.
+        be made again, see :class:`mmbackbones.finetune.unfreeze.UnfreezeHook`.
 
         Raises:
             InputError: no such stage.

@@ -17,7 +17,7 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 
 def backbones(model: nn.Module) -> dict[str, Backbone]:
-    """Each :class:`mmbackbones.Backbone` in ``model`` by its path; most models have one, ``backbone``."""
+    """Each :class:`mmbackbones.backbone.Backbone` in ``model`` by its path; most have one, ``backbone``."""
     return {path: module for path, module in model.named_modules() if isinstance(module, Backbone)}
 
 
