@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from pathlib import Path
 
@@ -87,15 +88,17 @@ def labels_of(found: dict[str, Tensor]) -> Tensor:
 
 @torch.no_grad()
 def test_the_same_boxes_of_the_same_tensor(theirs: nn.Module, ours: Predictor, images: list[Path]) -> None:
+    """In double precision: the last bits of single precision order near ties of a random net."""
+    theirs, ours_model = copy.deepcopy(theirs).double(), copy.deepcopy(ours.model).double()
     for path in images:
-        pixels = to_tensor(Image.open(path).convert("RGB"))
+        pixels = to_tensor(Image.open(path).convert("RGB")).double()
         (expected,) = theirs([pixels])
         batch, _ = theirs.transform([pixels])
         (height, width), (high, wide) = batch.image_sizes[0], pixels.shape[1:]
         meta = dict(
             img_shape=(height, width), ori_shape=(high, wide), scale_factor=(width / wide, height / high)
         )
-        found = ours.model.predict(batch.tensors, [DetDataSample(metainfo=meta)])[0].pred_instances
+        found = ours_model.predict(batch.tensors, [DetDataSample(metainfo=meta)])[0].pred_instances
         assert len(expected["boxes"]) == 100
         assert expected["scores"].std() > 0.01
         assert torch.equal(found.labels, labels_of(expected))
@@ -186,7 +189,7 @@ def test_files_that_do_not_fit(state: dict[str, Tensor], tmp_path: Path) -> None
     with pytest.raises(InputError, match="and there are 2 names"):
         checkpoint_of(path, ["red", "white"])
     assert checkpoint_of(path, ["red", "white", "platelet"])["meta"]["dataset_meta"]["classes"][1] == "white"
-    with pytest.raises(InputError, match="is not a file"):
+    with pytest.raises(InputError, match=r"no checkpoint file .*gone\.pth"):
         checkpoint_of(tmp_path / "gone.pth")
 
 
