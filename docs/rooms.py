@@ -21,10 +21,10 @@ ORDER = (
 HEAD = """# Rooms
 
 `mmbackbones.build(name)` goes down one corridor: `feature_nets/specs.py` has the row of the catalog, or
-reads it off the network; `feature_nets/opening.py` opens the network once (`sources/`, `native/`), changes
-it by a list of steps (`surgery/`, `taps/`) and traces it once (`tracing/`); `backbone.py` dilates, cuts and
-converts what the arguments ask for, freezes, and loads (`weights/`). What trains, exports and talks stands
-behind it.
+reads it off the network; `feature_nets/steps.py` is the list of steps that follow: opened once (`sources/`,
+`native/`), made to take any size (`taps/`), traced once (`tracing/`), dilated, cut and converted as the
+arguments ask (`surgery/`); `backbone.py` freezes it and loads its weights (`weights/`). What trains, exports
+and talks stands behind it.
 
 Each room imports only rooms above it: `tests/test_rooms.py` reads the imports. This page is what
 `python docs/rooms.py` writes.

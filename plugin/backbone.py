@@ -13,30 +13,24 @@ from torch import Tensor
 from .catalog import catalog_names
 from .catalog.inputs import resolve
 from .errors import InputError
-from .feature_nets.arguments import choose_strides, unknown_arguments
-from .feature_nets.auxiliary import Readers, auxiliaries
-from .feature_nets.changing import cut_and_convert
-from .feature_nets.opening import open_traced
+from .feature_nets.arguments import (
+    check_frozen_fraction,
+    check_frozen_stages,
+    check_in_channels,
+    choose_strides,
+    unknown_arguments,
+)
 from .feature_nets.specs import get_spec
+from .feature_nets.steps import Changes, make_feature_net
 from .native.attention import attention_paths
 from .registry import MODELS
 from .sources import FeatureNet, bound_to, has_net
 from .sources.feature_net import PYRAMID_NAME
-from .surgery.dilatable import check_dilatable, check_still_dilatable
-from .surgery.dilation import dilate
+from .surgery.dilatable import check_dilatable
 from .surgery.norms import check_norm_cfg
 from .tracing.cells import cut, pad_to
-from .tracing.freezing import (
-    check_frozen_fraction,
-    check_frozen_stages,
-    frozen_module_paths,
-    frozen_names,
-    hold_in_eval,
-    names_to_freeze,
-)
+from .tracing.freezing import frozen_module_paths, frozen_names, hold_in_eval
 from .tracing.layers import layers_of_params
-from .tracing.stages import stage_of_params
-from .tracing.trace import trace_for_strides
 from .weights.loading import LoadReport, first_layer, load_into, log_report, meant_for_another, read_for
 
 
@@ -62,8 +56,6 @@ class Backbone(BaseModule):
             undilated strides; the attribute says the real ones.
         attention: 'se', 'cbam' or 'eca' puts that module into every residual block of timm's ResNet, ResNeXt
             or Wide ResNet, in front of the addition; its weights are fresh, those around it as they were.
-        aux_classes: Builds the auxiliary classifiers of GoogLeNet or Inception v3 for so many classes: the
-            maps are followed by their logits (N, aux_classes).
         in_channels: Channels of the image. Pretrained first convolutions are adapted.
         repair_padding: Whether nets written without padding (Inception, AlexNet, SqueezeNet ...) get it,
             so that their maps have the exact size and place; False gives the original geometry.
@@ -96,7 +88,6 @@ class Backbone(BaseModule):
         with_cp: bool = False,
         output_stride: int | None = None,
         attention: str | None = None,
-        aux_classes: int | None = None,
         in_channels: int = 3,
         repair_padding: bool = True,
         pretrained: bool | str | None = None,
@@ -111,47 +102,37 @@ class Backbone(BaseModule):
         self.spec = get_spec(name)
         check_frozen_stages(frozen_stages)
         check_frozen_fraction(frozen_fraction, frozen_stages)
+        check_in_channels(in_channels)
+        strides = choose_strides(self.spec, out_strides, out_indices)
         if norm_cfg is not None:
             check_norm_cfg(norm_cfg)
-        if isinstance(in_channels, bool) or not isinstance(in_channels, int) or in_channels < 1:
-            raise InputError(f"in_channels={in_channels!r} must be a whole number of at least 1.")
-        strides = choose_strides(self.spec, out_strides, out_indices)
-        auxiliary = auxiliaries(self.spec, aux_classes, strides)
-        arguments = {**self.spec.arguments, **(net_kwargs or {})}
-        feature_net, traced, every = open_traced(
-            self.spec.source,
-            self.spec.upstream,
-            in_channels,
-            arguments,
-            name=name,
-            repair=repair_padding,
-            attention=attention,
-        )
-        asked = trace_for_strides(traced, in_channels, every, strides)
         if output_stride is not None:
             check_dilatable(self.spec, output_stride)
-            if net_kwargs:
-                check_still_dilatable(traced, every, in_channels, net_kwargs)
-            dilate(feature_net.net, every, output_stride, original=not repair_padding)
+        how = Changes(
+            in_channels,
+            net_kwargs,
+            attention,
+            repair_padding,
+            output_stride,
+            frozen_stages,
+            frozen_fraction,
+            norm_cfg,
+            with_cp,
+        )
+        made = make_feature_net(self.spec, name, strides, how)
 
         self.frozen_stages, self.frozen_fraction, self.norm_eval = frozen_stages, frozen_fraction, norm_eval
-        self.in_channels, self._arguments = in_channels, arguments
-        self.out_channels = tuple(asked.channels[stride] for stride in strides)
+        self.in_channels, self._arguments = in_channels, made.arguments
+        self.out_channels = tuple(made.asked.channels[stride] for stride in strides)
         self.out_strides = tuple(min(stride, output_stride or stride) for stride in strides)
         self.load_report: LoadReport | None = None
-        self._known = frozenset(feature_net.net.state_dict())
-        self._taps = tuple(asked.taps[stride] for stride in strides)
-        self._pad_to = every.multiple if repair_padding else 1
-        stages = stage_of_params(feature_net.net, every)
-        frozen = names_to_freeze(feature_net.net, every, stages, frozen_stages, frozen_fraction)
-        cut_and_convert(feature_net, asked, in_channels, norm_cfg, with_cp, self.spec.name)
-        self._readers = Readers(feature_net, auxiliary, aux_classes or 0)
-        self._adopt(feature_net)
-        self._trace = asked
+        self._known, self._trace, self._pad_to = made.known, made.asked, made.multiple
+        self._taps = tuple(made.asked.taps[stride] for stride in strides)
+        self._adopt(made.feature_net)
         self._trains = frozenset(name for name, param in self.named_parameters() if param.requires_grad)
         left = {name for name, _ in self.named_parameters() if not name.startswith(f"{PYRAMID_NAME}.")}
-        self.param_stages = {name: stage for name, stage in stages.items() if name in left}
-        self._freeze(frozen & left)
+        self.param_stages = {name: stage for name, stage in made.stages.items() if name in left}
+        self._freeze(made.frozen & left)
         if pretrained and not meant_for_another(pretrained, self.spec.name):
             self._load(resolve(self.spec, pretrained))
         self.train()
@@ -186,13 +167,10 @@ class Backbone(BaseModule):
                 f"Set in_channels={x.shape[1] if x.ndim == 4 else 3} for other images."
             )
         x, surplus = pad_to(x, self._pad_to)
-        taps = sorted({*self._taps, *self._readers.taps})
-        feature_net = self._feature_net_here()
-        at = dict(zip(taps, feature_net.run(x, taps), strict=True))
-        maps = [at[tap] for tap in self._taps]
+        maps = self._feature_net_here().run(x, self._taps)
         if self._pad_to > 1:
             maps = [cut(fmap, surplus, stride) for fmap, stride in zip(maps, self.out_strides, strict=True)]
-        return (*maps, *self._readers.read(feature_net.net, at))
+        return tuple(maps)
 
     def train(self, mode: bool = True) -> Backbone:
         """As ``nn.Module.train``; what is frozen stays in eval mode. Returns self."""
@@ -247,8 +225,8 @@ class Backbone(BaseModule):
             self,
             read_for(self, checkpoint, prefix),
             known=self._known,
-            classifier=(*self._feature_net.classifier, *self._readers.names),
-            fresh=(PYRAMID_NAME, *self._readers.names, *attention_paths(self._feature_net.net)),
+            classifier=self._feature_net.classifier,
+            fresh=(PYRAMID_NAME, *attention_paths(self._feature_net.net)),
             first=first_layer(self, self._trace.order),
             in_channels=self.in_channels,
             refit=self._refit if self.spec.source == "timm" else None,

@@ -20,7 +20,7 @@ from mmbackbones.data.shapes import write_shapes
 from mmbackbones.engine.predictions import Predictor
 from mmbackbones.engine.report import main_figures
 from mmbackbones.engine.runner import Runner, build_runner
-from mmbackbones.feature_nets import opening
+from mmbackbones.feature_nets import steps
 from mmbackbones.sources import open_net
 
 NAMES = shipped_names("mmbackbones")
@@ -80,7 +80,7 @@ def load_without_building(name: str, monkeypatch: pytest.MonkeyPatch) -> Config:
         return open_net(source, upstream, *args)
 
     with monkeypatch.context() as patched:
-        patched.setattr(opening, "open_net", noting)
+        patched.setattr(steps, "open_net", noting)
         before = torch.random.get_rng_state()
         cfg = load_config(name)
         assert torch.equal(before, torch.random.get_rng_state())

@@ -9,8 +9,8 @@ from torch import nn
 
 import mmbackbones
 from mmbackbones.errors import InputError
-from mmbackbones.feature_nets.opening import open_traced
 from mmbackbones.feature_nets.specs import without_values
+from mmbackbones.feature_nets.steps import open_traced
 from mmbackbones.sources.feature_net import ChainNet
 from mmbackbones.surgery.dilatable import can_dilate
 from mmbackbones.surgery.dilation import dilate

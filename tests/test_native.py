@@ -13,7 +13,6 @@ import pytest
 import torch
 from torch import nn
 
-import mmbackbones
 from mmbackbones.catalog.rows import ROWS
 from mmbackbones.errors import InputError
 from mmbackbones.feature_nets.specs import get_spec
@@ -398,10 +397,3 @@ def test_shufflenets_that_do_not_exist_are_refused(arguments: dict[str, Any], wo
         make(CASES["shufflenet_v1_g3"], **arguments)
     for word in words:
         assert word in str(caught.value)
-
-
-def test_googlenet_with_all_its_classifiers_has_caffes_parameters() -> None:
-    with torch.device("meta"):
-        net = mmbackbones.build("googlenet_original", aux_classes=1000)
-        whole = size_of(net) + classifier_size(CASES["googlenet_original"], net.out_channels[-1])
-    assert whole == 13_378_280  # Caffe's bvlc_googlenet

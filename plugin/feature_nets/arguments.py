@@ -8,6 +8,7 @@ from typing import Any
 
 from ..catalog.spec import PYRAMID, Spec
 from ..errors import InputError, UnknownArgumentError, nearest
+from ..tracing.stages import STAGES
 
 
 def unknown_arguments(unknown: dict[str, Any], of: type) -> UnknownArgumentError:
@@ -53,3 +54,35 @@ def choose_strides(
     if not out_strides or list(out_strides) != sorted(set(out_strides)):
         raise InputError(f"strides {tuple(out_strides)} must ascend, each once, e.g. (4, 8, 16, 32).")
     return tuple(out_strides)
+
+
+def check_in_channels(in_channels: int) -> None:
+    """Raises InputError unless ``in_channels`` is a whole number of at least 1."""
+    if isinstance(in_channels, bool) or not isinstance(in_channels, int) or in_channels < 1:
+        raise InputError(f"in_channels={in_channels!r} must be a whole number of at least 1.")
+
+
+def check_frozen_stages(frozen_stages: int) -> None:
+    """Raises InputError unless ``frozen_stages`` is -1, 0, 1, ... 4."""
+    if isinstance(frozen_stages, bool) or frozen_stages not in range(-1, STAGES + 1):
+        raise InputError(
+            f"frozen_stages={frozen_stages!r} is out of range. Allowed: -1 (nothing), 0 (the stem), "
+            f"1 to {STAGES} (the stem and that many stages)."
+        )
+
+
+def check_frozen_fraction(fraction: float | None, frozen_stages: int) -> None:
+    """Raises InputError unless ``fraction`` is None or in [0, 1], and the only way of freezing."""
+    if fraction is None:
+        return
+    number = isinstance(fraction, (int, float)) and not isinstance(fraction, bool)
+    if not number or not 0 <= fraction <= 1:
+        raise InputError(
+            f"frozen_fraction={fraction!r} is out of range. Allowed: 0 (nothing) to 1 (all weight layers), "
+            f"as 1/3 for the first third."
+        )
+    if frozen_stages != -1:
+        raise InputError(
+            f"frozen_stages={frozen_stages} and frozen_fraction={fraction} both say where freezing ends. "
+            f"Give one of them."
+        )

@@ -61,7 +61,7 @@ def measured(source: str, upstream: str, arguments: dict[str, Any]) -> Spec:
     """
     from ..surgery.dilatable import can_dilate
     from ..tracing.gates import has_gate
-    from .opening import open_traced
+    from .steps import open_traced
 
     name = f"{source}:{upstream}"
     feature_net, _, found = without_values(lambda: open_traced(source, upstream, 3, arguments, name=name))

@@ -106,7 +106,7 @@ class _Places:
 
 
 def _stage_name(path: str, stage: int | None) -> str:
-    """``None`` is what belongs to no stage: a plain ViT's pyramid, auxiliary classifiers."""
+    """``None`` is what belongs to no stage: a plain ViT's pyramid."""
     what = "other" if stage is None else f"stage {stage}" if stage else "stem"
     return f"{path or 'backbone'} {what}"
 

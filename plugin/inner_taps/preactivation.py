@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..backbone import Backbone
 from ..errors import InputError
-from ..feature_nets.opening import fixed_size
+from ..feature_nets.steps import fixed_size
 from ..registry import MODELS
 from ..sources import FeatureNet
 from ..taps.keep import KeepInput

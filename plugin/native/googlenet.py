@@ -63,17 +63,3 @@ def _inception(
 def _width(widths: tuple[int, ...]) -> int:
     """Channels of a module: its branches' last layers."""
     return widths[0] + widths[2] + widths[4] + widths[5]
-
-
-def auxiliary(channels: int, num_classes: int) -> nn.Sequential:
-    """A classifier on an inner map (N, channels, H, W), for :mod:`mmbackbones.feature_nets.auxiliary`."""
-    return nn.Sequential(
-        nn.AvgPool2d(5, 3),
-        nn.AdaptiveAvgPool2d(4),  # 4x4 cells already at 224 pixels
-        _conv(channels, 128, 1),
-        nn.Flatten(),
-        nn.Linear(128 * 16, 1024),
-        nn.ReLU(),
-        nn.Dropout(0.7),
-        nn.Linear(1024, num_classes),
-    )

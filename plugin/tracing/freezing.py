@@ -9,40 +9,13 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
-from ..errors import InputError
-from .stages import STAGES, places
+from .stages import places
 from .trace import Trace
-
-
-def check_frozen_stages(frozen_stages: int) -> None:
-    """Raises InputError unless ``frozen_stages`` is -1, 0, 1, ... 4."""
-    if isinstance(frozen_stages, bool) or frozen_stages not in range(-1, STAGES + 1):
-        raise InputError(
-            f"frozen_stages={frozen_stages!r} is out of range. Allowed: -1 (nothing), 0 (the stem), "
-            f"1 to {STAGES} (the stem and that many stages)."
-        )
 
 
 def frozen_names(stages: dict[str, int], frozen_stages: int) -> set[str]:
     """Names of the parameters of the stem and the first ``frozen_stages`` stages."""
     return {name for name, stage in stages.items() if stage <= frozen_stages}
-
-
-def check_frozen_fraction(fraction: float | None, frozen_stages: int) -> None:
-    """Raises InputError unless ``fraction`` is None or in [0, 1], and the only way of freezing."""
-    if fraction is None:
-        return
-    number = isinstance(fraction, (int, float)) and not isinstance(fraction, bool)
-    if not number or not 0 <= fraction <= 1:
-        raise InputError(
-            f"frozen_fraction={fraction!r} is out of range. Allowed: 0 (nothing) to 1 (all weight layers), "
-            f"as 1/3 for the first third."
-        )
-    if frozen_stages != -1:
-        raise InputError(
-            f"frozen_stages={frozen_stages} and frozen_fraction={fraction} both say where freezing ends. "
-            f"Give one of them."
-        )
 
 
 def first_names(net: nn.Module, trace: Trace, fraction: float) -> set[str]:

@@ -129,8 +129,7 @@ def load_into(
         net: The backbone.
         state: Tensors by upstream names, with or without ``module.`` or ``backbone.`` before them.
         known: Names that the whole upstream network has; those not in ``net`` are ignored.
-        classifier: Prefixes of names that are ignored likewise, next to :data:`CLASSIFIERS`; those in
-            ``net``, auxiliary classifiers, are loaded where their shapes fit.
+        classifier: Prefixes of names that are ignored likewise, next to :data:`CLASSIFIERS`.
         fresh: Prefixes of names that no upstream's file need have: layers that were added here.
         first: Path of the first convolution (or linear layer), without which the others mean nothing.
         in_channels: Channels of the image.
@@ -155,8 +154,6 @@ def load_into(
     for name in own.keys() & given.keys():
         value = given[name]
         if value.shape != own[name].shape:
-            if name.startswith(heads):  # an auxiliary classifier of other classes
-                continue
             path, _, parameter = name.rpartition(".")
             conv = net.get_submodule(path) if parameter == "weight" else None
             fitted = fit_input(value, conv, in_channels, is_first=path == first) if conv else None

@@ -1,22 +1,113 @@
-"""From a name to a network that is ready to be traced: pools as modules, pyramid, repaired padding."""
+"""The list of steps from a name to the network that a backbone holds, in the order in which they are done.
+
+:func:`open_traced` opens the network, changes it so that it takes any size and gives maps at powers of two,
+and traces it: what a catalog row is measured on. :func:`make_feature_net` goes on with what the backbone's
+arguments ask for.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
+from ..catalog.spec import Spec
 from ..errors import InputError
 from ..native.attention import embed_attention
 from ..sources import FeatureNet, open_net
+from ..surgery.checkpointing import add_checkpoints
+from ..surgery.dilatable import check_still_dilatable
+from ..surgery.dilation import dilate
+from ..surgery.norms import convert_norms
 from ..surgery.padding import repair_padding
 from ..surgery.pools import pools_as_modules
+from ..surgery.pruning import prune
 from ..surgery.windows import pad_before_shift
 from ..taps.pyramid import PyramidNet, is_plain
 from ..taps.sizes import Blueprint, any_size
-from ..tracing.trace import Trace, meta_twin, trace
+from ..tracing.freezing import names_to_freeze
+from ..tracing.stages import stage_of_params
+from ..tracing.trace import Trace, meta_twin, trace, trace_for_strides
 
 #: Records by all that they depend on, and whether the padding had to be repaired for them. To open the same
 #: network again costs no second trace, which is most of what opening takes.
 _RECORDS: dict[tuple[object, ...], tuple[Trace, bool]] = {}
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What a backbone's arguments change in its network; see :class:`mmbackbones.backbone.Backbone`."""
+
+    in_channels: int = 3
+    net_kwargs: dict[str, Any] | None = None
+    attention: str | None = None
+    repair_padding: bool = True
+    output_stride: int | None = None
+    frozen_stages: int = -1
+    frozen_fraction: float | None = None
+    norm_cfg: dict[str, Any] | None = None
+    with_cp: bool = False
+
+
+@dataclass(frozen=True)
+class Made:
+    """A network that gives the asked maps, and what is known of it.
+
+    Attributes:
+        feature_net: The network.
+        asked: The record of a run for the asked maps only.
+        multiple: Images are padded up to multiples of it, in pixels.
+        stages: Stage (0 the stem, 1 to 4) of each parameter of the whole network.
+        frozen: Names of the parameters that the arguments freeze, of the whole network too.
+        known: Names in the whole network's state dict.
+        arguments: What the upstream's constructor was given.
+    """
+
+    feature_net: FeatureNet
+    asked: Trace
+    multiple: int
+    stages: dict[str, int]
+    frozen: set[str]
+    known: frozenset[str]
+    arguments: dict[str, Any]
+
+
+def make_feature_net(spec: Spec, name: str, strides: tuple[int, ...], how: Changes) -> Made:
+    """Open the network of ``spec``, change it as ``how`` says, and cut it behind the maps of ``strides``.
+
+    What no asked map depends on, and is not cut, does not train.
+
+    Raises:
+        InputError: the network cannot be opened, traced or changed so; the message says why.
+    """
+    arguments = {**spec.arguments, **(how.net_kwargs or {})}
+    feature_net, traced, every = open_traced(
+        spec.source,
+        spec.upstream,
+        how.in_channels,
+        arguments,
+        name=name,
+        repair=how.repair_padding,
+        attention=how.attention,
+    )
+    net, known = feature_net.net, frozenset(feature_net.net.state_dict())
+    asked = trace_for_strides(traced, how.in_channels, every, strides)
+    needed = asked.needed
+    stages = stage_of_params(net, every)
+    frozen = names_to_freeze(net, every, stages, how.frozen_stages, how.frozen_fraction)
+    if how.output_stride is not None:
+        if how.net_kwargs:
+            check_still_dilatable(traced, every, how.in_channels, how.net_kwargs)
+        dilate(net, every, how.output_stride, original=not how.repair_padding)
+    prune(feature_net, asked, how.in_channels)
+    if how.norm_cfg is not None:
+        convert_norms(net, how.norm_cfg, spec.name)
+    for key, param in net.named_parameters():
+        if key not in needed:
+            param.requires_grad_(False)
+    if how.with_cp:
+        add_checkpoints(net, asked)
+    multiple = every.multiple if how.repair_padding else 1
+    return Made(feature_net, asked, multiple, stages, frozen, known, arguments)
 
 
 def open_traced(
