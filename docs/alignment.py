@@ -4,7 +4,8 @@
 
 The gradient of a block of cells of each map with respect to noise, with random weights: its centre of mass
 above its median (what lies everywhere, as behind attention, has no place), against the block's own place.
-A block and not a cell, because the fine maps of a plain transformer are made of patches of 16 pixels.
+A block and not a cell, because the fine maps of a plain transformer are made of patches of 16 pixels; in the
+middle of the image, because a field that reaches the borders is then cut alike on all sides.
 Results are kept in ``build/alignment.jsonl``; a run that was stopped goes on where it was.
 """
 
@@ -13,13 +14,15 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
 CACHE = ROOT / "build" / "alignment.jsonl"
 PAGE = ROOT / "docs" / "alignment.md"
-SIDE, BLOCK = 256, 32  # pixels
+SIDE, BLOCK = 224, 32  # pixels: the block's borders, 96 and 128, are borders of cells of all strides
+NOISE = 1.0  # pixels by which two measurements differ
 #: How timm's names call small networks, the smallest first.
 SMALL = ("atto", "femto", "pico", "nano", "xxt", "xxs", "_t", "xs", "_s0", "b0", "_s", "small", "18")
 
@@ -48,8 +51,7 @@ def offsets(name: str) -> dict[int, tuple[float, float]]:
     image = torch.randn(1, 3, SIDE, SIDE, requires_grad=True)
     found = {}
     for stride, fmap in zip(net.out_strides, net(image), strict=True):
-        span = max(BLOCK, stride)
-        cells = slice(SIDE // 2 // stride, (SIDE // 2 + span) // stride)
+        cells = slice((SIDE - BLOCK) // 2 // stride, (SIDE + BLOCK) // 2 // stride)
         block = fmap[0, :, cells, cells]
         field = torch.zeros(SIDE, SIDE)
         for _ in range(4):
@@ -61,14 +63,14 @@ def offsets(name: str) -> dict[int, tuple[float, float]]:
             profile = field.sum(1 - axis)
             profile = (profile - profile.median()).clamp(min=0)
             centre = (profile * (torch.arange(SIDE) + 0.5)).sum() / profile.sum()
-            centres.append(round(float(centre) - (SIDE + span) / 2, 1))
+            centres.append(round(float(centre) - SIDE / 2, 1))
         found[stride] = (centres[0], centres[1])
     return found
 
 
 def beside(found: dict[int, tuple[float, float]]) -> list[int]:
-    """Strides whose cells look further beside their place than half a cell."""
-    return [stride for stride, pair in found.items() if max(map(abs, pair)) > stride / 2]
+    """Strides whose cells look further beside their place than half a cell, by more than chance."""
+    return [stride for stride, pair in found.items() if max(map(abs, pair)) > stride / 2 + NOISE]
 
 
 def read_cache() -> dict[str, dict[str, Any]]:
@@ -77,32 +79,33 @@ def read_cache() -> dict[str, dict[str, Any]]:
         return {}
     lines = [json.loads(line) for line in CACHE.read_text(encoding="utf-8").splitlines()]
     for line in lines:
-        line["offsets"] = {int(stride): tuple(pair) for stride, pair in line.get("offsets", {}).items()}
+        if "offsets" in line:
+            line["offsets"] = {int(stride): tuple(pair) for stride, pair in line["offsets"].items()}
     return {line["family"]: line for line in lines}
 
 
 def page(results: dict[str, dict[str, Any]], total: int) -> str:
     """The page, from the results so far."""
-    measured = {family: line for family, line in sorted(results.items()) if line["offsets"]}
-    off = [family for family, line in measured.items() if beside(line["offsets"])]
-    text = [HEAD.format(measured=len(measured), total=total, off=len(off))]
+    measured = {family: line for family, line in sorted(results.items()) if "offsets" in line}
+    off = {family: line for family, line in measured.items() if beside(line["offsets"])}
+    refused = {family: line for family, line in sorted(results.items()) if "reason" in line}
+    text = [HEAD.format(measured=len(measured), total=total, off=len(off), refused=len(refused))]
     for title, chosen in (
         ("Beside by more than half a cell", off),
-        ("Within half a cell", [family for family in measured if family not in off]),
+        ("Within half a cell", {family: line for family, line in measured.items() if family not in off}),
     ):
-        text += [
-            f"## {title}\n",
-            "| family | network | pixels down and right, by stride |",
-            "| --- | --- | --- |",
-        ]
-        text += [_row(family, measured[family]) for family in chosen]
-        text.append("")
-    return "\n".join(text)
+        text += [f"## {title}\n", *_table("pixels down and right, by stride", map(_row, chosen.values())), ""]
+    rows = (f"| {line['family']} | `{line['name']}` | {line['reason']} |" for line in refused.values())
+    return "\n".join([*text, "## Not measured\n", *_table("what it says", rows), ""])
 
 
-def _row(family: str, line: dict[str, Any]) -> str:
+def _table(what: str, rows: Iterable[str]) -> list[str]:
+    return [f"| family | network | {what} |", "| --- | --- | --- |", *rows]
+
+
+def _row(line: dict[str, Any]) -> str:
     cells = ", ".join(f"{s}: ({down:+.1f}, {right:+.1f})" for s, (down, right) in line["offsets"].items())
-    return f"| {family} | `{line['name']}` | {cells} |"
+    return f"| {line['family']} | `{line['name']}` | {cells} |"
 
 
 HEAD = """# Where maps look
@@ -110,15 +113,16 @@ HEAD = """# Where maps look
 Cell (i, j) of the map of stride s should look at the image around ((i + 0.5) s, (j + 0.5) s), to within
 half a cell. Tests hold every convolutional network of the catalog to it. This page says what `python
 docs/alignment.py` measured on one small network of each of timm's families with random weights, over the
-cells of 32 pixels: {measured} of {total} families so far, of which {off} look beside by more than half a
-cell. Centred windows of odd size and stride 2 look half a pixel of their input up and left, so that a
-stride-16 stem of four such convolutions looks 7.5 pixels beside: half a cell at stride 16, but more at
-strides 4 and 8, where a plain transformer's pyramid takes its maps from the same tap; a network that adds
-coarse maps to fine ones (HRNet) takes the coarse ones' place with them. The maps are the upstream's own
-and are not shifted: their weights were trained with them, and a detector has to learn the offset.
+cells of 32 pixels: {measured} of {total} families, of which {off} look beside by more than half a cell
+({refused} have no such maps, see the end). Centred windows of odd size and stride 2 look half a pixel of
+their input up and left, so that a network of them looks (s - 1) / 2 pixels beside at stride s: nearly half a
+cell. A stride-16 stem of four such convolutions looks 7.5 pixels beside: more than half a cell at strides 4
+and 8, where a plain transformer's pyramid takes its maps from the same tap; a network that adds coarse maps
+to fine ones (HRNet) takes the coarse ones' place with them. The maps are the upstream's own and are not
+shifted: their weights were trained with them, and a detector has to learn the offset.
 
-Figures are estimates: where the gradient reaches the whole image (attention, HRNet's fused branches) the
-border and chance move them by some pixels. Within a pixel of half a cell they decide nothing.
+Figures are estimates: where the gradient reaches the whole image (attention, HRNet's fused branches) chance
+moves them by some pixels, and only what exceeds half a cell by more than a pixel is listed as beside.
 """
 
 
@@ -136,7 +140,7 @@ def main() -> None:
         try:
             line["offsets"] = offsets(name)
         except Exception as error:  # whatever escapes an upstream is a finding
-            line["reason"] = f"{type(error).__name__}: {error}"
+            line["reason"] = str(error).partition(": tried")[0].partition("\n")[0]
         with CACHE.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
     PAGE.write_text(page(read_cache(), len(every)), encoding="utf-8")

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from mmbackbones.errors import InputError
+
 DOCS = Path(__file__).parents[1] / "docs"
 ROW = re.compile(r"\| (\w+) \| `(timm:[\w.]+)` \| (.+) \|")
 #: Measured again by ``make test``: one in its place, a pyramid behind a stem of convolutions.
@@ -34,7 +36,8 @@ def rows(text: str) -> dict[str, tuple[str, dict[int, tuple[float, float]]]]:
 
 SCRIPT = load()
 PAGE = (DOCS / "alignment.md").read_text(encoding="utf-8")
-EVERY = rows(PAGE)
+EVERY = rows(PAGE.split("\n## Not measured")[0])
+REFUSED = re.findall(r"\| (\w+) \| `(timm:\w+)` \| (.+) \|", PAGE.split("\n## ")[-1])
 
 
 @pytest.mark.parametrize("family", EVERY if os.environ.get("MMBACKBONES_SWEEP") else FEW)
@@ -47,10 +50,18 @@ def test_the_page_says_what_is_measured(family: str) -> None:
 
 
 def test_the_page_counts_right() -> None:
-    off, within = (rows(part) for part in PAGE.split("\n## ")[1:])
+    off, within = (rows(part) for part in PAGE.split("\n## ")[1:3])
     assert all(SCRIPT.beside(offsets) for _, offsets in off.values())
     assert not any(SCRIPT.beside(offsets) for _, offsets in within.values())
     assert {"xcit", "hrnet"} <= off.keys()
-    words = re.search(r"(\d+) of (\d+)\s+families so far, of which (\d+)", PAGE)
+    words = re.search(r"(\d+) of (\d+)\s+families, of which (\d+) .+?\((\d+) have", PAGE, re.DOTALL)
     assert words is not None
-    assert tuple(map(int, words.groups())) == (len(EVERY), len(SCRIPT.families()), len(off))
+    counts = len(EVERY), len(SCRIPT.families()), len(off), len(REFUSED)
+    assert tuple(map(int, words.groups())) == counts
+    assert len(EVERY) + len(REFUSED) == len(SCRIPT.families())
+
+
+@pytest.mark.parametrize("name", [name for _, name, _ in REFUSED])
+def test_the_page_says_why_a_family_is_not_measured(name: str) -> None:
+    with pytest.raises(InputError):
+        SCRIPT.offsets(name)
