@@ -16,14 +16,15 @@ from .compose.base_names import install as _install_base_names
 from .ops.finder import install as _install_mmcv_ops
 
 __version__ = "0.1.0"
-__all__ = ["InputError", "build", "get_spec", "list_backbones", "pair"]
+__all__ = ["InputError", "build", "get_spec", "list_backbones", "pair", "register_backbone"]
 
 _HOMES = {
     "InputError": "errors",
     "build": "backbone",
     "get_spec": "feature_nets.specs",
-    "list_backbones": "catalog",
+    "list_backbones": "feature_nets.listing",
     "pair": "compose.pairing",
+    "register_backbone": "catalog.own",
 }
 
 _install_mmcv_ops()

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .catalog import catalog_names
 from .catalog.inputs import resolve
+from .catalog.own import own_names
 from .errors import InputError
 from .feature_nets.arguments import (
     check_frozen_fraction,
@@ -42,7 +43,8 @@ class Backbone(BaseModule):
     of ``ceil(H / stride) x ceil(W / stride)`` cells. Parameters have the upstream's own names.
 
     Args:
-        name: A catalog name, ``timm:<name>`` or ``torchvision:<name>``.
+        name: A catalog name, ``timm:<name>``, ``torchvision:<name>``, or one of
+            :func:`mmbackbones.register_backbone`.
         out_strides: Strides of the maps in pixels; by default those of (4, 8, 16, 32).
         out_indices: The same in OpenMMLab's spelling: 0, 1, 2, 3 always mean C2, C3, C4, C5.
         frozen_stages: -1 nothing, 0 the stem, k the stem and the first k stages; stage k ends at the
@@ -282,8 +284,11 @@ _SIGNATURE = _SIGNATURE.replace(
 
 
 def _open_type(name: str, build: bool) -> type[Backbone] | None:
-    """The type of ``timm:<name>`` or ``torchvision:<name>``; None for unknown ones, unless built."""
-    source, _, upstream = name.partition(":")
+    """The type of ``timm:<name>``, ``torchvision:<name>`` or of a user's own; None for unknown ones, but of
+    those with a source only unless built."""
+    source, colon, upstream = name.partition(":")
+    if not colon:
+        return backbone_type(name) if name in own_names() else None
     return backbone_type(name) if build or has_net(source, upstream) else None
 
 
@@ -293,7 +298,7 @@ MODELS.open_type = _open_type
 
 
 def __getattr__(name: str) -> type[Backbone]:
-    """The type of a catalog name: a lazy config says ``from mmbackbones.backbone import resnet50``."""
-    if name in catalog_names():
+    """The type of a name, for lazy configs: they say ``from mmbackbones.backbone import resnet50``."""
+    if name in catalog_names() or name in own_names():
         return backbone_type(name)
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

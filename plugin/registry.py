@@ -25,7 +25,8 @@ class ModelRegistry(Registry):
     Whoever asks for an unknown name gets None, as from any registry; whoever builds it, the nearest names.
     """
 
-    #: The type of a name with a source, or None; set where the types are made, the first of ``locations``.
+    #: The type of a name with a source, or of a user's own network, or None; set where the types are made,
+    #: the first of ``locations``.
     open_type: Callable[[str, bool], type | None] | None = None
 
     def get(self, key: str) -> Any:
@@ -36,9 +37,9 @@ class ModelRegistry(Registry):
         """
         self.import_from_location()
         own = key.removeprefix(f"{SCOPE}.")
-        if ":" in own:
-            found = self.open_type(own, _builds()) if self.open_type else None
-        else:
+        known = own in self.module_dict or self.open_type is None
+        found = None if known else self.open_type(own, _builds())  # type: ignore[misc]
+        if found is None and ":" not in own:
             found = super().get(key)
         if found is None and "." not in own and _builds():
             known = nearest(own, self.module_dict)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 
 from ..errors import InputError, nearest
-from .listing import list_backbones
 from .rows import ROWS
 from .spec import Spec
 
-__all__ = ["catalog_names", "list_backbones", "row_of"]
+__all__ = ["catalog_names", "row_of"]
 
 
 @cache
@@ -29,14 +29,14 @@ def catalog_names() -> tuple[str, ...]:
     return tuple(_by_name())
 
 
-def row_of(name: str) -> Spec:
+def row_of(name: str, others: Iterable[str] = ()) -> Spec:
     """The row of a catalog name or alias.
 
     Raises:
-        InputError: unknown name; the message has the nearest ones.
+        InputError: unknown name; the message has the nearest ones, of ``others`` too.
     """
     if name not in _by_name():
-        near = ", ".join(nearest(name, _by_name()))
+        near = ", ".join(nearest(name, {*_by_name(), *others}))
         raise InputError(
             f"Unknown backbone '{name}'. Nearest: {near or 'none'}. `mmbackbones list` shows all; "
             f"any other net of timm or torchvision is 'timm:<name>' or 'torchvision:<name>'."

@@ -43,7 +43,7 @@ def list_command(
 
     Example: mmbackbones list --task detection --max-params 10M --se-free --has-weights
     """
-    from ..catalog import list_backbones
+    from ..feature_nets.listing import list_backbones
     from ..feature_nets.specs import get_spec
 
     shell_pattern = pattern if set(pattern) & set("*?[") else f"*{pattern}*"
@@ -91,7 +91,7 @@ def _print_table(lines: list[list[str]], caption: str) -> None:
 
 def _nothing_fits(pattern: str, alone: int) -> InputError:
     """The error for a choice that is empty; ``alone`` backbones fit the pattern without the options."""
-    from ..catalog import list_backbones
+    from ..feature_nets.listing import list_backbones
 
     if alone:
         what = f"Of the {alone} backbones that fit '{pattern}'" if pattern else "Of all backbones"

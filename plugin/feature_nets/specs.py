@@ -5,12 +5,17 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from functools import cache
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..catalog import row_of
+from ..catalog import catalog_names, row_of
 from ..catalog.inputs import timm_mean_std, torchvision_mean_std
+from ..catalog.own import Own, own_names, own_net
 from ..catalog.spec import IMAGENET_MEAN, IMAGENET_STD, MeanStd, Spec
 from ..errors import InputError
+
+if TYPE_CHECKING:
+    from ..sources import FeatureNet
+    from ..tracing.trace import Trace
 
 T = TypeVar("T")
 
@@ -19,7 +24,8 @@ SOURCES = ("timm", "torchvision")
 
 
 def get_spec(name: str) -> Spec:
-    """The row of a catalog name or alias, or what can be read off ``timm:<name>``, ``torchvision:<name>``.
+    """The row of a catalog name or alias, or what can be read off ``timm:<name>``, ``torchvision:<name>``
+    or a network of :func:`mmbackbones.register_backbone`.
 
     For a name outside the catalog the network is traced once on the meta device.
 
@@ -27,7 +33,15 @@ def get_spec(name: str) -> Spec:
         InputError: unknown name; the message has the nearest ones.
     """
     source, colon, upstream = name.partition(":")
-    return spec_of(source, upstream) if colon and source in SOURCES else row_of(name)
+    if colon and source in SOURCES:
+        return spec_of(source, upstream)
+    own = None if name in catalog_names() else own_net(name)
+    return row_of(name, own_names()) if own is None else _spec_of_own(own)
+
+
+@cache
+def _spec_of_own(own: Own) -> Spec:
+    return measured("own", own.name, {})
 
 
 @cache
@@ -63,25 +77,26 @@ def measured(source: str, upstream: str, arguments: dict[str, Any]) -> Spec:
     from ..tracing.gates import has_gate
     from .steps import open_traced
 
-    name = f"{source}:{upstream}"
+    name = upstream if source == "own" else f"{source}:{upstream}"
     feature_net, _, found = without_values(lambda: open_traced(source, upstream, 3, arguments, name=name))
     facts: dict[str, Any] = {}
     if source == "timm":
         facts = _timm_facts(upstream)
     elif source == "torchvision":
         facts = _torchvision_facts(upstream)
+    elif source == "own":
+        facts = _own_facts(upstream, feature_net, found)
     needed = found.needed
     params = dict(feature_net.net.named_parameters())
     return Spec(
         name=name,
         source=source,
         upstream=upstream,
-        family=type(feature_net.net).__name__.lower(),
         channels=found.channels,
         has_se=has_gate(feature_net, found),
         dilatable=can_dilate(feature_net, found),
         params=sum(params[key].numel() for key in needed),
-        **facts,
+        **{"family": type(feature_net.net).__name__.lower(), **facts},
     )
 
 
@@ -120,6 +135,17 @@ def _torchvision_facts(upstream: str) -> dict[str, Any]:
     return _inputs(
         tuple(f"torchvision://{upstream}.{entry.name}" for entry in entries), (IMAGENET_MEAN, IMAGENET_STD)
     )
+
+
+def _own_facts(name: str, feature_net: FeatureNet, found: Trace) -> dict[str, Any]:
+    """What the user said of a network, and what it costs."""
+    from ..tracing.cost import cost_of_maps
+    from .own import known_own
+
+    own = known_own(name)
+    counted = cost_of_maps(feature_net, found)
+    said = {key: value for key, value in own.facts.items() if value}
+    return {"gflops": float(f"{counted.madds / 1e9:.4g}"), "kind": counted.kind, **said}
 
 
 def _inputs(weights: tuple[str, ...], default: MeanStd) -> dict[str, Any]:

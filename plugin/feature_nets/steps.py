@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ..catalog.own import own_net
 from ..catalog.spec import Spec
 from ..errors import InputError
 from ..native.attention import embed_attention
@@ -27,6 +28,7 @@ from ..taps.sizes import Blueprint, any_size
 from ..tracing.freezing import names_to_freeze
 from ..tracing.stages import stage_of_params
 from ..tracing.trace import Trace, meta_twin, trace, trace_for_strides
+from .own import open_own
 
 #: Records by all that they depend on, and whether the padding had to be repaired for them. To open the same
 #: network again costs no second trace, which is most of what opening takes.
@@ -123,7 +125,7 @@ def open_traced(
     """Open a network and trace all its maps.
 
     Args:
-        source: ``timm``, ``torchvision`` or ``native``.
+        source: ``timm``, ``torchvision``, ``native`` or ``own``.
         upstream: The network's name there.
         in_channels: Channels of the image.
         arguments: For the upstream's constructor.
@@ -138,21 +140,22 @@ def open_traced(
     Raises:
         InputError: the source has no such network, or its maps have no power-of-two strides.
     """
-    feature_net = open_net(
-        source,
-        upstream,
-        in_channels,
-        {"repair_padding": repair, **arguments} if source == "native" else arguments,
-    )
+    feature_net: FeatureNet
+    if source == "own":
+        feature_net = open_own(upstream, in_channels, arguments)
+    else:
+        given = {"repair_padding": repair, **arguments} if source == "native" else arguments
+        feature_net = open_net(source, upstream, in_channels, given)
     if attention is not None:
         embed_attention(feature_net.net, attention)
     pools_as_modules(feature_net.net)
     pad_before_shift(feature_net.net)
-    if source != "native":
+    if source in ("timm", "torchvision"):
         feature_net = any_size(feature_net, Blueprint(source, upstream, arguments))
     if is_plain(feature_net):
         feature_net = PyramidNet(feature_net)
-    key = (source, upstream, in_channels, repair, attention, repr(sorted(arguments.items())))
+    origin = own_net(upstream) if source == "own" else upstream  # a name of one's own may be given again
+    key = (source, origin, in_channels, repair, attention, repr(sorted(arguments.items())))
     found, padded = _RECORDS.get(key) or _traced(feature_net, in_channels, name, fixed_size(arguments))
     if _plain(arguments):
         _RECORDS[key] = found, padded

@@ -9,6 +9,7 @@ from torch import nn
 
 from ..errors import InputError, nearest
 from .feature_net import ChainNet
+from .first_conv import replace_first_conv
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def open_torchvision(name: str, in_channels: int, net_kwargs: dict[str, Any]) ->
         if hasattr(net, prefix):
             setattr(net, prefix, nn.Identity())
     if in_channels != 3:
-        _replace_first_conv(net, in_channels)
+        replace_first_conv(net, in_channels)
     return ChainNet(net, steps, channels_last=chain.channels_last, classifier=CLASSIFIERS)
 
 
@@ -128,19 +129,3 @@ def _steps(net: nn.Module, chain: Chain) -> tuple[str, ...]:
         else:
             paths.append(step)
     return tuple(paths[: len(paths) - chain.drop])
-
-
-def _replace_first_conv(net: nn.Module, in_channels: int) -> None:
-    """Put a convolution for ``in_channels`` in place of the first one, all else equal."""
-    path, conv = next((n, m) for n, m in net.named_modules() if isinstance(m, nn.Conv2d))
-    new = nn.Conv2d(
-        in_channels,
-        conv.out_channels,
-        conv.kernel_size,  # type: ignore[arg-type]
-        conv.stride,  # type: ignore[arg-type]
-        conv.padding,  # type: ignore[arg-type]
-        conv.dilation,  # type: ignore[arg-type]
-        bias=conv.bias is not None,
-    )
-    parent, _, child = path.rpartition(".")
-    setattr(net.get_submodule(parent), child, new)

@@ -12,6 +12,10 @@ from torch.nn.modules.conv import _ConvNd
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..sources import FeatureNet
+from .cells import pad_to
+from .trace import Trace, meta_twin
+
 #: Height and width of the image at which the catalog's GFLOPs are counted, pixels.
 SIZE = (224, 224)
 
@@ -43,6 +47,24 @@ class _Calls(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.count[func.overloadpacket.__name__] += 1
         return func(*args, **(kwargs or {}))
+
+
+class _Maps(nn.Module):
+    """All maps of a network by power-of-two strides, as a module."""
+
+    def __init__(self, feature_net: FeatureNet, trace: Trace) -> None:
+        super().__init__()
+        self.net = feature_net.net
+        self.feature_net, self.trace = feature_net, trace
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        x, _ = pad_to(x, self.trace.multiple)
+        return self.feature_net.run(x, list(self.trace.taps.values()))
+
+
+def cost_of_maps(feature_net: FeatureNet, trace: Trace) -> Cost:
+    """Count all maps of an RGB image of :data:`SIZE`; the network itself is left as it is."""
+    return cost(_Maps(meta_twin(feature_net), trace), 3)
 
 
 def cost(net: nn.Module, in_channels: int, size: tuple[int, int] = SIZE) -> Cost:

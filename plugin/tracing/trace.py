@@ -208,7 +208,7 @@ def _watch_leaves(
     for name, module in net.named_modules():
         if not list(module.children()):
             module.register_forward_pre_hook(noter(name))
-            module.register_forward_hook(comparer(name))
+            module.register_forward_hook(comparer(name), prepend=True)  # a hook of a HookedNet may stop there
 
 
 def _is_map(value: object) -> TypeGuard[Tensor]:
@@ -227,7 +227,7 @@ def _watch_blocks(net: nn.Module, calls: dict[str, list[bool]]) -> None:
 
     for name, module in net.named_modules():
         if name and list(module.children()):
-            module.register_forward_hook(noter(name))
+            module.register_forward_hook(noter(name), prepend=True)
 
 
 def _params_by_stride(net: nn.Module, maps: dict[int, Tensor]) -> dict[int, frozenset[str]]:

@@ -1,14 +1,17 @@
-"""Choosing among the catalog's backbones by what is known of them."""
+"""Choosing among the catalog's backbones, and users' own, by what is known of them."""
 
 from __future__ import annotations
 
 import fnmatch
 import re
+import warnings
 from collections.abc import Iterable, Sequence
 
+from ..catalog.own import own_names
+from ..catalog.rows import ROWS
+from ..catalog.spec import Spec
 from ..errors import InputError, nearest
-from .rows import ROWS
-from .spec import Spec
+from .specs import get_spec
 
 _UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}
 
@@ -27,7 +30,7 @@ def list_backbones(
     dilatable: bool | None = None,
     has_weights: bool | None = None,
 ) -> list[str]:
-    """Names of the catalog, sorted, without aliases.
+    """Names of the catalog, sorted, without aliases, and those of users' own networks.
 
     >>> list_backbones("resnet*", max_params="25M", has_weights=True)
     ['resnet18', 'resnet34', 'resnet50']
@@ -46,20 +49,24 @@ def list_backbones(
         dilatable: Only nets that can (True) or cannot (False) take ``output_stride``.
         has_weights: Only nets with (True) or without (False) pretrained weights.
 
+    Users' own networks are those of :func:`mmbackbones.register_backbone`. One whose entry point or maps
+    cannot be read is left out, with a warning.
+
     Raises:
-        InputError: no net of the catalog has such a family, kind, task or stride, or a size is no number.
+        InputError: no net has such a family, kind, task or stride, or a size is no number.
     """
-    _check("family", family, {row.family for row in ROWS})
-    _check("kind", kind, {row.kind for row in ROWS})
-    _check("task", task, {task for row in ROWS for task in row.tasks})
+    rows = (*ROWS, *_own_rows())
+    _check("family", family, {row.family for row in rows})
+    _check("kind", kind, {row.kind for row in rows})
+    _check("task", task, {task for row in rows for task in row.tasks})
     for stride in strides:
-        _check("stride", stride, {stride for row in ROWS for stride in row.channels})
+        _check("stride", stride, {stride for row in rows for stride in row.channels})
     fewest = 0.0 if min_params is None else as_number("min_params", min_params)
     most = float("inf") if max_params is None else as_number("max_params", max_params)
     work = float("inf") if max_gflops is None else as_number("max_gflops", max_gflops)
     return sorted(
         row.name
-        for row in ROWS
+        for row in rows
         if _matches(row, pattern)
         and family in (None, row.family)
         and kind in (None, row.kind)
@@ -71,6 +78,17 @@ def list_backbones(
         and dilatable in (None, row.dilatable)
         and has_weights in (None, bool(row.weights))
     )
+
+
+def _own_rows() -> list[Spec]:
+    """What is known of users' own networks, which are measured for it once."""
+    found = []
+    for name in own_names():
+        try:
+            found.append(get_spec(name))
+        except InputError as error:
+            warnings.warn(f"Left out of the list: {error}", stacklevel=3)
+    return found
 
 
 def _matches(row: Spec, pattern: str) -> bool:
