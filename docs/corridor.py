@@ -16,9 +16,12 @@ import runpy
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import CO_OPTIMIZED
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
+
+import torch
 
 import mmbackbones
 from mmbackbones import backbone
@@ -57,9 +60,9 @@ class Reader:
                 self._followed.remove(id(frame))
                 self._path.append(_room(self._file(back)))
             return
-        if frame.f_code in self._met or frame.f_code.co_name == "<module>":
-            return
-        if back is None or not self._file(back):
+        if frame.f_code in self._met or not frame.f_code.co_flags & CO_OPTIMIZED:
+            return  # the body of a module or a class, which an import runs
+        if back is None or not self._file(back) or not back.f_code.co_flags & CO_OPTIMIZED:
             return
         self._met.add(frame.f_code)
         self._followed.add(id(frame))
@@ -105,11 +108,12 @@ def _callers(frame: FrameType) -> list[FrameType]:
 def follow(build: Callable[[], object]) -> list[Stay]:
     """The stays of a reader of what ``build``, which calls the package, does."""
     reader = Reader()
-    sys.setprofile(reader)
-    try:
-        build()
-    finally:
-        sys.setprofile(None)
+    with torch.device("meta"):  # the values of the weights say nothing here
+        sys.setprofile(reader)
+        try:
+            build()
+        finally:
+            sys.setprofile(None)
     return reader.stays
 
 

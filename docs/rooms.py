@@ -26,7 +26,8 @@ reads it off the network; `feature_nets/steps.py` is the list of steps that foll
 arguments ask (`surgery/`); `backbone.py` freezes it and loads its weights (`weights/`). What trains, exports
 and talks stands behind it.
 
-Each room imports only rooms above it: `tests/test_rooms.py` reads the imports. This page is what
+Each room imports only rooms above it: `tests/test_rooms.py` reads the imports. `python docs/corridor.py NAME`
+shows which files a build goes through, and where it climbs back up. This page is what
 `python docs/rooms.py` writes.
 
 | room | what is in it |

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
 from torch.nn.modules import activation
 
 from ..errors import InputError, nearest
-from ..surgery.norms import FrozenBatchNorm2d, LayerNorm2d, LocalSyncBatchNorm, check_norm_cfg
+from ..surgery.norms import FrozenBatchNorm2d, LocalSyncBatchNorm, check_norm_cfg
 
 Config = Mapping[str, Any]
 
 
-# norm_cfg's type -> (the layer's name in the state dict, the layer's class)
-_NORMS: dict[str, tuple[str, type[nn.Module]]] = {
+def _layer_norm(channels: int, eps: float = 1e-6) -> nn.Module:
+    from timm.layers import LayerNorm2d
+
+    return LayerNorm2d(channels, eps)
+
+
+# norm_cfg's type -> (the layer's name in the state dict, what builds the layer)
+_NORMS: dict[str, tuple[str, Callable[..., nn.Module]]] = {
     "BN": ("bn", nn.BatchNorm2d),
     "SyncBN": ("bn", LocalSyncBatchNorm),
     "GN": ("gn", nn.GroupNorm),
     "FrozenBN": ("bn", FrozenBatchNorm2d),
-    "LN": ("ln", LayerNorm2d),
+    "LN": ("ln", _layer_norm),
 }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..tracing.cells import ceil_div
+from ..sources.cells import ceil_div
 
 
 def channel_list(in_channels: Sequence[int]) -> list[int]:

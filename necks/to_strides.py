@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..registry import MODELS
-from ..tracing.cells import ceil_div
+from ..sources.cells import ceil_div
 from .blocks import Config, block, conv_block
 from .checks import channel_list, check_maps
 

@@ -26,11 +26,11 @@ from .feature_nets.steps import Changes, make_feature_net
 from .native.attention import attention_paths
 from .registry import MODELS
 from .sources import FeatureNet, bound_to, has_net
+from .sources.cells import cut, pad_to
 from .sources.feature_net import PYRAMID_NAME
 from .surgery.dilatable import check_dilatable
+from .surgery.freezing import frozen_module_paths, frozen_names, hold_in_eval
 from .surgery.norms import check_norm_cfg
-from .tracing.cells import cut, pad_to
-from .tracing.freezing import frozen_module_paths, frozen_names, hold_in_eval
 from .tracing.layers import layers_of_params
 from .weights.loading import LoadReport, first_layer, load_into, log_report, meant_for_another, read_for
 

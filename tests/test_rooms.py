@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 import runpy
+import subprocess
+import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -81,3 +84,16 @@ def test_the_root_holds_the_product_only(root: Path) -> None:
 def test_the_page_says_what_the_rooms_say() -> None:
     assert SCRIPT["page"]() == SCRIPT["PAGE"].read_text(encoding="utf-8"), "run `python docs/rooms.py`"
     assert "|  |" not in SCRIPT["page"]()  # every room says what it is for
+
+
+def test_a_name_goes_straight_down_the_corridor(root: Path) -> None:
+    """A residual network, a plain transformer, and one that is built for one image size."""
+    names = ["resnet50", "vit_tiny_patch16_224", "beit_base_patch16_224"]
+    command = [sys.executable, root / "docs" / "corridor.py", *names]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = re.findall(r"^(\w+): (\d+) stays in (\d+) files, (\d+) climbs$", done.stdout, re.M)
+    assert [name for name, *_ in found] == names
+    for name, stays, files, climbs in found:
+        assert int(stays) > int(files) > 10, name  # calls are followed at all
+        assert int(climbs) <= 5, done.stdout

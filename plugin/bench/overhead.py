@@ -136,7 +136,7 @@ def _print_peak(maker: str, name: str, size: int, batch: int) -> None:
 
 
 def _peak_kib() -> int:
-    """Peak of resident memory; getrusage would count the parent's, as Linux hands that down."""
+    """Peak of resident memory; getrusage would count the parent's, handed down by Linux; psutil has none."""
     with open("/proc/self/status", encoding="ascii") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import gc
-import os
 import threading
 import time
 from collections import deque
-from pathlib import Path
 from statistics import median
 from typing import Any, Protocol
 
@@ -16,8 +14,6 @@ from mmengine.hooks import Hook
 from torch.utils.hooks import RemovableHandle
 
 from ..registry import HOOKS
-
-_STATM = Path("/proc/self/statm")
 
 
 @HOOKS.register_module()
@@ -142,7 +138,7 @@ class _GpuMark:
 
 
 class _Memory:
-    """MiB at most since it was made: of torch on a GPU, else what this process grew by; None if unknown."""
+    """MiB at most since it was made: of torch on a GPU, else what this process grew by."""
 
     def __init__(self, cuda: bool) -> None:
         self.peak: float | None = None
@@ -151,7 +147,7 @@ class _Memory:
         self._thread: threading.Thread | None = None
         if cuda:
             torch.cuda.reset_peak_memory_stats()
-        elif _STATM.exists():
+        else:
             gc.collect()  # what was left over would be given back in the training, and hide as much of it
             self._before = resident()
             self.peak = 0.0
@@ -173,5 +169,7 @@ class _Memory:
 
 
 def resident() -> float:
-    """MiB that this process holds now; Linux alone tells."""
-    return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    """MiB that this process holds now."""
+    import psutil
+
+    return float(psutil.Process().memory_info().rss / 2**20)

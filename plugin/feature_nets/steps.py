@@ -18,6 +18,7 @@ from ..sources import FeatureNet, open_net
 from ..surgery.checkpointing import add_checkpoints
 from ..surgery.dilatable import check_still_dilatable
 from ..surgery.dilation import dilate
+from ..surgery.freezing import names_to_freeze
 from ..surgery.norms import convert_norms
 from ..surgery.padding import repair_padding
 from ..surgery.pools import pools_as_modules
@@ -25,7 +26,6 @@ from ..surgery.pruning import prune
 from ..surgery.windows import pad_before_shift
 from ..taps.pyramid import PyramidNet, is_plain
 from ..taps.sizes import Blueprint, any_size
-from ..tracing.freezing import names_to_freeze
 from ..tracing.stages import stage_of_params
 from ..tracing.trace import Trace, meta_twin, trace, trace_for_strides
 from .own import open_own

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from ..backbone import Backbone
 from ..errors import InputError
 from ..registry import MODELS
+from ..sources.cells import ceil_div
 from ..taps.keep import KeepInput
-from ..tracing.cells import ceil_div
 from ..tracing.trace import ODD_SIZE, meta_twin
 
 

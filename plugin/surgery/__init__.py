@@ -1,1 +1,1 @@
-"""What is changed in a network: padding, pools, windows, dilation, norms, pruning, checkpointing."""
+"""What is changed in a network: padding, pools, windows, dilation, norms, freezing, pruning, checkpoints."""

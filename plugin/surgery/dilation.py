@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from ..errors import InputError
-from ..tracing.cells import ceil_div
+from ..sources.cells import ceil_div
 from ..tracing.trace import Trace
 from .padding import both_sides
 

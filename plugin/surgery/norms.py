@@ -23,7 +23,11 @@ _OPTIONS = {
 
 
 class FrozenBatchNorm2d(nn.Module):
-    """Batch norm with constant statistics and affine, all buffers; keys as in ``nn.BatchNorm2d``."""
+    """Batch norm with constant statistics and affine, all buffers; keys as in ``nn.BatchNorm2d``.
+
+    Not torchvision's: that writes the product out, so that its values differ from batch norm's in the last
+    bits, a float16 or bfloat16 map comes out in float32, and an exported graph has no batch norm to fold.
+    """
 
     weight: Tensor
     bias: Tensor
@@ -201,14 +205,3 @@ def _replacement(old: _BatchNorm, kind: str, options: dict[str, Any]) -> nn.Modu
     own = new.state_dict()
     new.load_state_dict({key: value for key, value in old.state_dict().items() if key in own}, strict=False)
     return new.train(old.training)
-
-
-class LayerNorm2d(nn.LayerNorm):
-    """Layer normalisation of each cell of ``(N, C, H, W)`` over its ``C`` channels."""
-
-    def __init__(self, channels: int, eps: float = 1e-6) -> None:
-        super().__init__(channels, eps=eps)
-
-    def forward(self, x: Tensor) -> Tensor:
-        last = F.layer_norm(x.permute(0, 2, 3, 1), self.normalized_shape, self.weight, self.bias, self.eps)
-        return last.permute(0, 3, 1, 2)

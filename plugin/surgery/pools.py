@@ -11,7 +11,7 @@ from typing import Any
 from torch import fx, nn
 from torch.nn import functional as F  # noqa: N812
 
-from ..tracing.code import names_in_code
+from ..sources.code import names_in_code
 
 _MODULES: dict[str, type[nn.Module]] = {"max_pool2d": nn.MaxPool2d, "avg_pool2d": nn.AvgPool2d}
 _LIBRARY = ("torch.", "mmbackbones.")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from ..tracing.cells import ceil_div
+from ..sources.cells import ceil_div
 
 Size = tuple[int, int]
 _STEPS = range(1, 129)  # pixels per cell of a table that are tried

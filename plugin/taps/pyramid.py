@@ -15,9 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from ..catalog.spec import PYRAMID
+from ..sources.cells import ceil_div, cut, pad_to
 from ..sources.feature_net import PYRAMID_NAME, FeatureNet
-from ..surgery.norms import LayerNorm2d
-from ..tracing.cells import ceil_div, cut, pad_to
 
 
 def is_plain(feature_net: FeatureNet) -> bool:
@@ -71,6 +70,8 @@ class PyramidNet:
 
 def _to_stride(base: int, stride: int, width: int) -> nn.Sequential:
     """Layers from a map at ``base`` to ``stride``: transposed convolutions, nothing, or max pools."""
+    from timm.layers import LayerNorm2d
+
     layers: list[nn.Module] = []
     while base > stride:
         if layers:

@@ -23,8 +23,8 @@ from torch.nn import functional as F  # noqa: N812
 
 from ..errors import InputError
 from ..sources import FeatureNet, bound_to
-from ..tracing.cells import ceil_div, cut
-from ..tracing.code import names_in_code
+from ..sources.cells import ceil_div, cut
+from ..sources.code import names_in_code
 from ..tracing.trace import ODD_SIZE, meta_twin
 from .geometry import Geometries
 from .position_tables import NotATableError, Size

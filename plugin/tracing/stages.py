@@ -1,4 +1,4 @@
-"""Which stage each parameter belongs to, and freezing by stage, for any network.
+"""Which stage each parameter belongs to, for any network.
 
 Stage k ends at the map C(k+1), stride ``2 ** (k + 1)``: a parameter belongs to the first of the maps
 C2..C5 whose value depends on it. The stem, stage 0, is what comes first in stage 1: the first unit

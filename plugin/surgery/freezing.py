@@ -9,8 +9,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
-from .stages import places
-from .trace import Trace
+from ..tracing.stages import places
+from ..tracing.trace import Trace
 
 
 def frozen_names(stages: dict[str, int], frozen_stages: int) -> set[str]:
@@ -69,11 +69,11 @@ def frozen_module_paths(net: nn.Module, trace: Trace, frozen: Iterable[str]) -> 
     if not frozen:
         return []
     modules = dict(net.named_modules())
-    still = []
+    paths = []
     for path, module in modules.items():
         names = [f"{path}.{name}" if path else name for name, _ in module.named_parameters()]
         if names and frozen.issuperset(names):
-            still.append(path)
+            paths.append(path)
     last_frozen = False
     for path in trace.order:
         if path not in modules:  # cut, with what it was in
@@ -82,5 +82,5 @@ def frozen_module_paths(net: nn.Module, trace: Trace, frozen: Iterable[str]) -> 
         if own:
             last_frozen = frozen.issuperset(own)
         elif last_frozen:
-            still.append(path)
-    return still
+            paths.append(path)
+    return paths
