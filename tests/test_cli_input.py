@@ -274,7 +274,7 @@ def test_processes_may_prepare_one_folder_at_once(tmp_path: Path) -> None:
     """All processes of torchrun check the same work dir in the same moment."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from mmbackbones.engine.runner import prepare_work_dir
+    from mmbackbones.engine.work_dir import prepare_work_dir
 
     with ThreadPoolExecutor(8) as pool:
         done = list(pool.map(prepare_work_dir, [tmp_path / "work"] * 400))

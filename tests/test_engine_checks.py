@@ -19,7 +19,8 @@ from mmbackbones.cli import main
 from mmbackbones.compose.configs import apply_options, load_config, parse_options
 from mmbackbones.compose.fit import Settings, fit
 from mmbackbones.data.shapes import write_shapes
-from mmbackbones.engine.checks import check_channels, check_heads, check_size, check_sync_bn, check_values
+from mmbackbones.engine.checks import check_channels, check_heads, check_sync_bn
+from mmbackbones.engine.label_checks import check_size, check_values
 from mmbackbones.engine.runner import Runner, build_runner
 
 DEEPLAB = "segmentation/deeplabv3plus_resnet18_scratch"

@@ -17,8 +17,8 @@ from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.structures import BaseDataElement, PixelData
 
 from mmbackbones.engine import checks
-from mmbackbones.engine.checks import LabelCheckHook
 from mmbackbones.engine.failures import LossCheckHook, failure_of
+from mmbackbones.engine.label_checks import LabelCheckHook
 from mmbackbones.errors import InputError
 
 NAN = math.nan

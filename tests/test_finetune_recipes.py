@@ -24,7 +24,8 @@ from mmbackbones.cli import app, main
 from mmbackbones.compose.configs import load_config, pipelines, shipped_names, walk
 from mmbackbones.compose.fit import Settings, fit
 from mmbackbones.data.shapes import write_shapes
-from mmbackbones.engine.runner import Runner, build_runner, start_processes, stop_processes
+from mmbackbones.engine.devices import start_processes, stop_processes
+from mmbackbones.engine.runner import Runner, build_runner
 from mmbackbones.engine.train import Results, train
 from mmbackbones.finetune.recipes import RECIPES, TASKS, choose, config_name, find_recipe, recipe_for
 from mmbackbones.registry import MODELS

@@ -24,7 +24,8 @@ from mmbackbones.engine.runner import Runner
 from mmbackbones.errors import InputError
 from mmbackbones.export import export
 from mmbackbones.weights import checkpoints
-from mmbackbones.weights.files import fetched, load_from_mmbackbones, read_checkpoint, read_for_mmengine
+from mmbackbones.weights.files import load_from_mmbackbones, read_checkpoint, read_for_mmengine
+from mmbackbones.weights.schemes import fetched
 
 
 class Payload:

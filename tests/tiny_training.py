@@ -134,7 +134,7 @@ def train(cfg: Config) -> tuple[Runner, Recorder]:
 
 def main(folder: Path) -> None:
     """One of several processes; no parameter of the model may go unused, or the backward pass raises."""
-    from mmbackbones.engine.runner import choose_device, start_processes, stop_processes
+    from mmbackbones.engine.devices import choose_device, start_processes, stop_processes
 
     cfg = config(folder)
     choose_device("cpu")

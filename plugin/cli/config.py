@@ -41,7 +41,7 @@ def config_command(
     from ..compose.config_text import config_text
     from ..compose.fit import Settings, fit
     from ..compose.models import compose
-    from .train import new_console, reading, shortest
+    from .console import new_console, reading, shortest
 
     if out is not None and out.suffix != ".py":
         raise InputError(

@@ -36,7 +36,7 @@ def convert_command(
     Example: mmbackbones convert torchvision://fasterrcnn_resnet50_fpn.COCO_V1 -o faster.pth
     """
     from ..weights.torchvision_detectors import CONFIG, checkpoint_of, number_of_classes
-    from .train import new_console, shortest
+    from .console import new_console, shortest
 
     if out.exists() and not force:
         raise InputError(f"--out {out} exists. Choose another name, or add --force to write over it.")

@@ -28,7 +28,8 @@ def demo_command(
 
     from ..compose.fit import Settings
     from ..data.shapes import write_shapes
-    from .train import new_console, run
+    from .console import new_console
+    from .train import run
 
     console = new_console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:

@@ -42,16 +42,17 @@ def evaluate_command(
 
     from ..compose.configs import load_config
     from ..compose.fit import Settings, fit_for_test
-    from ..engine import runner as running
+    from ..engine.devices import choose_device, start_processes, stop_processes
     from ..engine.evaluate import evaluate
-    from .train import new_console, reading, shortest
+    from ..engine.work_dir import prepare_work_dir
+    from .console import new_console, reading, shortest
 
     cfg = load_config(config)
-    kind_of_device = running.choose_device(device)
-    running.start_processes(cfg, launcher, kind_of_device)
+    kind_of_device = choose_device(device)
+    start_processes(cfg, launcher, kind_of_device)
     console = new_console()
     folder = work_dir or Path("work_dirs") / f"{Path(cfg.filename).stem}_test"
-    folder = running.prepare_work_dir(folder.expanduser().absolute())
+    folder = prepare_work_dir(folder.expanduser().absolute())
     settings = Settings(
         data=data,
         batch_size=batch_size,
@@ -66,7 +67,7 @@ def evaluate_command(
     try:
         metrics, path = evaluate(cfg, checkpoint, folder, console=console)
     finally:
-        running.stop_processes()
+        stop_processes()
     table = Table("metric", "value", box=None, padding=(0, 2, 0, 0))
     for name, value in metrics.items():
         if name not in ("data_time", "time"):

@@ -39,7 +39,7 @@ def export_command(
     from ..compose.configs import load_config
     from ..compose.fit import Settings, fit_for_test
     from ..export.export import export, measure
-    from .train import new_console, reading, shortest
+    from .console import new_console, reading, shortest
 
     if int8 and data is None:
         raise InputError("--int8 needs --data: the ranges of the values are taken from its training images.")

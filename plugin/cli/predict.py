@@ -33,9 +33,10 @@ def predict_command(
 
     from ..compose.configs import apply_options, load_config, parse_options
     from ..compose.scale import parse_scale, set_scale
+    from ..engine.devices import choose_device
     from ..engine.predict import JSON_NAME, find_images, listed, load_predictor, predict
-    from ..engine.runner import choose_device, prepare_work_dir
-    from .train import new_console, shortest
+    from ..engine.work_dir import prepare_work_dir
+    from .console import new_console, shortest
 
     files = find_images(images)
     cfg = load_config(config)

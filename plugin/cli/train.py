@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import signal
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +11,7 @@ import typer
 
 from ..errors import InputError
 from ..finetune.recipes import AMOUNTS
+from .console import new_console, print_results, reading, shortest
 from .options import CONFIG_HELP, BatchSize, CfgOptions, Data, Device, IgnoreLabel, ImgScale, Launcher
 
 if TYPE_CHECKING:
@@ -20,14 +19,6 @@ if TYPE_CHECKING:
 
     from ..compose.fit import Settings
     from ..engine.train import Results
-
-_COSTS = {
-    "seconds": "seconds",
-    "train_ms": "training, ms/image",
-    "predict_ms": "predicting, ms/image",
-    "memory_mib": "memory, MiB",
-}
-_WORST = 20  # classes that are named
 
 
 def train_command(
@@ -172,19 +163,19 @@ def run(
     """
     from ..compose.configs import load_config
     from ..compose.fit import fit
-    from ..engine import runner as running
+    from ..engine.devices import choose_device, start_processes, stop_processes
     from ..engine.precision import choose_precision, use_precision
     from ..engine.train import find_resume, train
-    from ..engine.work_dir import check_unused
+    from ..engine.work_dir import check_unused, prepare_work_dir
 
     cfg = load_config(config)
-    kind_of_device = running.choose_device(device)
+    kind_of_device = choose_device(device)
     precision = choose_precision(amp, kind_of_device) if amp else None
-    processes = running.start_processes(cfg, launcher, kind_of_device)
+    processes = start_processes(cfg, launcher, kind_of_device)
     console = new_console()
     stem = Path(cfg.filename).stem
     folder = work_dir or Path(cfg.get("work_dir") or Path("work_dirs") / stem)
-    folder = running.prepare_work_dir(folder.expanduser().absolute())
+    folder = prepare_work_dir(folder.expanduser().absolute())
     checkpoint = find_resume(folder, resume)
     check_unused(folder, checkpoint)
     console.print(
@@ -203,7 +194,7 @@ def run(
         _say_how_to_resume(console, folder)
         raise typer.Exit(128 + getattr(stop, "signum", signal.SIGINT)) from None
     finally:
-        running.stop_processes()
+        stop_processes()
     if results.files:
         print_results(console, results)
     if results.failure:
@@ -212,66 +203,9 @@ def run(
     return results
 
 
-def print_results(console: Console, results: Results) -> None:
-    """A small table of figures, costs and files; paths are never cut."""
-    from ..engine.report import main_figures
-
-    known = any(value is not None for value in results.by_class.values())
-    when, best = results.best
-    rows = {f"last.pth, {results.last}": ""} if results.metrics and best else {}
-    rows |= {name: f"{value:.3f}" for name, value in main_figures(results.metrics).items()}
-    if known:
-        rows["by class"] = _by_class(results.by_class)
-    if best:
-        shown = "  ".join(f"{name} {value:.3f}" for name, value in main_figures(best).items())
-        rows[f"best.pth, {when}"] = shown
-    rows |= {_COSTS[name]: f"{value:.4g}" for name, value in results.costs.items()}
-    rows |= {name: str(shortest(path)) for name, path in results.files.items()}
-    for name, value in rows.items():
-        console.print(f"{name:<20} {value}", soft_wrap=True, highlight=False)
-
-
-def _by_class(figures: dict[str, float | None]) -> str:
-    """'cat 0.512, dog 0.478', worst last; of many classes the worst, as these want work."""
-    known = sorted(((value, name) for name, value in figures.items() if value is not None), reverse=True)
-    cut = f"the {_WORST} worst of {len(known)}: " if len(known) > _WORST else ""
-    return cut + ", ".join(f"{name} {value:.3g}" for value, name in known[-_WORST:])
-
-
-@contextmanager
-def reading(console: Console) -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for each kind of files that is being read; gone when all are."""
-    from rich.progress import Progress, TaskID
-
-    tasks: dict[str, TaskID] = {}
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-
-        def show(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(f"read {what}", total=total)
-            bar.update(tasks[what], completed=done, total=total)
-
-        yield show
-
-
-def new_console() -> Console:
-    """Standard output of the first process; the others stay quiet."""
-    from mmengine.dist import is_main_process
-    from rich.console import Console
-
-    # A fixed file: library output is redirected while a training runs.
-    return Console(file=sys.stdout, quiet=not is_main_process())
-
-
 def _say_how_to_resume(console: Console, folder: Path) -> None:
     if (folder / "last_checkpoint").is_file():
         command = f"mmbackbones train {shortest(folder / 'config.py')} --work-dir {shortest(folder)} --resume"
         console.print(f"Stopped. Go on with: {command}", soft_wrap=True, highlight=False)
     else:
         console.print("Stopped before there was anything to save.")
-
-
-def shortest(path: Path) -> Path:
-    """``path`` relative to the current folder if it is inside."""
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path

@@ -6,7 +6,6 @@ import contextlib
 import io
 import logging
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,13 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner as _Runner
 from torch.utils.data import DataLoader
 
-from ..compose.configs import kind, task_of, walk
+from ..compose.configs import kind, task_of
 from ..errors import InputError
 from ..weights.checkpoints import check_fits
 from ..weights.files import read_checkpoint, read_for_mmengine, state_dict_of
 from ..weights.loading import FOR_THE_USER, some, warn_user
-from .checks import LabelCheckHook, check_channels, check_heads, check_label_bits, check_sync_bn, reason
+from .checks import check_channels, check_heads, check_label_bits, check_sync_bn, reason
+from .label_checks import LabelCheckHook
 from .plain_weights import save_plain
 from .single import refuse_single_values, without_single
 from .strides import watch_strides
@@ -160,93 +160,6 @@ class Runner(_Runner):
                 f"Checkpoint {path} has weights but no optimizer state, so training cannot go on from it. "
                 f"Take an epoch_*.pth or iter_*.pth, or start anew with --cfg-options load_from={path}."
             )
-
-
-def choose_device(device: str | None) -> str:
-    """Make mmengine use ``device``: 'cpu', 'cuda', 'cuda:1' ...; None takes what there is.
-
-    Raises:
-        InputError: unknown or not available.
-    """
-    import mmengine.device.utils as mmengine_device
-
-    if device is None:
-        return str(mmengine_device.DEVICE)
-    try:
-        parsed = torch.device(device)
-    except RuntimeError as error:
-        raise InputError(f"--device '{device}' is no device; use cpu, cuda or cuda:<number>.") from error
-    if parsed.type == "cuda":
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if (parsed.index or 0) >= count:
-            found = f"{count} CUDA devices" if count else "no CUDA device"
-            raise InputError(f"--device {device} is not available: torch sees {found}. Use --device cpu.")
-        if parsed.index is not None:
-            torch.cuda.set_device(parsed.index)
-    elif parsed.type != "cpu":
-        raise InputError(f"--device {device} is not supported; use cpu, cuda or cuda:<number>.")
-    mmengine_device.DEVICE = parsed.type
-    return parsed.type
-
-
-def start_processes(cfg: Config, launcher: str, device: str) -> int:
-    """Join the processes that torchrun started; returns their number, 1 without a launcher.
-
-    mmengine's own start takes a GPU for granted. Synchronised batch norm has no CPU form, so it
-    becomes plain batch norm there.
-
-    Raises:
-        InputError: unknown launcher, or torchrun's environment is missing.
-    """
-    if launcher not in ("none", "pytorch"):
-        raise InputError(f"--launcher '{launcher}' is not supported; use none or pytorch.")
-    cfg.launcher = launcher
-    if launcher == "none":
-        return 1
-    if "WORLD_SIZE" not in os.environ or "LOCAL_RANK" not in os.environ:
-        raise InputError(
-            "--launcher pytorch needs torchrun: `torchrun --nproc-per-node 2 -m mmbackbones.cli train CONFIG "
-            "--launcher pytorch`."
-        )
-    if device == "cpu":
-        cfg.model_wrapper_cfg = {
-            "type": "MMDistributedDataParallel",
-            "device_ids": None,
-            "find_unused_parameters": cfg.get("find_unused_parameters", False),
-            "broadcast_buffers": False,
-        }
-        for _, node in walk(cfg.model):
-            if kind(node) in ("SyncBN", "MMSyncBN"):
-                node["type"] = "BN"
-    else:
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    if not torch.distributed.is_initialized():
-        torch.distributed.init_process_group("gloo" if device == "cpu" else "nccl")
-    return torch.distributed.get_world_size()
-
-
-def stop_processes() -> None:
-    """Leave the group of processes, if there is one."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
-
-
-def prepare_work_dir(path: Path, option: str = "--work-dir") -> Path:
-    """Make the folder and check that it can be written to.
-
-    Raises:
-        InputError: no right or no space to write.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path) as probe:  # of its own: all processes do this at once
-            probe.write(b"\0" * 4096)
-            probe.flush()
-    except OSError as error:
-        raise InputError(
-            f"{option} {path} cannot be written: {error.strerror or error}. Choose another folder."
-        ) from error
-    return path
 
 
 def build_runner(cfg: Config) -> Runner:

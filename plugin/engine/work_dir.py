@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 from ..errors import InputError
@@ -37,4 +38,22 @@ def _next(folder: Path) -> Path:
     number = 2
     while (path := folder.with_name(f"{folder.name}_{number}")).exists():
         number += 1
+    return path
+
+
+def prepare_work_dir(path: Path, option: str = "--work-dir") -> Path:
+    """Make the folder and check that it can be written to.
+
+    Raises:
+        InputError: no right or no space to write.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path) as probe:  # of its own: all processes do this at once
+            probe.write(b"\0" * 4096)
+            probe.flush()
+    except OSError as error:
+        raise InputError(
+            f"{option} {path} cannot be written: {error.strerror or error}. Choose another folder."
+        ) from error
     return path

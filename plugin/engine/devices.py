@@ -1,0 +1,80 @@
+"""The device that a run computes on, and the processes that share it."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from mmengine.config import Config
+
+from ..compose.configs import kind, walk
+from ..errors import InputError
+
+
+def choose_device(device: str | None) -> str:
+    """Make mmengine use ``device``: 'cpu', 'cuda', 'cuda:1' ...; None takes what there is.
+
+    Raises:
+        InputError: unknown or not available.
+    """
+    import mmengine.device.utils as mmengine_device
+
+    if device is None:
+        return str(mmengine_device.DEVICE)
+    try:
+        parsed = torch.device(device)
+    except RuntimeError as error:
+        raise InputError(f"--device '{device}' is no device; use cpu, cuda or cuda:<number>.") from error
+    if parsed.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (parsed.index or 0) >= count:
+            found = f"{count} CUDA devices" if count else "no CUDA device"
+            raise InputError(f"--device {device} is not available: torch sees {found}. Use --device cpu.")
+        if parsed.index is not None:
+            torch.cuda.set_device(parsed.index)
+    elif parsed.type != "cpu":
+        raise InputError(f"--device {device} is not supported; use cpu, cuda or cuda:<number>.")
+    mmengine_device.DEVICE = parsed.type
+    return parsed.type
+
+
+def start_processes(cfg: Config, launcher: str, device: str) -> int:
+    """Join the processes that torchrun started; returns their number, 1 without a launcher.
+
+    mmengine's own start takes a GPU for granted. Synchronised batch norm has no CPU form, so it
+    becomes plain batch norm there.
+
+    Raises:
+        InputError: unknown launcher, or torchrun's environment is missing.
+    """
+    if launcher not in ("none", "pytorch"):
+        raise InputError(f"--launcher '{launcher}' is not supported; use none or pytorch.")
+    cfg.launcher = launcher
+    if launcher == "none":
+        return 1
+    if "WORLD_SIZE" not in os.environ or "LOCAL_RANK" not in os.environ:
+        raise InputError(
+            "--launcher pytorch needs torchrun: `torchrun --nproc-per-node 2 -m mmbackbones.cli train CONFIG "
+            "--launcher pytorch`."
+        )
+    if device == "cpu":
+        cfg.model_wrapper_cfg = {
+            "type": "MMDistributedDataParallel",
+            "device_ids": None,
+            "find_unused_parameters": cfg.get("find_unused_parameters", False),
+            "broadcast_buffers": False,
+        }
+        for _, node in walk(cfg.model):
+            if kind(node) in ("SyncBN", "MMSyncBN"):
+                node["type"] = "BN"
+    else:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("gloo" if device == "cpu" else "nccl")
+    return torch.distributed.get_world_size()
+
+
+def stop_processes() -> None:
+    """Leave the group of processes, if there is one."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
