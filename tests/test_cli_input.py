@@ -162,7 +162,7 @@ def test_no_space_in_the_work_dir(message, shapes: Path, tmp_path: Path, monkeyp
     def full(**_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("mmbackbones.engine.runner.tempfile.TemporaryFile", full)
+    monkeypatch.setattr("mmbackbones.engine.work_dir.tempfile.TemporaryFile", full)
     said = message("train", DETECTOR, "--data", shapes, "--work-dir", tmp_path / "work")
     assert "cannot be written: No space left on device" in said
 
