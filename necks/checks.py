@@ -10,31 +10,37 @@ from ..errors import InputError
 from ..sources.cells import ceil_div
 
 
-def channel_list(in_channels: Sequence[int]) -> list[int]:
-    """``in_channels`` as a list of positive integers, one for each map that arrives.
+def channel_list(in_channels: Sequence[int], least: int = 1) -> list[int]:
+    """``in_channels`` as a list of positive integers, one for each map that arrives, ``least`` or more.
 
     Raises:
         InputError: anything else, a single number too.
     """
     listed = list(in_channels) if isinstance(in_channels, Sequence) else []
-    if not listed or not all(isinstance(c, int) and c > 0 for c in listed):
+    if len(listed) < least or not all(isinstance(c, int) and c > 0 for c in listed):
+        number = f"of {least} maps or more, " if least > 1 else ""
         raise InputError(
             f"in_channels={in_channels!r}: write the channels of each map that arrives, fine to coarse, "
-            f"as in_channels=[256, 512, 1024, 2048]."
+            f"{number}as in_channels=[256, 512, 1024, 2048]."
         )
     return listed
 
 
 def check_maps(neck: nn.Module, inputs: Sequence[Tensor], in_channels: list[int]) -> None:
     """Raises InputError unless ``inputs`` are maps with the channels that ``neck`` was built for."""
-    name = type(neck).__name__
     if isinstance(inputs, Tensor):
+        name = type(neck).__name__
         raise InputError(f"{name} takes a tuple of maps, but one tensor arrives: write neck((x,)).")
-    arrived = [x.shape[1] for x in inputs]
+    check_channels(neck, inputs, in_channels)
+
+
+def check_channels(part: nn.Module, maps: Sequence[Tensor], in_channels: list[int]) -> None:
+    """Raises InputError unless ``maps`` have the channels that ``part``, a neck or a head, was built for."""
+    arrived = [x.shape[1] for x in maps]
     if arrived != in_channels:
         raise InputError(
-            f"{name} was built for maps of {in_channels} channels, but {arrived} arrive: "
-            f"write in_channels={arrived} in the neck, or ask the backbone for other levels."
+            f"{type(part).__name__} was built for maps of {in_channels} channels, but {arrived} arrive: "
+            f"write in_channels={arrived} in it, or ask the backbone for other strides."
         )
 
 

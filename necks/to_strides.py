@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..registry import MODELS
-from ..sources.cells import ceil_div
+from ..sources.cells import ceil_div, resample
 from .blocks import Config, block, conv_block
 from .checks import channel_list, check_maps
 
@@ -88,7 +88,7 @@ class ToStrides(BaseModule):
         for source, stride, level in zip(self.sources, self.out_strides, self.levels, strict=True):
             x, size = inputs[source], (ceil_div(image[0], stride), ceil_div(image[1], stride))
             if not self.learned:
-                x = resample(x, self.in_strides[source], stride, size)
+                x = _pooled_or_resampled(x, self.in_strides[source], stride, size)
             outs.append(level(x)[..., : size[0], : size[1]])
         return tuple(outs)
 
@@ -134,23 +134,12 @@ class ToStrides(BaseModule):
             )
 
 
-def resample(x: Tensor, stride: int, new_stride: int, size: Size) -> Tensor:
-    """``x`` of ``stride`` at ``new_stride``, ``size`` cells, every cell's centre kept where it belongs.
-
-    ``interpolate`` with a size alone would stretch the map where the sides do not divide evenly.
-    """
+def _pooled_or_resampled(x: Tensor, stride: int, new_stride: int, size: Size) -> Tensor:
+    """``x`` of ``stride`` at ``new_stride``, ``size`` cells or more: averages where cells are joined."""
     if new_stride % stride == 0:
         window = new_stride // stride
         return F.avg_pool2d(x, window, ceil_mode=True) if window > 1 else x
-    # one cell more than is needed: the number of cells that leave is rounded down
-    lacking = [
-        max(0, ceil_div(n * new_stride, stride) + 1 - have) for n, have in zip(size, x.shape[2:], strict=True)
-    ]
-    x = F.pad(x, (0, lacking[1], 0, lacking[0]), mode="replicate")
-    scale = stride / new_stride
-    return F.interpolate(
-        x, scale_factor=scale, mode="bilinear", align_corners=False, recompute_scale_factor=False
-    )
+    return resample(x, stride, new_stride, size)
 
 
 def _layers(

@@ -13,7 +13,7 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import load_checkpoint as mmengine_load
 
 from mmbackbones.errors import InputError
-from mmbackbones.weights.checkpoints import check_fits, load_into
+from mmbackbones.weights.checkpoints import check_fits, load_model
 from mmbackbones.weights.files import read_checkpoint, read_for_mmengine
 from mmbackbones.weights.safe_classes import allow_mmengine_classes
 
@@ -150,7 +150,7 @@ def test_weights_are_loaded_from_wrapped_and_plain_names(tmp_path: Path) -> None
         {"state_dict": {f"module.{k}": v + 1 for k, v in net.state_dict().items()}}, tmp_path / "w.pth"
     )
     before = net.weight.detach().clone()
-    assert load_into(net, tmp_path / "w.pth") == {}
+    assert load_model(net, tmp_path / "w.pth") == {}
     assert torch.equal(net.weight, before + 1)
     torch.save(net.state_dict(), tmp_path / "plain.pth")
-    load_into(torch.nn.Linear(3, 2), tmp_path / "plain.pth")
+    load_model(torch.nn.Linear(3, 2), tmp_path / "plain.pth")

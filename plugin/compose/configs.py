@@ -8,14 +8,14 @@ import re
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from mmengine.config import Config, DictAction
 
+from ..data.dataset import Task
 from ..errors import InputError, nearest
 
-Task = Literal["detection", "segmentation"]
-TASKS: dict[str, Task] = {"mmdet": "detection", "mmseg": "segmentation"}
+TASK_OF: dict[str, Task] = {"mmdet": "detection", "mmseg": "segmentation"}
 _OURS = Path(__file__).resolve().parents[1]
 # Keys that mmengine's Runner reads from the config although they are no parameters of it.
 _RUNNER_KEYS = {
@@ -63,7 +63,7 @@ def find_config(name: str) -> Path:
         return path
     package, _, short = name.rpartition("::")
     package = package or "mmbackbones"
-    if package not in ("mmbackbones", *TASKS):
+    if package not in ("mmbackbones", *TASK_OF):
         raise InputError(f"Config '{name}': no package '{package}'; use mmbackbones::, mmdet:: or mmseg::.")
     folder = config_folder(package)
     if folder is None:
@@ -73,7 +73,7 @@ def find_config(name: str) -> Path:
     for full in known:
         if short in (full, full.rpartition("/")[2]):
             return folder / f"{full}.py"
-    packages = [package] if "::" in name else ["mmbackbones", *TASKS]
+    packages = [package] if "::" in name else ["mmbackbones", *TASK_OF]
     near = _near(short, packages)
     hint = f"Nearest names: {', '.join(near)}." if near else f"Known names: {', '.join(known[:5])} ..."
     raise InputError(f"There is no config file or name '{name}'. {hint}")
@@ -96,7 +96,7 @@ def load_config(name: str) -> Config:
         InputError: not found, unreadable, no config of mmdet or mmseg, or the one it is for is not installed.
     """
     path = find_config(name)
-    lacking = [package for package in (*TASKS, "mmcv") if find_spec(package) is None]
+    lacking = [package for package in (*TASK_OF, "mmcv") if find_spec(package) is None]
     hint = f" {', '.join(lacking)} not installed: pip install 'mmbackbones[mm]'." if lacking else ""
     try:
         cfg = Config.fromfile(path)
@@ -104,7 +104,7 @@ def load_config(name: str) -> Config:
         raise InputError(f"Config {path} cannot be read: {type(error).__name__}: {error}.{hint}") from error
     if Config._is_lazy_import(str(path)):
         cfg = Config(cfg.to_dict(), filename=str(path))  # classes become dotted names, as in text configs
-    scope = {task: package for package, task in TASKS.items()}[task_of(cfg, name)]
+    scope = {task: package for package, task in TASK_OF.items()}[task_of(cfg, name)]
     if {scope, "mmcv"} & set(lacking):
         raise InputError(f"Config {path} needs {scope} and mmcv.{hint}")
     return cfg
@@ -119,11 +119,11 @@ def task_of(cfg: Config, name: str = "the config") -> Task:
     if not isinstance(cfg.get("model"), dict) or "type" not in cfg.model:
         raise InputError(f"{name} has no `model = dict(type=...)`; give a config of mmdet or mmseg.")
     scope = cfg.get("default_scope") or str(cfg.model["type"]).partition(".")[0]
-    if scope not in TASKS:
+    if scope not in TASK_OF:
         raise InputError(
             f"{name} is for '{scope}' (default_scope or model type); `default_scope` must be mmdet or mmseg."
         )
-    return TASKS[scope]
+    return TASK_OF[scope]
 
 
 def parse_options(options: Sequence[str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,20 @@ def addresses(cfg: Config) -> list[str]:
     return list(dict.fromkeys(str(name) for name in _named(cfg.model)))
 
 
+def without_pretrained(model: dict[str, Any]) -> dict[str, Any]:
+    """A copy of a model's config that loads nothing, neither when it is built nor by ``init_weights``."""
+    model = copy.deepcopy(model)
+    for _, node in walk(model):
+        _forget(node)
+    return model
+
+
+def _forget(node: dict[str, Any]) -> None:
+    node.pop("pretrained", None)
+    if "init_cfg" in node:
+        node["init_cfg"] = [one for one in _listed(node["init_cfg"]) if not _loads(one)] or None
+
+
 def drop_pretrained(cfg: Config) -> str:
     """Take all pretrained weights out of the model, in place; returns what was done.
 
@@ -24,9 +39,7 @@ def drop_pretrained(cfg: Config) -> str:
     dropped = addresses(cfg)
     thawed = False
     for _, node in walk(cfg.model):
-        node.pop("pretrained", None)
-        if "init_cfg" in node:
-            node["init_cfg"] = [one for one in _listed(node["init_cfg"]) if not _loads(one)] or None
+        _forget(node)
         for key, free in _FREEZING.items():
             if node.get(key, free) != free and dropped and not cfg.get("load_from"):
                 node[key] = free

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from ..errors import InputError
 
 Task = Literal["detection", "segmentation"]
+TASKS: tuple[Task, ...] = ("detection", "segmentation")
 Colour = tuple[int, int, int]
 IGNORE_LABEL = 255
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from . import boxes, coco, folders, labels, voc
-from .dataset import DataSet, Split, Task, dataset_cfg, evaluator_cfg
+from .dataset import TASKS, DataSet, Split, Task, dataset_cfg, evaluator_cfg
 from .scan import Progress, Scanner, Work
 
 __all__ = ["DataSet", "Split", "dataset_cfg", "evaluator_cfg", "recognise"]
@@ -49,7 +49,7 @@ def recognise(
     """
     if not 0 < val_fraction < 1:
         raise InputError(f"val_fraction={val_fraction} must lie between 0 and 1, as 0.2.")
-    if task not in ("detection", "segmentation"):
+    if task not in TASKS:
         raise InputError(f"task='{task}' is unknown; use 'detection' or 'segmentation'.")
     if ignore_labels and task != "segmentation":
         raise InputError(

@@ -7,26 +7,21 @@ out of the picture at its right, and have no ground to be read on before 0.22.
 
 from __future__ import annotations
 
-import colorsys
 from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-Colour = tuple[int, int, int]
-IGNORE = 255
+from ..data.dataset import IGNORE_LABEL, Colour, make_palette
+
 _MARGIN = 8
 
 
-def colours(count: int, palette: object = None) -> list[Colour]:
-    """One colour a class: the data set's ``palette`` if it has enough, else well separated hues."""
-    if isinstance(palette, (list, tuple, np.ndarray)) and len(palette) >= count:
-        return [(int(red), int(green), int(blue)) for red, green, blue in palette[:count]]
-    hues = [(index * 0.618034) % 1.0 for index in range(count)]
-    return [
-        tuple(round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.75, 0.95))  # type: ignore[misc]
-        for hue in hues
-    ]
+def colours(classes: Sequence[str], palette: object = None) -> list[Colour]:
+    """One colour a class: the data set's ``palette`` if it has enough, else as of a data set without one."""
+    if isinstance(palette, (list, tuple, np.ndarray)) and len(palette) >= len(classes):
+        return [(int(red), int(green), int(blue)) for red, green, blue in palette[: len(classes)]]
+    return list(make_palette(classes))
 
 
 def draw_boxes(
@@ -82,11 +77,11 @@ def draw_labels(
 
     Args:
         image: RGB.
-        labels: (height, width) class index of each pixel, :data:`IGNORE` where there is none.
+        labels: (height, width) class index of each pixel, 255 where there is none.
         palette: colours by class index.
         zoom: the picture is enlarged by this.
     """
-    table = np.zeros((max(IGNORE + 1, len(palette)), 3), np.float32)
+    table = np.zeros((max(IGNORE_LABEL + 1, len(palette)), 3), np.float32)
     table[: len(palette)] = palette
     pixels = np.asarray(image.convert("RGB"), np.float32)
     mixed = 0.35 * pixels + 0.65 * table[labels]

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from ..compose.configs import task_of
 from ..errors import InputError
-from ..weights.checkpoints import load_into
+from ..weights.checkpoints import load_model
 from . import report
 from .hooks import ProgressHook
 from .runner import Runner, build_runner, library_output_to_log
@@ -30,7 +30,7 @@ def runner_for_test(cfg: Config, checkpoint: Path, work_dir: Path) -> Runner:
         cfg.pop(key, None)
     cfg.work_dir, cfg.resume, cfg.load_from = str(work_dir), False, None
     runner = build_runner(cfg)
-    load_into(runner.network, checkpoint)
+    load_model(runner.network, checkpoint)
     return runner
 
 

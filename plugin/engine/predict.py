@@ -11,9 +11,10 @@ import numpy as np
 from mmengine.config import Config
 from PIL import Image
 
+from ..compose.pretrained import without_pretrained
 from ..data.scan import IMAGE_SUFFIXES, list_files
 from ..errors import InputError
-from ..weights.checkpoints import load_into
+from ..weights.checkpoints import load_model
 from ..weights.files import read_for_mmengine
 from .draw import Colour, with_legend
 from .predictions import Prediction, Predictor, check_image, classes_and_colours, open_image, picture_of
@@ -68,11 +69,8 @@ def load_predictor(
 
     read_for_mmengine()
     init_default_scope(cfg.default_scope)
-    for part in (cfg.model, cfg.model.get("backbone") or {}):
-        part.pop("init_cfg", None)  # the checkpoint has all weights
-        part.pop("pretrained", None)
-    model = MODELS.build(cfg.model)
-    meta = load_into(model, checkpoint).get("dataset_meta") or {}
+    model = MODELS.build(without_pretrained(cfg.model))  # the checkpoint has all weights
+    meta = load_model(model, checkpoint).get("dataset_meta") or {}
     if not (meta.get("classes") or meta.get("CLASSES")):
         dataset = (cfg.get("test_dataloader") or {}).get("dataset") or {}
         meta = dataset.get("metainfo") or getattr(DATASETS.get(dataset.get("type")), "METAINFO", {})

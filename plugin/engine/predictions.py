@@ -99,7 +99,7 @@ def check_image(path: Path) -> str:
 def classes_and_colours(meta: dict[str, Any]) -> tuple[list[str], list[draw.Colour]]:
     """Class names and colours from a data set's meta information."""
     classes = [str(name) for name in meta.get("classes") or meta.get("CLASSES") or ()]
-    return classes, draw.colours(len(classes), meta.get("palette") or meta.get("PALETTE"))
+    return classes, draw.colours(classes, meta.get("palette") or meta.get("PALETTE"))
 
 
 def picture_of(

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 
 from ..compose.configs import kind, task_of
 from ..errors import InputError
-from ..weights.checkpoints import check_fits
+from ..weights.checkpoints import check_fits, differences
 from ..weights.files import read_checkpoint, read_for_mmengine, state_dict_of
 from ..weights.loading import FOR_THE_USER, some, warn_user
 from .checks import check_channels, check_heads, check_label_bits, check_sync_bn, reason
@@ -133,11 +133,9 @@ class Runner(_Runner):
         if not fits:
             names = f"{some(given, 2)}; the model has {some(own, 2)}"
             raise InputError(f"load_from={filename}: none of its weights fits the model. It has {names}.")
-        left = {
-            "missing": [key for key in own if key not in given and not key.endswith("num_batches_tracked")],
-            "of another shape": [key for key in given if key in own and own[key].shape != given[key].shape],
-            "unexpected": [key for key in given if key not in own],
-        }
+        missing, unexpected, other = differences(own, given)
+        missing = [key for key in missing if not key.endswith("num_batches_tracked")]
+        left = {"missing": missing, "of another shape": other, "unexpected": unexpected}
         if any(left.values()):
             parts = [f"{what}: {some(names)}" for what, names in left.items() if names]
             warn_user(f"load_from={filename}: {len(fits)} tensors loaded; {'; '.join(parts)}")

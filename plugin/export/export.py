@@ -15,12 +15,13 @@ from mmengine.config import Config
 from torch import Tensor
 
 from ..compose.configs import kind, walk
+from ..compose.pretrained import without_pretrained
 from ..compose.scale import reference_scale
 from ..engine.evaluate import runner_for_test
 from ..engine.report import main_figures, numbers
 from ..engine.runner import library_output_to_log
 from ..errors import InputError
-from ..weights.checkpoints import load_into
+from ..weights.checkpoints import load_model
 from ..weights.files import read_for_mmengine
 from .graph import ExportNet
 from .onnx_file import quantise, write_onnx
@@ -83,13 +84,12 @@ def _model(cfg: Config, checkpoint: Path) -> tuple[Any, dict[str, Any]]:
 
     read_for_mmengine()
     init_default_scope(cfg.default_scope)
-    model_cfg = copy.deepcopy(cfg.model)
+    model_cfg = without_pretrained(cfg.model)  # the checkpoint has all weights
     for _, node in walk(model_cfg):
-        node.pop("init_cfg", None)  # the checkpoint has all weights
         if kind(node) in ("SyncBN", "MMSyncBN"):
             node["type"] = "BN"
     model = MODELS.build(model_cfg)
-    meta = load_into(model, checkpoint).get("dataset_meta") or {}
+    meta = load_model(model, checkpoint).get("dataset_meta") or {}
     return model.eval(), meta
 
 

@@ -24,6 +24,7 @@ from ..surgery.padding import repair_padding
 from ..surgery.pools import pools_as_modules
 from ..surgery.pruning import prune
 from ..surgery.windows import pad_before_shift
+from ..taps.geometry import is_data
 from ..taps.pyramid import PyramidNet, is_plain
 from ..taps.sizes import Blueprint, any_size
 from ..tracing.stages import stage_of_params
@@ -157,7 +158,7 @@ def open_traced(
     origin = own_net(upstream) if source == "own" else upstream  # a name of one's own may be given again
     key = (source, origin, in_channels, repair, attention, repr(sorted(arguments.items())))
     found, padded = _RECORDS.get(key) or _traced(feature_net, in_channels, name, fixed_size(arguments))
-    if _plain(arguments):
+    if is_data(arguments):
         _RECORDS[key] = found, padded
     if not padded:
         return feature_net, feature_net, found
@@ -177,15 +178,6 @@ def _traced(
         if not repair_padding(padded.net):
             raise
     return trace(padded, in_channels, name=name, size=size), True
-
-
-def _plain(value: Any) -> bool:
-    """Whether ``value`` is made of numbers, words and containers of them, so that ``repr`` tells all."""
-    if isinstance(value, dict):
-        return all(map(_plain, value.values()))
-    if isinstance(value, (list, tuple)):
-        return all(map(_plain, value))
-    return value is None or isinstance(value, (str, int, float))
 
 
 def fixed_size(arguments: dict[str, Any]) -> tuple[int, int] | None:

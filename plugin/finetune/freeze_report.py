@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from ..compose.configs import walk
+from ..compose.pretrained import without_pretrained
 from ..errors import InputError
 from ..registry import HOOKS
 from ..surgery.norms import FrozenBatchNorm2d
@@ -201,11 +201,7 @@ def report_of_config(cfg: Config) -> list[Part]:
     from mmengine.registry import MODELS, init_default_scope
 
     init_default_scope(cfg.default_scope)
-    model_cfg = copy.deepcopy(cfg.model)
-    for _, node in walk(model_cfg):
-        for key in ("pretrained", "init_cfg"):
-            if node.get(key):
-                node[key] = None
+    model_cfg = without_pretrained(cfg.model)
     optim_cfg = copy.deepcopy(cfg.get("optim_wrapper"))
     if optim_cfg:
         optim_cfg.type = "OptimWrapper"  # that of mixed precision starts on a GPU only

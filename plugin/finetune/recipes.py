@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
+from ..data.dataset import TASKS, Task
 from ..errors import InputError, nearest
 
-Task = Literal["detection", "segmentation"]
-TASKS: tuple[Task, ...] = ("detection", "segmentation")
 AUTO = "auto"
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import InputError
+from ..necks.checks import channel_list, check_channels
 
 
 def several(in_channels: Sequence[int], in_index: Sequence[int] | None, least: int) -> dict[str, Any]:
@@ -16,12 +17,7 @@ def several(in_channels: Sequence[int], in_index: Sequence[int] | None, least: i
     Raises:
         InputError: ``in_channels`` has fewer maps than ``least``, or another number than ``in_index``.
     """
-    listed = list(in_channels) if isinstance(in_channels, Sequence) else []
-    if len(listed) < least or not all(isinstance(c, int) and c > 0 for c in listed):
-        raise InputError(
-            f"in_channels={in_channels!r}: write the channels of each map, fine to coarse, of {least} maps "
-            f"or more, as in_channels=[256, 512, 1024, 2048]."
-        )
+    listed = channel_list(in_channels, least)
     index = list(range(len(listed))) if in_index is None else list(in_index)
     if len(index) != len(listed):
         raise InputError(f"in_index={index} picks {len(index)} maps, in_channels={listed} has {len(listed)}.")
@@ -43,10 +39,5 @@ def picked(head: Any, inputs: Sequence[Tensor]) -> list[Tensor]:
             f"(`mmbackbones info` shows the strides), or give the head fewer in_index and in_channels."
         )
     maps = [inputs[index] for index in head.in_index]
-    if [x.shape[1] for x in maps] != list(head.in_channels):
-        raise InputError(
-            f"{type(head).__name__} was built for maps of {list(head.in_channels)} channels, but "
-            f"{[x.shape[1] for x in maps]} arrive: write those in in_channels, or ask the backbone for "
-            f"other strides."
-        )
+    check_channels(head, maps, list(head.in_channels))
     return maps

@@ -108,13 +108,18 @@ def geometry(build: Build, old: nn.Module, size: Size, follow: Followers, device
     return Geometry(size, attributes, _buffers(new, follow, device), frozenset(caches))
 
 
-def _plain(name: str, value: Any) -> bool:
-    """Whether an attribute is made of numbers, words and containers of them."""
-    if isinstance(value, dict):  # those of torch itself, as _parameters, may be empty and seem plain
-        return not name.startswith("_") and all(_plain(name, inside) for inside in value.values())
+def is_data(value: Any) -> bool:
+    """Whether ``value`` is made of numbers, words and containers of them, so that ``repr`` tells all."""
+    if isinstance(value, dict):
+        return all(map(is_data, value.values()))
     if isinstance(value, (tuple, list)):
-        return all(_plain(name, inside) for inside in value)
+        return all(map(is_data, value))
     return value is None or isinstance(value, (bool, int, float, str))
+
+
+def _plain(name: str, value: Any) -> bool:
+    """Whether an attribute is data; torch's dictionaries, as ``_parameters``, may be empty and seem so."""
+    return not (isinstance(value, dict) and name.startswith("_")) and is_data(value)
 
 
 def _buffers(new: nn.Module, follow: Followers, device: torch.device) -> dict[Place, Tensor]:

@@ -12,10 +12,9 @@ import math
 from collections.abc import Sequence
 
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 
 from ..catalog.spec import PYRAMID
-from ..sources.cells import ceil_div, cut, pad_to
+from ..sources.cells import ceil_div, cut, pad_to, resample
 from ..sources.feature_net import PYRAMID_NAME, FeatureNet
 
 
@@ -61,11 +60,7 @@ class PyramidNet:
         if self.patch == self.base:
             return fmap
         cells = [ceil_div(side, self.base) for side in (high, wide)]
-        needed = [ceil_div(cell * self.base, self.patch) + 1 for cell in cells]
-        extra = [max(0, need - have) for need, have in zip(needed, fmap.shape[-2:], strict=True)]
-        fmap = F.pad(fmap, (0, extra[1], 0, extra[0]), mode="replicate")
-        fmap = F.interpolate(fmap, scale_factor=self.patch / self.base, mode="bilinear", align_corners=False)
-        return fmap[..., : cells[0], : cells[1]]
+        return resample(fmap, self.patch, self.base, cells)[..., : cells[0], : cells[1]]
 
 
 def _to_stride(base: int, stride: int, width: int) -> nn.Sequential:

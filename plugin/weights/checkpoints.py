@@ -19,13 +19,8 @@ def check_fits(model: torch.nn.Module, checkpoint: Mapping[str, Any], path: str 
         InputError: something is missing, left over or of another shape; the message gives examples.
     """
     own, given = model.state_dict(), state_dict_of(checkpoint)
-    missing = [key for key in own if key not in given]
-    unexpected = [key for key in given if key not in own]
-    shapes = [
-        f"{key} {tuple(given[key].shape)} instead of {tuple(own[key].shape)}"
-        for key in own
-        if key in given and given[key].shape != own[key].shape
-    ]
+    missing, unexpected, other = differences(own, given)
+    shapes = [f"{key} {tuple(given[key].shape)} instead of {tuple(own[key].shape)}" for key in other]
     problems = [
         f"{len(names)} {what}, such as {', '.join(names[:2])}"
         for what, names in (("missing", missing), ("unknown", unexpected), ("of another shape", shapes))
@@ -38,7 +33,17 @@ def check_fits(model: torch.nn.Module, checkpoint: Mapping[str, Any], path: str 
         )
 
 
-def load_into(model: torch.nn.Module, path: str | Path) -> dict[str, Any]:
+def differences(
+    own: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor]
+) -> tuple[list[str], list[str], list[str]]:
+    """Names that ``given`` lacks, names that ``own`` does not have, and names of tensors of another shape."""
+    missing = [key for key in own if key not in given]
+    unexpected = [key for key in given if key not in own]
+    other = [key for key in own if key in given and given[key].shape != own[key].shape]
+    return missing, unexpected, other
+
+
+def load_model(model: torch.nn.Module, path: str | Path) -> dict[str, Any]:
     """Read a checkpoint and put its weights into ``model``; returns the checkpoint's ``meta``.
 
     Raises:

@@ -70,11 +70,9 @@ def some(names: Iterable[str], shown: int = 5) -> str:
 
 
 def _upstream_names(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Strip ``module.``; of a detector keep what stands behind ``backbone.``; old and OpenMMLab's names."""
-    plain = {name.removeprefix("module."): value for name, value in state.items()}
-    inside = {name[9:]: value for name, value in plain.items() if name.startswith("backbone.")}
+    """Of a detector what stands behind ``backbone.``; old and OpenMMLab's names as the upstream has them."""
     old = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.(\d)\.")  # torchvision before 0.3: norm.1.weight
-    found = {old.sub(r"\1\2.", name): value for name, value in (inside or plain).items()}
+    found = {old.sub(r"\1\2.", name): value for name, value in (_behind("backbone.", state) or state).items()}
     if "conv1.6.weight" in own and "stem.6.weight" in found:
         place = {f"stem.{theirs}": ours for theirs, ours in DEEP_STEM.items()}
         parts = {name: name.rpartition(".") for name in found}
@@ -105,9 +103,11 @@ def read_for(net: nn.Module, checkpoint: str, prefix: str) -> dict[str, Tensor]:
     content = read_checkpoint(checkpoint)
     check_style(net, content, checkpoint)
     state = state_dict_of(content)
-    if not prefix:
-        return state
-    start = prefix.rstrip(".") + "."
+    return _behind(prefix.rstrip(".") + ".", state) if prefix else state
+
+
+def _behind(start: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Those tensors of ``state`` whose names begin with ``start``, less it."""
     return {name[len(start) :]: value for name, value in state.items() if name.startswith(start)}
 
 
@@ -127,7 +127,7 @@ def load_into(
 
     Args:
         net: The backbone.
-        state: Tensors by upstream names, with or without ``module.`` or ``backbone.`` before them.
+        state: Tensors by upstream names, with or without ``backbone.`` before them.
         known: Names that the whole upstream network has; those not in ``net`` are ignored.
         classifier: Prefixes of names that are ignored likewise, next to :data:`CLASSIFIERS`.
         fresh: Prefixes of names that no upstream's file need have: layers that were added here.
