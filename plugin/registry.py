@@ -42,9 +42,9 @@ class ModelRegistry(Registry):
         if found is None and ":" not in own:
             found = super().get(key)
         if found is None and "." not in own and _builds():
-            known = nearest(own, self.module_dict)
+            near = nearest(own, self.module_dict)
             raise InputError(
-                f"'{SCOPE}.{own}' is not a registered type. Nearest: {', '.join(known) or 'none'}. "
+                f"'{SCOPE}.{own}' is not a registered type. Nearest: {', '.join(near) or 'none'}. "
                 f"`mmbackbones list` shows all backbones."
             )
         return found

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..sources import FeatureNet
-from .cells import pad_to
+from ..sources.cells import pad_to
 from .trace import Trace, meta_twin
 
 #: Height and width of the image at which the catalog's GFLOPs are counted, pixels.
