@@ -32,6 +32,9 @@ class LevelNorm(BaseModule):
     [(1, 8, 6, 6), (1, 16, 3, 3)]
     """
 
+    #: Where checkpoints of OpenMMLab find a place for ``backbone.norm0`` ...
+    norms_of_backbone = True
+
     def __init__(
         self,
         in_channels: Sequence[int],

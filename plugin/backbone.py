@@ -33,6 +33,7 @@ from .surgery.freezing import frozen_module_paths, frozen_names, hold_in_eval
 from .surgery.norms import check_norm_cfg
 from .tracing.layers import layers_of_params
 from .weights.loading import LoadReport, first_layer, load_into, log_report, meant_for_another, read_for
+from .weights.openmmlab import Renamed, rename
 
 
 @MODELS.register_module()
@@ -71,6 +72,7 @@ class Backbone(BaseModule):
         out_strides: Stride of each map in pixels.
         param_stages: Stage (0 the stem, 1 to 4) of each parameter but those of a plain ViT's pyramid.
         spec: The catalog's row.
+        upstream_shapes: Shapes of the whole upstream network's parameters and buffers.
         load_report: What the last load of pretrained weights did; None before one.
 
     Raises:
@@ -128,7 +130,8 @@ class Backbone(BaseModule):
         self.out_channels = tuple(made.asked.channels[stride] for stride in strides)
         self.out_strides = tuple(min(stride, output_stride or stride) for stride in strides)
         self.load_report: LoadReport | None = None
-        self._known, self._trace, self._pad_to = made.known, made.asked, made.multiple
+        self.upstream_shapes, self._order = made.shapes, made.order
+        self._trace, self._pad_to = made.asked, made.multiple
         self._taps = tuple(made.asked.taps[stride] for stride in strides)
         self._adopt(made.feature_net)
         self._trains = frozenset(name for name, param in self.named_parameters() if param.requires_grad)
@@ -226,15 +229,42 @@ class Backbone(BaseModule):
         self.load_report = load_into(
             self,
             read_for(self, checkpoint, prefix),
-            known=self._known,
+            known=frozenset(self.upstream_shapes),
             classifier=self._feature_net.classifier,
-            fresh=(PYRAMID_NAME, *attention_paths(self._feature_net.net)),
+            fresh=self._added,
             first=first_layer(self, self._trace.order),
             in_channels=self.in_channels,
+            rename=self.rename,
             refit=self._refit if self.spec.source == "timm" else None,
             what=checkpoint,
         )
         log_report(self.load_report, f"{self.spec.name} from {checkpoint}")
+
+    @property
+    def _added(self) -> tuple[str, ...]:
+        """Paths of what no upstream's file need have."""
+        return (PYRAMID_NAME, *attention_paths(self._feature_net.net))
+
+    def rename(self, state: dict[str, Tensor]) -> Renamed:
+        """Weights of another library's class for this network by our names; see ``docs/checkpoints.md``.
+
+        Raises:
+            InputError: it is another network.
+        """
+        added = tuple(f"{path}." for path in self._added)
+        here = self.state_dict()
+        whole = {name: shape for name, shape in self.upstream_shapes.items() if not name.startswith(added)}
+        cut_off = {name: shape for name, shape in whole.items() if name in here}
+        first = f"{first_layer(self, self._trace.order)}.weight"
+        for shapes in (whole, cut_off):
+            out, inside, *rest = shapes[first]
+            shapes[first] = (out, inside * 3 // self.in_channels, *rest)
+        try:
+            return rename(state, whole, self._order, self.spec.name)
+        except InputError:
+            if cut_off == whole:
+                raise
+            return rename(state, cut_off, self._order, self.spec.name)
 
     def _refit(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         from .sources.timm import refit

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -17,23 +15,19 @@ from mmdet.structures.mask import BitmapMasks
 from mmengine.config import ConfigDict
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
-from originals import largest_difference, randomise_statistics, swin_names
+from originals import largest_difference, randomise_statistics
 from torch import Tensor, nn
 
 from mmbackbones.compose.configs import load_config, walk
+from mmbackbones.weights.checkpoints import by_our_names
 
 SIZE = (96, 128)
-Rename = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
-# Our config, mmdet's, and mmdet's names as ours.
-ROWS: list[tuple[str, str, Rename]] = [
-    ("faster-rcnn_resnet50_fpn_1x_coco", "faster_rcnn/faster-rcnn_r50_fpn_1x_coco", dict),
-    ("mask-rcnn_resnet50_fpn_1x_coco", "mask_rcnn/mask-rcnn_r50_fpn_1x_coco", dict),
-    ("retinanet_resnet50_fpn_1x_coco", "retinanet/retinanet_r50_fpn_1x_coco", dict),
-    (
-        "mask-rcnn_swin-tiny_fpn_1x_coco",
-        "swin/mask-rcnn_swin-t-p4-w7_fpn_1x_coco",
-        partial(swin_names, norms="neck.0.norms", neck="neck.1"),
-    ),
+# Our config, and mmdet's.
+ROWS = [
+    ("faster-rcnn_resnet50_fpn_1x_coco", "faster_rcnn/faster-rcnn_r50_fpn_1x_coco"),
+    ("mask-rcnn_resnet50_fpn_1x_coco", "mask_rcnn/mask-rcnn_r50_fpn_1x_coco"),
+    ("retinanet_resnet50_fpn_1x_coco", "retinanet/retinanet_r50_fpn_1x_coco"),
+    ("mask-rcnn_swin-tiny_fpn_1x_coco", "swin/mask-rcnn_swin-t-p4-w7_fpn_1x_coco"),
 ]
 # The weights that make scores, boxes and masks.
 LAST = tuple(f"_{what}.weight" for what in ("cls", "reg", "logits"))
@@ -48,7 +42,10 @@ class Pair(NamedTuple):
 
     ours: nn.Module
     theirs: nn.Module
-    rename: Rename
+
+    def rename(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """mmdet's names as ours, as ``load_from`` reads them."""
+        return by_our_names(self.ours, {"state_dict": tensors}, "theirs")
 
     @property
     def frozen(self) -> set[str]:
@@ -70,7 +67,7 @@ def shrunk(name: str) -> ConfigDict:
 
 @pytest.fixture(scope="module", params=ROWS, ids=[row[0] for row in ROWS])
 def pair(request: pytest.FixtureRequest) -> Pair:
-    own, name, rename = request.param
+    own, name = request.param
     torch.manual_seed(0)
     init_default_scope("mmdet")
     theirs = MODELS.build(shrunk(f"mmdet::{name}"))
@@ -84,8 +81,9 @@ def pair(request: pytest.FixtureRequest) -> Pair:
     assert model.backbone.type.startswith("mmbackbones.")
     assert "mmbackbones.FPN" in str(model.neck)
     ours = MODELS.build(model)
-    ours.load_state_dict(rename(theirs.state_dict()), strict=True)
-    return Pair(ours.double(), theirs.double(), rename)
+    pair = Pair(ours, theirs)
+    ours.load_state_dict(pair.rename(theirs.state_dict()), strict=True)
+    return Pair(ours.double(), theirs.double())
 
 
 def samples() -> list[DetDataSample]:

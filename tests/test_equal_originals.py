@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from originals import largest_difference, randomise_statistics, swin_names
+from originals import largest_difference, randomise_statistics
 
 from mmbackbones import build
 
@@ -48,9 +48,7 @@ def test_maps_of_swin_at_sizes_that_nothing_divides(size: tuple[int, int]) -> No
             torch.nn.init.normal_(param, std=0.5)
     arguments = dict(embed_dim=24, depths=depths, num_heads=heads, always_partition=True)
     ours = build("swin_tiny_patch4_window7_224", net_kwargs=arguments).eval()
-    named = swin_names({f"backbone.{k}": v for k, v in theirs.state_dict().items()})
-    weights = {k.removeprefix("backbone."): v for k, v in named.items() if k.startswith("backbone.")}
-    ours.load_state_dict(weights, strict=True)
+    ours.load_state_dict(ours.rename(theirs.state_dict()).named, strict=True)
     images = torch.randn(1, 3, *size)
     with torch.no_grad():
         maps = [

@@ -6,11 +6,11 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from originals import swin_names
 from torch import Tensor, nn
 
 from mmbackbones.compose.configs import find_config, load_config, walk
 from mmbackbones.registry import MODELS
+from mmbackbones.weights.checkpoints import by_our_names
 
 STEM = {"0": "conv1.0", "1": "conv1.1", "3": "conv1.3", "4": "conv1.4", "6": "conv1.6", "7": "bn1"}
 
@@ -88,7 +88,7 @@ def test_upernet_swin_tiny_equals_mmsegs() -> None:
     theirs = shaken(build("mmseg::swin-tiny-patch4-window7-in1k-pre_upernet_8xb2-160k_ade20k-512x512"))
     ours = build("segmentation/upernet_swin-tiny_8xb2-160k_ade20k-512x512")
     assert count(ours) == count(theirs) == 59_941_862
-    ours.load_state_dict(swin_names(theirs.state_dict()))
+    ours.load_state_dict(by_our_names(ours, {"state_dict": theirs.state_dict()}, "theirs"))
     x = torch.randn(1, 3, 64, 96)
     expected = logits(theirs, x)
     assert expected.std() > 1e-2

@@ -11,7 +11,9 @@ import torch
 
 import mmbackbones
 from mmbackbones import InputError
-from mmbackbones.weights.loading import DEEP_STEM
+
+#: Layers of OpenMMLab's ``stem`` (ResNet V1c and V1d, ResNeSt) and what timm calls them.
+DEEP_STEM = {"0": "conv1.0", "1": "conv1.1", "3": "conv1.3", "4": "conv1.4", "6": "conv1.6", "7": "bn1"}
 
 
 def _save(path: Path, content: Any) -> str:

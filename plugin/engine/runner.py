@@ -19,8 +19,8 @@ from torch.utils.data import DataLoader
 
 from ..compose.configs import kind, task_of
 from ..errors import InputError
-from ..weights.checkpoints import check_fits, differences
-from ..weights.files import read_checkpoint, read_for_mmengine, state_dict_of
+from ..weights.checkpoints import by_our_names, check_fits, differences
+from ..weights.files import read_checkpoint, read_for_mmengine
 from ..weights.loading import FOR_THE_USER, some, warn_user
 from .checks import check_channels, check_heads, check_label_bits, check_sync_bn, reason
 from .label_checks import LabelCheckHook
@@ -125,10 +125,14 @@ class Runner(_Runner):
     def load_checkpoint(self, filename: str, *args: Any, **kwargs: Any) -> Any:
         """As mmengine's, for ``load_from``; a file of which nothing fits is refused.
 
+        A backbone of OpenMMLab's own is read by the names of ours.
+
         Raises:
-            InputError: missing, unreadable, more than data, or without a single fitting weight.
+            InputError: missing, unreadable, more than data, without a single fitting weight, or with another
+                backbone.
         """
-        given, own = state_dict_of(read_checkpoint(filename)), self.network.state_dict()
+        content, own = read_checkpoint(filename), self.network.state_dict()
+        given = by_our_names(self.network, content, f"load_from={filename}")
         fits = [key for key, value in given.items() if key in own and own[key].shape == value.shape]
         if not fits:
             names = f"{some(given, 2)}; the model has {some(own, 2)}"
@@ -140,10 +144,18 @@ class Runner(_Runner):
             parts = [f"{what}: {some(names)}" for what, names in left.items() if names]
             warn_user(f"load_from={filename}: {len(fits)} tensors loaded; {'; '.join(parts)}")
         self._console.mismatches = False  # it would list every name
+        self._renamed = given
         try:
             return super().load_checkpoint(filename, *args, **kwargs)
         finally:
             self._console.mismatches = True
+            del self._renamed
+
+    def call_hook(self, fn_name: str, **kwargs: Any) -> None:
+        """As mmengine's; the hooks of a checkpoint, and what reads it after them, see our names."""
+        if fn_name == "after_load_checkpoint":
+            kwargs["checkpoint"]["state_dict"] = self._renamed
+        super().call_hook(fn_name, **kwargs)
 
     def check_resume(self, path: Path) -> None:
         """Check that a training can go on from a checkpoint, before the data is read.

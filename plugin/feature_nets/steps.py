@@ -61,7 +61,8 @@ class Made:
         multiple: Images are padded up to multiples of it, in pixels.
         stages: Stage (0 the stem, 1 to 4) of each parameter of the whole network.
         frozen: Names of the parameters that the arguments freeze, of the whole network too.
-        known: Names in the whole network's state dict.
+        shapes: Of parameters and buffers of the whole network, in the order of definition.
+        order: Paths of its layers in the order of execution.
         arguments: What the upstream's constructor was given.
     """
 
@@ -70,7 +71,8 @@ class Made:
     multiple: int
     stages: dict[str, int]
     frozen: set[str]
-    known: frozenset[str]
+    shapes: dict[str, tuple[int, ...]]
+    order: tuple[str, ...]
     arguments: dict[str, Any]
 
 
@@ -92,7 +94,8 @@ def make_feature_net(spec: Spec, name: str, strides: tuple[int, ...], how: Chang
         repair=how.repair_padding,
         attention=how.attention,
     )
-    net, known = feature_net.net, frozenset(feature_net.net.state_dict())
+    net = feature_net.net
+    shapes = {key: tuple(value.shape) for key, value in net.state_dict().items()}
     asked = trace_for_strides(traced, how.in_channels, every, strides)
     needed = asked.needed
     stages = stage_of_params(net, every)
@@ -110,7 +113,7 @@ def make_feature_net(spec: Spec, name: str, strides: tuple[int, ...], how: Chang
     if how.with_cp:
         add_checkpoints(net, asked)
     multiple = every.multiple if how.repair_padding else 1
-    return Made(feature_net, asked, multiple, stages, frozen, known, arguments)
+    return Made(feature_net, asked, multiple, stages, frozen, shapes, every.order, arguments)
 
 
 def open_traced(

@@ -2,17 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
+from torch import Tensor, nn
 
 from ..errors import InputError
 from .files import read_checkpoint, state_dict_of
+from .loading import LEAST_MATCH, check_style, check_twin
 
 
-def check_fits(model: torch.nn.Module, checkpoint: Mapping[str, Any], path: str | Path) -> None:
+def by_our_names(model: nn.Module, content: Mapping[str, Any], source: str | Path) -> dict[str, Tensor]:
+    """The weights of a checkpoint for ``model``; those of a backbone of OpenMMLab by the names of ours.
+
+    Necks and heads are OpenMMLab's own classes and keep their names, but for the norms of the maps, which
+    OpenMMLab's backbones hold and a neck holds here, and for what then is the second neck.
+
+    Raises:
+        InputError: the file has a backbone of another network.
+    """
+    state = state_dict_of(content, source)
+    for path, backbone in _backbones(model):
+        start = f"{path}."
+        inside = {name.removeprefix(start): value for name, value in state.items() if name.startswith(start)}
+        if not inside:
+            continue
+        check_style(backbone, content, str(source))
+        check_twin(inside, source)
+        own, known = backbone.state_dict(), backbone.upstream_shapes
+        reason = "it has more layers"
+        if own.keys() - inside.keys():
+            try:
+                renamed = backbone.rename(inside)
+            except InputError as error:
+                reason = str(error)
+            else:
+                named = {f"{start}{name}": value for name, value in renamed.named.items() if name in own}
+                state = named | dict(_around(model, state, renamed.beyond, start))
+                continue
+        fits = [name for name, value in inside.items() if known.get(name) == tuple(value.shape)]
+        if len(fits) < LEAST_MATCH * len(inside):
+            raise InputError(
+                f"{source} has another backbone than the config ({len(fits)} of its {len(inside)} weights "
+                f"fit): {reason}. Name that backbone in the config, or take the checkpoint's own config."
+            )
+    return state
+
+
+def _backbones(model: nn.Module) -> Iterator[tuple[str, Any]]:
+    """Paths and modules that read another library's names."""
+    return ((path, part) for path, part in model.named_modules() if hasattr(part, "rename"))
+
+
+def _around(
+    model: nn.Module, state: Mapping[str, Tensor], beyond: Mapping[str, Tensor], backbone: str
+) -> Iterator[tuple[str, Tensor]]:
+    """What is not of the backbone, and its norms of the maps for the neck that holds them here."""
+    holders = (path for path, part in model.named_modules() if hasattr(part, "norms_of_backbone"))
+    path = next(holders, "")
+    head, _, place = path.rpartition(".")
+    for name, value in state.items():
+        if name.startswith(backbone):
+            continue
+        if place.isdigit() and name.startswith(f"{head}.") and not re.match(rf"{head}\.\d", name):
+            yield f"{head}.{int(place) + 1}.{name.removeprefix(f'{head}.')}", value  # behind the norms
+        else:
+            yield name, value
+    norms = [name for name in beyond if re.fullmatch(r"norm\d\.(weight|bias)", name)]
+    places = sorted({name.partition(".")[0] for name in norms})
+    for name in norms:
+        norm, _, role = name.partition(".")
+        if path:
+            yield f"{path}.norms.{places.index(norm)}.{role}", beyond[name]
+    for name, value in beyond.items():
+        if not path or name not in norms:
+            yield f"{backbone}{name}", value
+
+
+def check_fits(model: nn.Module, checkpoint: Mapping[str, Any], path: str | Path) -> None:
     """Check that a checkpoint's weights are those of ``model``: every name, every shape.
 
     Raises:
@@ -34,7 +103,7 @@ def check_fits(model: torch.nn.Module, checkpoint: Mapping[str, Any], path: str 
 
 
 def differences(
-    own: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor]
+    own: Mapping[str, Tensor], given: Mapping[str, Tensor]
 ) -> tuple[list[str], list[str], list[str]]:
     """Names that ``given`` lacks, names that ``own`` does not have, and names of tensors of another shape."""
     missing = [key for key in own if key not in given]
@@ -43,14 +112,15 @@ def differences(
     return missing, unexpected, other
 
 
-def load_model(model: torch.nn.Module, path: str | Path) -> dict[str, Any]:
+def load_model(model: nn.Module, path: str | Path) -> dict[str, Any]:
     """Read a checkpoint and put its weights into ``model``; returns the checkpoint's ``meta``.
 
     Raises:
         InputError: unreadable, or of another model.
     """
     checkpoint = read_checkpoint(path)
-    check_fits(model, checkpoint, path)
-    model.load_state_dict(state_dict_of(checkpoint))
+    state = by_our_names(model, checkpoint, path)
+    check_fits(model, {"state_dict": state}, path)
+    model.load_state_dict(state)
     meta = checkpoint.get("meta") or {}
     return dict(meta) if isinstance(meta, Mapping) else {}

@@ -20,13 +20,12 @@ from torch.nn.modules.conv import _ConvNd
 from ..errors import InputError
 from .files import read_checkpoint, state_dict_of
 from .input_channels import fit_input
+from .openmmlab import Renamed
 
 #: The least share of the names, of the network's and of the file's, that must match.
 LEAST_MATCH = 0.75
 #: What upstreams call the layers that only a classifier has.
 CLASSIFIERS = ("fc", "classifier", "head")
-#: Layers of OpenMMLab's ``stem`` (ResNet V1c and V1d, Res2Net, ResNeSt) and what timm calls them.
-DEEP_STEM = {"0": "conv1.0", "1": "conv1.1", "3": "conv1.3", "4": "conv1.4", "6": "conv1.6", "7": "bn1"}
 #: mmseg's segmentors hand this on from a base config: weights of mmcv's networks.
 OPEN_MMLAB = "open-mmlab://"
 #: Attribute of log records that the console shows although they are no errors.
@@ -69,15 +68,10 @@ def some(names: Iterable[str], shown: int = 5) -> str:
     return ", ".join(names[:shown]) + more
 
 
-def _upstream_names(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Of a detector what stands behind ``backbone.``; old and OpenMMLab's names as the upstream has them."""
+def _upstream_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Of a detector what stands behind ``backbone.``; old names as the upstream has them now."""
     old = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.(\d)\.")  # torchvision before 0.3: norm.1.weight
-    found = {old.sub(r"\1\2.", name): value for name, value in (_behind("backbone.", state) or state).items()}
-    if "conv1.6.weight" in own and "stem.6.weight" in found:
-        place = {f"stem.{theirs}": ours for theirs, ours in DEEP_STEM.items()}
-        parts = {name: name.rpartition(".") for name in found}
-        found = {f"{place.get(at, at)}{dot}{last}": found[name] for name, (at, dot, last) in parts.items()}
-    return found
+    return {old.sub(r"\1\2.", name): value for name, value in (_behind("backbone.", state) or state).items()}
 
 
 def meant_for_another(pretrained: bool | str, name: str) -> bool:
@@ -94,6 +88,22 @@ def meant_for_another(pretrained: bool | str, name: str) -> bool:
     return True
 
 
+#: Networks of OpenMMLab with the shapes of ours that compute something else: names that a file has all, why
+#: it is refused, and what to take instead.
+OTHERS = (
+    (
+        {"stem.0.weight", "layer1.0.convs.0.weight"},
+        "OpenMMLab's Res2Net leaves out the pool of its first block, which timm's has: C2 differs by 8 %",
+        "Take timm's weights, pretrained=True of timm:res2net50d, or mmdet.Res2Net",
+    ),
+    (
+        {"conv1.conv.weight", "conv_res_block1.conv.conv.weight"},
+        "mmdet's Darknet has a slope of 0.1 in its leaky ReLUs, darknet53 one of 0.01: C5 differs by 40 %",
+        "Take timm's weights, pretrained=True of darknet53, or mmdet.Darknet",
+    ),
+)
+
+
 def read_for(net: nn.Module, checkpoint: str, prefix: str) -> dict[str, Tensor]:
     """The tensors of a checkpoint, of those whose names begin with ``prefix`` if there is one, less it.
 
@@ -103,7 +113,9 @@ def read_for(net: nn.Module, checkpoint: str, prefix: str) -> dict[str, Tensor]:
     content = read_checkpoint(checkpoint)
     check_style(net, content, checkpoint)
     state = state_dict_of(content)
-    return _behind(prefix.rstrip(".") + ".", state) if prefix else state
+    state = _behind(prefix.rstrip(".") + ".", state) if prefix else state
+    check_twin(state, checkpoint)
+    return state
 
 
 def _behind(start: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -120,6 +132,7 @@ def load_into(
     fresh: tuple[str, ...] = (),
     first: str = "",
     in_channels: int = 3,
+    rename: Callable[[dict[str, Tensor]], Renamed] | None = None,
     refit: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None,
     what: str = "checkpoint",
 ) -> LoadReport:
@@ -133,6 +146,7 @@ def load_into(
         fresh: Prefixes of names that no upstream's file need have: layers that were added here.
         first: Path of the first convolution (or linear layer), without which the others mean nothing.
         in_channels: Channels of the image.
+        rename: Reads another library's names of the network; tried where a name is missing.
         refit: Upstream's own adaptation of files, tried where names or shapes differ.
         what: How messages call the source.
 
@@ -141,14 +155,18 @@ def load_into(
             match. ``net`` is unchanged then.
     """
     own = net.state_dict()
-    given = _upstream_names(state, own)
+    given, beyond, reason = _upstream_names(state), frozenset[str](), ""
     heads = tuple(f"{head}." for head in (*CLASSIFIERS, *classifier))
     added = tuple(f"{prefix}." for prefix in fresh)
-    if refit is not None and any(
-        name not in given or given[name].shape != own[name].shape
-        for name in own
-        if not name.endswith("num_batches_tracked") and not name.startswith(added)
-    ):
+    needed = [n for n in own if not n.endswith("num_batches_tracked") and not n.startswith(added)]
+    if rename is not None and any(name not in given for name in needed):
+        try:
+            renamed = rename(given)
+            given, beyond = renamed.named, frozenset(renamed.beyond)
+        except InputError as error:  # it may still be one of upstream's own files
+            reason = f" {error}."
+    odd = (name for name in needed if name not in given or given[name].shape != own[name].shape)
+    if refit is not None and any(odd):
         given = refit(given)
     matched, adapted, wrong = {}, [], []
     for name in own.keys() & given.keys():
@@ -164,7 +182,7 @@ def load_into(
             adapted.append(name)
         matched[name] = value
     left = given.keys() - own.keys()
-    ignored = {name for name in left if name in known or name.startswith(heads)}
+    ignored = {name for name in left if name in known or name.startswith(heads)} | beyond
     absent = [name for name in own if name not in matched and not name.endswith("num_batches_tracked")]
     missing = [name for name in absent if not name.startswith(added)]
     unexpected = sorted(left - ignored)
@@ -177,12 +195,14 @@ def load_into(
         fresh=tuple(name for name in absent if name.startswith(added)),
     )
     if wrong:
-        raise InputError(f"{what} does not fit: {some(sorted(wrong))}. Is it a file of this backbone?")
+        raise InputError(
+            f"{what} does not fit: {some(sorted(wrong))}.{reason} Is it a file of this backbone?"
+        )
     share = len(matched) / max(1, len(matched) + max(len(missing), len(unexpected)))
     if share < LEAST_MATCH:
         raise InputError(
             f"{what} does not fit: only {share:.0%} of the names match ({report}). "
-            f"At least {LEAST_MATCH:.0%} must. Is it a file of this backbone?"
+            f"At least {LEAST_MATCH:.0%} must.{reason} Is it a file of this backbone?"
         )
     if f"{first}.weight" in missing:
         raise InputError(
@@ -216,6 +236,17 @@ def check_style(net: nn.Module, content: Mapping[str, Any], source: str) -> None
             f"Take weights of timm or torchvision (`mmbackbones info resnet50`), or mmdet.ResNet with "
             f"style='caffe'."
         )
+
+
+def check_twin(state: Mapping[str, Tensor], source: str | Path) -> None:
+    """Refuse the weights of a network of :data:`OTHERS`.
+
+    Raises:
+        InputError: ``source`` is of one.
+    """
+    for names, reason, step in OTHERS:
+        if names <= _upstream_names(state).keys():
+            raise InputError(f"{source} is refused: {reason}. {step}.")
 
 
 def _is_bottleneck(module: nn.Module) -> bool:

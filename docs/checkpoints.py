@@ -1,0 +1,130 @@
+"""Writes ``docs/checkpoints.md``: OpenMMLab's classes against ours, with the same weights.
+
+    python docs/checkpoints.py
+
+It takes mmdet and mmseg, and mmpretrain where that is installed (or lies in the folder
+MMBACKBONES_MMPRETRAIN, of which only the backbones are imported). What is shown is the largest difference
+of a map by its largest value.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import sys
+import tempfile
+import types
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+import mmbackbones
+from mmbackbones.weights.counterparts import COUNTERPARTS, Counterpart
+
+PAGE = Path(__file__).parent / "checkpoints.md"
+HEAD = """# OpenMMLab's checkpoints
+
+The published files of mmdet, mmseg and mmpretrain name their layers otherwise than timm and torchvision do.
+They load here as they are: `pretrained="swin.pth"` or `init_cfg=dict(type="Pretrained", checkpoint=...)` of a
+backbone, `load_from` of a training, `mmbackbones test` and `predict` with a whole detector or segmentor.
+Layers are matched by order and shape, so a file must have them in the order in which its class defines them.
+Necks and heads keep their names; norms of the maps (Swin's `norm0` ...) go to the neck
+`mmbackbones.LevelNorm`; a head for another number of classes is left out, and said. A file of another network
+is refused, with a layer that one has and the other has not.
+
+What follows is what `python docs/checkpoints.py` writes: each class with random weights, statistics and
+vectors, saved, loaded here, and the largest difference of a map by its largest value (single precision).
+
+| class | arguments | ours | difference | to know |
+| --- | --- | --- | --- | --- |
+"""
+FOOT = """
+No counterpart, so refused or to be used as `mmdet.X`, `mmseg.X` or `mmpretrain.X`:
+
+- Res2Net: leaves out the pool of the first block; Darknet: other slope than timm's. Recognised and refused.
+- ResNets with `style="caffe"`: the stride is elsewhere. Refused where the file's name or config says so.
+- MixVisionTransformer (MiT), PVT v1, MSCAN, mmseg's MAE (a bias for keys too): timm has no such network.
+- HRNet: timm's maps lie behind further layers. CSPDarknet and CSPNeXt of mmdet are YOLOX's and RTMDet's.
+"""
+
+
+def find_mmpretrain() -> bool:
+    """Whether mmpretrain's backbones can be imported; those alone, from a folder without its requirements."""
+    folder = os.environ.get("MMBACKBONES_MMPRETRAIN")
+    if folder and "mmpretrain" not in sys.modules:
+        sys.path.append(folder)
+        for name in ("mmpretrain", "mmpretrain.models"):
+            package = types.ModuleType(name)
+            package.__path__ = [str(Path(folder, *name.split(".")))]
+            sys.modules[name] = package
+    return "mmpretrain" in sys.modules or importlib.util.find_spec("mmpretrain") is not None
+
+
+def randomise(net: nn.Module) -> None:
+    """Vectors, statistics and tables by chance: zeros and ones would hide what lies before them."""
+    for module in net.modules():
+        for name, value in [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]:
+            if name in ("weight", "running_var", "gamma") and value.ndim == 1:
+                nn.init.uniform_(value, 0.5, 1.5)
+            elif value.is_floating_point() and (
+                value.ndim < 2 or re.search("token|pos|table|bias|gamma", name)
+            ):
+                nn.init.normal_(value, std=0.2)
+
+
+@torch.no_grad()
+def difference(row: Counterpart, folder: Path) -> float:
+    """Largest difference between maps of the two networks with the same weights, by the largest value."""
+    theirs = row.build_theirs()
+    randomise(theirs)
+    file = folder / "theirs.pth"
+    torch.save({"state_dict": {f"backbone.{k}": v for k, v in theirs.state_dict().items()}}, file)
+    ours = mmbackbones.build(row.name, pretrained=str(file), **row.ours).eval()
+    assert not ours.load_report.missing, ours.load_report
+    for name in [name for name, _ in theirs.named_children() if re.fullmatch(r"norm\d", name)]:
+        if isinstance(getattr(theirs, name), nn.LayerNorm):  # behind the maps, which here a neck does
+            setattr(theirs, name, nn.Identity())
+    size = (224, 224) if hasattr(ours._feature_net, "inner") else (96, 128)
+    images = torch.randn(1, 3, *(row.arguments.get("img_size", side) for side in size))
+    given = theirs(images)
+    given = tuple(one for one in given if one is not None) if isinstance(given, (tuple, list)) else (given,)
+    return max(_apart(given, fmap) for fmap in _maps(ours, images, given))
+
+
+def _maps(ours: mmbackbones.Backbone, images: Tensor, given: tuple[Tensor, ...]) -> list[Tensor]:
+    """Our maps that theirs have too; of a plain transformer the last one before its pyramid."""
+    net = ours._feature_net
+    if type(net).__name__ == "PyramidNet":
+        return net.inner.run(images, [net.inner.taps - 1])
+    shapes = [fmap.shape for fmap in given]
+    maps = [fmap for fmap in ours(images) if fmap.shape in shapes]
+    assert maps, f"no map of {[tuple(m.shape) for m in ours(images)]} is among {[tuple(s) for s in shapes]}"
+    return maps
+
+
+def _apart(given: tuple[Tensor, ...], fmap: Tensor) -> float:
+    return min(float((one - fmap).abs().max() / one.abs().max()) for one in given if one.shape == fmap.shape)
+
+
+def page() -> str:
+    """The page, of the packages that are installed."""
+    lines = []
+    for row in COUNTERPARTS:
+        if row.theirs.startswith("mmpretrain.") and not find_mmpretrain():
+            continue
+        torch.manual_seed(0)
+        with tempfile.TemporaryDirectory() as folder:
+            figure = difference(row, Path(folder))
+        net_kwargs = row.ours.get("net_kwargs", {})
+        ours = [*row.ours.items(), *net_kwargs.items()] if net_kwargs else [*row.ours.items()]
+        given = ", ".join(f"{key}={value}" for key, value in ours if key != "net_kwargs")
+        theirs = ", ".join(f"{key}={value}" for key, value in row.arguments.items())
+        name = f"`{row.name}`" + (f" ({given})" if given else "")
+        lines.append(f"| {row.theirs} | {theirs} | {name} | {figure:.0e} | {row.note} |")
+    return HEAD + "\n".join(lines) + "\n" + FOOT
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
