@@ -39,6 +39,8 @@ class ToStrides(BaseModule):
         learned: False: average pooling to coarser strides, bilinear interpolation to finer ones, no
             parameters. True: 3x3 convolutions of stride 2, transposed convolutions 2x2; the strides
             must then be powers of two of each other.
+        sources: for each of ``out_strides`` the number of the map that it comes from, 0 the first that
+            arrives; None takes the nearest by stride.
         norm_cfg: after each convolution: None, or a dict with ``type`` BN, SyncBN, GN, FrozenBN or LN
             and the layer's arguments.
         act_cfg: likewise: None, or a dict with ``type``, an activation of ``torch.nn``.
@@ -66,6 +68,7 @@ class ToStrides(BaseModule):
         learned: bool = False,
         norm_cfg: Config | None = None,
         act_cfg: Config | None = None,
+        sources: Sequence[int] | None = None,
         init_cfg: Config | Sequence[Config] | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -73,7 +76,7 @@ class ToStrides(BaseModule):
         self.in_strides, self.out_strides = tuple(in_strides), tuple(out_strides)
         self._check_strides(learned)
         self.learned = learned
-        self.sources = [self._nearest(stride) for stride in self.out_strides]
+        self.sources = self._checked(sources) or [self._nearest(stride) for stride in self.out_strides]
         self.out_channels = tuple(out_channels or self.in_channels[i] for i in self.sources)
         self.levels = nn.ModuleList(
             nn.Sequential(*_layers(self.in_channels[i], width, doublings, norm_cfg, act_cfg))
@@ -96,6 +99,17 @@ class ToStrides(BaseModule):
         """The map whose stride is the fewest octaves away; of equally near ones the finer, then the last."""
         octaves = [abs(log2(arriving / stride)) for arriving in self.in_strides]
         return min(range(len(octaves)), key=lambda i: (octaves[i], self.in_strides[i], -i))
+
+    def _checked(self, sources: Sequence[int] | None) -> list[int]:
+        arriving = range(len(self.in_channels))
+        if sources is not None and (
+            len(sources) != len(self.out_strides) or not all(source in arriving for source in sources)
+        ):
+            raise InputError(
+                f"sources={tuple(sources)}: write for each of out_strides={self.out_strides} which of the "
+                f"{len(arriving)} maps it comes from, 0 to {len(arriving) - 1}."
+            )
+        return list(sources or ())
 
     def _doublings(self) -> list[int]:
         """How often each learned level doubles its map; 0 if nothing is learned."""

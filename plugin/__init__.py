@@ -16,7 +16,7 @@ from .compose.base_names import install as _install_base_names
 from .ops.finder import install as _install_mmcv_ops
 
 __version__ = "0.1.0"
-__all__ = ["InputError", "build", "get_spec", "list_backbones", "pair", "register_backbone"]
+__all__ = ["InputError", "build", "get_spec", "list_backbones", "pair", "register_backbone", "swap"]
 
 _HOMES = {
     "InputError": "errors",
@@ -25,6 +25,7 @@ _HOMES = {
     "list_backbones": "feature_nets.listing",
     "pair": "compose.pairing",
     "register_backbone": "catalog.own",
+    "swap": "compose.swap",
 }
 
 _install_mmcv_ops()

@@ -19,6 +19,7 @@ from .export import export_command
 from .freeze_report import freeze_report_command
 from .options import normalise
 from .predict import predict_command
+from .swap import swap_command
 from .train import train_command
 
 app = typer.Typer(
@@ -35,6 +36,7 @@ app.command("test")(evaluate_command)
 app.command("predict")(predict_command)
 app.command("demo")(demo_command)
 app.command("config")(config_command)
+app.command("swap")(swap_command)
 app.command("list")(list_command)
 app.command("info")(info_command)
 app.command("export")(export_command)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import InputError
+from .config_file import check_out, write_config
 from .options import BatchSize, Data, IgnoreLabel, ImgScale
 
 
@@ -38,36 +38,10 @@ def config_command(
 
     Example: mmbackbones config --model retinanet --backbone convnext_tiny --data my_coco -o my.py
     """
-    from ..compose.config_text import config_text
-    from ..compose.fit import Settings, fit
+    from ..compose.fit import Settings
     from ..compose.models import compose
-    from .console import new_console, reading, shortest
 
-    if out is not None and out.suffix != ".py":
-        raise InputError(
-            f"--out {out}: mmengine reads configs from .py files; write {out.with_suffix('.py')}."
-        )
-    if out is not None and out.exists() and not force:
-        raise InputError(f"--out {out} exists. Choose another name, or add --force to write over it.")
+    check_out(out, force)
     cfg, notes = compose(model, backbone, pretrained=pretrained, weights=weights, output_stride=output_stride)
-    console = new_console()
-    folder = (out.parent if out is not None else Path()).expanduser().absolute()
     settings = Settings(data, epochs, batch_size, lr, img_scale, ignore_labels=ignore_label or ())
-    if settings != Settings():
-        with reading(console) as progress:
-            cache = folder / f"{out.stem if out is not None else model}_data"
-            notes += fit(cfg, settings, cache_dir=cache, progress=progress)
-    file = out.name if out is not None else "my.py"
-    header = [f"{model} with {backbone}.", f"Train: mmbackbones train {file}", *notes]
-    text = config_text(cfg, header)
-    if out is None:
-        typer.echo(text, nl=False)
-        return
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"--out {out} cannot be written: {error.strerror or error}.") from error
-    for note in notes:
-        console.print(f"  {note}", highlight=False)
-    console.print(f"Written: {shortest(out.absolute())}", soft_wrap=True, highlight=False)
+    write_config(cfg, f"{model} with {backbone}.", notes, settings, out, model)

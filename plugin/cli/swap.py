@@ -1,0 +1,51 @@
+"""``mmbackbones swap``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .config_file import check_out, write_config
+from .options import BatchSize, Config, Data, IgnoreLabel, ImgScale
+
+
+def swap_command(
+    config: Config,
+    backbone: Annotated[
+        str, typer.Option(help="A name of `mmbackbones list`, timm:<name> or torchvision:<name>.")
+    ],
+    data: Data = None,
+    ignore_label: IgnoreLabel = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File to write; default: standard output.")
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option(help="Which of a model's backbones, as reid in a tracker; default: its own.")
+    ] = None,
+    frozen_stages: Annotated[
+        int | None, typer.Option(help="0: freeze the stem; k: also the first k stages.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
+    batch_size: BatchSize = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate; default: follows the batch size.")] = None,
+    img_scale: ImgScale = None,
+    pretrained: Annotated[bool, typer.Option(help="Start from the backbone's default weights.")] = True,
+    weights: Annotated[
+        str | None, typer.Option(help="Instead of the default weights: a tag, an address or a file.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that exists.")] = False,
+) -> None:
+    """Put another backbone into any config of mmdet, mmseg, this package, or your own.
+
+    Example: mmbackbones swap mmdet::dino/dino-4scale_r50_8xb2-12e_coco --backbone convnext_tiny -o my.py
+    """
+    from ..compose.fit import Settings
+    from ..compose.swap import swapped
+
+    check_out(out, force)
+    args = {} if frozen_stages is None else {"frozen_stages": frozen_stages}
+    cfg, notes = swapped(config, backbone, at=at, pretrained=pretrained, weights=weights, **args)
+    settings = Settings(data, epochs, batch_size, lr, img_scale, ignore_labels=ignore_label or ())
+    write_config(cfg, f"{config} with {backbone}.", notes, settings, out, "swap")

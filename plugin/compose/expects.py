@@ -1,0 +1,202 @@
+"""What a config expects of its backbone, read off a run of the backbone that it has."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from math import log2
+from typing import Any
+
+from ..errors import InputError
+from .pretrained import without_pretrained
+
+Shape = tuple[int, ...]
+
+#: Height and width in pixels of the image that is sent through: not square, so that no side is mistaken.
+IMAGE = (512, 640)
+#: Arguments that change neither channels nor sizes; some of their operators run only with values.
+_SHAPELESS = ("dcn", "stage_with_dcn", "plugins", "init_cfg", "pretrained")
+#: Arguments that turn strides into dilations; with the class's own defaults nothing is dilated.
+_DILATING = ("strides", "dilations", "dilation", "contract_dilation", "multi_grid", "output_stride")
+
+
+@dataclass(frozen=True)
+class Level:
+    """One map of the base's backbone.
+
+    Attributes:
+        channels: Its channels.
+        stride: Its stride in pixels.
+        depth: The stride that it would have if nothing were dilated: 32 for C5.
+        size: Its cells, down and across, of the image that was sent through.
+    """
+
+    channels: int
+    stride: int
+    depth: int
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What stands at the place of the backbone: its maps, fine to coarse, and the names of its parameters."""
+
+    levels: tuple[Level, ...]
+    params: frozenset[str]
+
+
+def expected(backbone: Mapping[str, Any], scope: str) -> Expected:
+    """Build the base's own backbone, without values where that goes, and read its maps.
+
+    Raises:
+        InputError: it cannot be built or run here, or what it returns are not maps.
+    """
+    backbone = {key: value for key, value in backbone.items() if key not in _SHAPELESS}
+    net, shapes, image = _run_backbone(backbone, scope)
+    real = [_stride(image, shape) for shape in shapes]
+    twin = _undilated(backbone, scope)
+    depths = real
+    if twin != backbone:
+        _, undilated, _ = _run_backbone(twin, scope)
+        depths = [_stride(image, shape) for shape in undilated]
+    if depths == real:  # dilation that no argument says: MobileNetV3, CGNet
+        depths = [*real[:-1], max(real[-1], min(32, real[-1] * _dilation(net)))]
+    levels = tuple(
+        Level(shape[1], stride, depth, (shape[2], shape[3]))
+        for shape, stride, depth in zip(shapes, real, depths, strict=True)
+    )
+    return Expected(levels, frozenset(name for name, _ in net.named_parameters()))
+
+
+def made_of(module: Mapping[str, Any], scope: str, shapes: Sequence[Shape]) -> tuple[Shape, ...]:
+    """Shapes of what a neck makes of maps of ``shapes``.
+
+    Raises:
+        InputError: it cannot be built, or does not take them.
+    """
+    try:
+        return _run(module, scope, shapes)[1]
+    except Exception as error:  # a module of any author
+        raise InputError(
+            f"The neck {_name(module)} does not take maps of shapes {list(shapes)}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def _run_backbone(backbone: Mapping[str, Any], scope: str) -> tuple[Any, tuple[Shape, ...], tuple[int, int]]:
+    """The net, the shapes of its maps, and the image's size: its ``img_size`` where it takes no other."""
+    channels = backbone.get("in_channels", 3)
+    fixed = backbone.get("img_size")
+    own = (fixed, fixed) if isinstance(fixed, int) else tuple(fixed or ())
+    failed: Exception | None = None
+    for image in [IMAGE, *([own] if len(own) == 2 else [])]:
+        try:
+            net, shapes = _run(backbone, scope, (1, channels, *image))
+        except Exception as error:  # a net of any author
+            failed = failed or error
+            continue
+        if not shapes or any(len(shape) != 4 for shape in shapes):
+            raise InputError(
+                f"The base's backbone {_name(backbone)} returns no tuple of maps (N, C, H, W): heads that "
+                f"read something else, as class tokens, cannot read another backbone."
+            )
+        return net, shapes, image
+    raise InputError(
+        f"The base's backbone {_name(backbone)} cannot be run here, so what its maps are cannot be read: "
+        f"{type(failed).__name__}: {failed}"
+    ) from failed
+
+
+def _run(module: Mapping[str, Any], scope: str, shapes: Any) -> tuple[Any, tuple[Shape, ...]]:
+    """A module in eval mode and the shapes of what it returns; on the meta device, or else in memory."""
+    import torch
+
+    for device in ("meta", "cpu"):
+        try:
+            with torch.random.fork_rng(devices=[]):
+                net = build(module, scope, device)
+                net.eval()  # mmdet's classes return None
+                with torch.no_grad(), torch.device(device):
+                    one = isinstance(shapes[0], int)
+                    inputs = torch.zeros(shapes) if one else tuple(torch.zeros(shape) for shape in shapes)
+                    outs = net(inputs)
+        except Exception:  # operators without a meta kernel, values that are read
+            if device == "cpu":
+                raise
+            continue
+        outs = [outs] if torch.is_tensor(outs) else list(outs)
+        return net, tuple(tuple(out.shape) if torch.is_tensor(out) else () for out in outs)
+    raise RuntimeError("neither on the meta device nor in memory")
+
+
+def build(module: Mapping[str, Any], scope: str, device: str) -> Any:
+    """A module of the config on ``device``, without the weights that it would load."""
+    import torch
+    from mmengine.config import ConfigDict
+    from mmengine.registry import MODELS
+    from torch.overrides import TorchFunctionMode
+
+    class Rates(TorchFunctionMode):
+        """Rates of stochastic depth have values on the meta device too: nets read them by ``item()``."""
+
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            given = kwargs or {}
+            return func(*args, **({"device": "cpu", **given} if func is torch.linspace else given))
+
+    config = ConfigDict(without_pretrained(dict(module)))
+    with MODELS.switch_scope_and_registry(scope) as registry, torch.device(device), Rates():
+        return registry.build(config)
+
+
+def class_of(module: Mapping[str, Any], scope: str) -> Any:
+    """The class that a config node names; None if the registries have no such class."""
+    from mmengine.registry import MODELS
+
+    kind = module.get("type")
+    if not isinstance(kind, str):
+        return kind
+    with MODELS.switch_scope_and_registry(scope) as registry:
+        return registry.get(kind)
+
+
+@cache
+def defaults(kind: Any) -> dict[str, Any]:
+    """The arguments of a class's constructor with their defaults, those of the classes above it included."""
+    found: dict[str, Any] = {}
+    for one in inspect.getmro(kind) if inspect.isclass(kind) else ():
+        if (init := vars(one).get("__init__")) is not None:
+            for parameter in inspect.signature(init).parameters.values():
+                found.setdefault(parameter.name, parameter.default)
+    return found
+
+
+def _undilated(backbone: Mapping[str, Any], scope: str) -> dict[str, Any]:
+    """The same backbone with the strides of its class and without dilations."""
+    twin = dict(backbone)
+    own = defaults(class_of(backbone, scope))
+    for key in _DILATING:
+        default = own.get(key, inspect.Parameter.empty)
+        if key in twin and isinstance(default, (list, tuple)):
+            twin[key] = type(twin[key])(default[: len(twin[key])])
+        elif key in twin and default is not inspect.Parameter.empty:
+            twin[key] = default
+    return twin
+
+
+def _dilation(net: Any) -> int:
+    """The largest dilation of its convolutions that is a power of two."""
+    from torch import nn
+
+    rates = {max(module.dilation) for module in net.modules() if isinstance(module, nn.Conv2d)}
+    return max((rate for rate in rates if rate & (rate - 1) == 0), default=1)
+
+
+def _stride(image: tuple[int, int], shape: Shape) -> int:
+    return max(1, round(2 ** round(log2(image[0] / shape[2]))))
+
+
+def _name(module: Mapping[str, Any]) -> str:
+    kind = module.get("type")
+    return kind if isinstance(kind, str) else getattr(kind, "__name__", str(kind))
