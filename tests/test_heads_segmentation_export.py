@@ -25,7 +25,7 @@ CASES = [(name, dynamic) for name in OURS for dynamic in (False, True)]
 TRIED = CASES if os.environ.get("MMBACKBONES_SWEEP") else [(n, "bisenet_shuffle" in n) for n in OURS[:-1]]
 
 #: Operators of ONNX's own domain that TensorRT's parser takes: those marked Y in the support matrix of
-#: onnx-tensorrt for TensorRT 8.4 (docs/operators.md there), and no more than the real-time nets need.
+#: onnx-tensorrt for TensorRT 8.4 (its page operators.md), and no more than the real-time nets need.
 #: A graph may hold whole numbers in shapes and comparisons alone; TensorRT takes them for 32-bit ones.
 LAYERS = {
     "Conv",

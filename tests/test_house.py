@@ -48,6 +48,17 @@ def test_import_is_cheap() -> None:
     assert loaded_after("import torch, mmengine, mmbackbones", HEAVY, autoload="0") == []
 
 
+def test_the_registry_leaves_torch_as_it_was() -> None:
+    code = """
+import torch
+load, allowed = torch.load, torch.serialization.get_safe_globals()
+import mmbackbones.registry
+assert torch.load is load
+assert torch.serialization.get_safe_globals() == allowed
+"""
+    assert loaded_after(code, HEAVY) == []
+
+
 def test_catalog_builds_nothing() -> None:
     code = "import mmbackbones as m\nassert len([m.get_spec(name) for name in m.list_backbones()]) > 100"
     assert loaded_after(code, [*HEAVY, "torch"]) == []

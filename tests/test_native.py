@@ -19,7 +19,7 @@ from mmbackbones.feature_nets.specs import get_spec
 from mmbackbones.native.attention import CBAM, GlobalGate
 from mmbackbones.sources import FeatureNet, open_net
 from mmbackbones.surgery.dilation import dilate
-from mmbackbones.tracing.trace import Trace, meta_twin, trace
+from mmbackbones.tracing.trace import Trace, meta_copy, trace
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,7 @@ def test_the_backbone_ends_at_the_last_tap(swept: tuple[Case, FeatureNet, Trace]
 def test_maps_have_exact_sizes(swept: tuple[Case, FeatureNet, Trace]) -> None:
     case, feature_net, found = swept
     assert found.multiple == 1
-    twin = meta_twin(feature_net)
+    twin = meta_copy(feature_net)
     for height, width in [(64, 95), (333, 517)]:
         maps = twin.run(torch.empty(1, 3, height, width, device="meta"), list(found.taps.values()))
         for fmap, (stride, channels) in zip(maps, case.channels.items(), strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import runpy
 import subprocess
@@ -97,3 +98,42 @@ def test_a_name_goes_straight_down_the_corridor(root: Path) -> None:
     for name, stays, files, climbs in found:
         assert int(stays) > int(files) > 10, name  # calls are followed at all
         assert int(climbs) <= 5, done.stdout
+
+
+def names_of_places(path: Path) -> list[str]:
+    """What docstrings and comments of a file name: ``mmbackbones.a.b``, ``docs/x.md``, a module beside it."""
+    source = path.read_text(encoding="utf-8")
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, kinds)]
+    texts = [ast.get_docstring(node, clean=False) or "" for node in nodes]
+    texts += [line for line in source.splitlines() if line.lstrip().startswith("#")]
+    patterns = (
+        r"\bmmbackbones\.[a-z_]\w*(?:\.\w+)+",
+        r"(?<![\w/.<])(?:plugin|necks|tests|docs|configs)/[\w/-]+\.(?:py|md)\b",
+    )
+    beside = [
+        str(path.parent / f"{name}.py") for text in texts for name in re.findall(r":mod:`\.(\w+)", text)
+    ]
+    return beside + [name for text in texts for pattern in patterns for name in re.findall(pattern, text)]
+
+
+def is_there(name: str, root: Path) -> bool:
+    if "/" in name:
+        return (root / name).exists()
+    parts = name.split(".")
+    for length in range(len(parts), 1, -1):
+        try:
+            found: object = importlib.import_module(".".join(parts[:length]))
+        except ModuleNotFoundError:
+            continue
+        return all((found := getattr(found, part, None)) is not None for part in parts[length:])
+    return False
+
+
+def test_docstrings_name_places_that_are_there(root: Path) -> None:
+    folders = ("plugin", "necks", "tests", "docs")
+    paths = [path for folder in folders for path in (root / folder).rglob("*.py")]
+    named = {(path, name) for path in paths for name in names_of_places(path)}
+    assert len(named) > 40
+    lost = [f"{path.relative_to(root)}: {name}" for path, name in named if not is_there(name, root)]
+    assert lost == []

@@ -86,10 +86,10 @@ def costs(net: LabelMap, size: tuple[int, int]) -> list[str]:
     """Millions of parameters that the labels depend on, and billions of multiply-adds of one image."""
     from ..tracing.cost import cost
 
-    twin = copy.deepcopy(net)
-    twin.logits(torch.rand(1, 3, 64, 64)).sum().backward()
-    used = sum(value.numel() for value in twin.parameters() if value.grad is not None)
-    return [f"{used / 1e6:.2f}", f"{cost(twin, 3, size).madds / 1e9:.3g}"]
+    copied = copy.deepcopy(net)
+    copied.logits(torch.rand(1, 3, 64, 64)).sum().backward()
+    used = sum(value.numel() for value in copied.parameters() if value.grad is not None)
+    return [f"{used / 1e6:.2f}", f"{cost(copied, 3, size).madds / 1e9:.3g}"]
 
 
 def torch_call(net: LabelMap, image: Tensor, device: str = "cpu", amp: bool = False) -> Call:

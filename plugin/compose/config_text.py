@@ -47,9 +47,9 @@ def config_text(cfg: Config, header: Sequence[str]) -> str:
         if own:
             lines += ["", f"# {section}"]
         for key in own:
-            twin = SAME_AS.get(key)
-            same = twin is not None and content.get(twin) == content[key]
-            lines.append(f"{key} = {twin if same else _source(content[key], 0, len(key) + 3)}")
+            other = SAME_AS.get(key)
+            same = other is not None and content.get(other) == content[key]
+            lines.append(f"{key} = {other if same else _source(content[key], 0, len(key) + 3)}")
     return "\n".join(lines) + "\n"
 
 

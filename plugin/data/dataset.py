@@ -52,7 +52,7 @@ class DataSet:
         palette: one RGB colour (0..255) per class.
         train: training part.
         val: validation part.
-        notes: what the user should be told, one sentence each.
+        notes: for the user, one sentence each.
         has_masks: detection: every object has an instance mask.
         label_map: segmentation: label values that change on the way to the model, as ``{11: 255}``.
     """

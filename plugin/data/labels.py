@@ -31,8 +31,8 @@ def finish(root: Path, found: dict[str, Found], ignore: Collection[int], work: W
     layout: Literal["voc", "folders"] = "voc" if label_dirs == {"SegmentationClass"} else "folders"
     pairs: dict[str, Pairs] = {}
     for split, (img_dir, label_dir, listed) in found.items():
-        pairs[split], told = pair(img_dir, label_dir, listed, work.cache / f"images_{split}")
-        notes += told
+        pairs[split], said = pair(img_dir, label_dir, listed, work.cache / f"images_{split}")
+        notes += said
     values = [_check(part, work.scanner) for part in pairs.values()]
     places = [root, *(folder for _, labels, _ in found.values() for folder in (labels, labels.parent))]
     given = read_classes(next(filter(None, map(_class_file, places)), None))

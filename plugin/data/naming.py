@@ -78,7 +78,7 @@ def name_values(
         ignore: values that the user says mean 'ignore'.
         images: image files, which tell CamVid.
         layout: ``voc`` or ``folders``.
-        notes: takes what the user should be told.
+        notes: takes notes for the user.
 
     Raises:
         InputError: ``ignore`` has values that no label can hold, or too few or too many values are left.

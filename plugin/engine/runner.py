@@ -50,7 +50,7 @@ class _Console(logging.Filter):
 class Runner(_Runner):
     """Runs a config as mmengine does; messages go to the log file, the console gets what users must see."""
 
-    #: What the user should be told before the first step.
+    #: What the console says before the first step.
     notes: tuple[str, ...] = ()
     _train_dataloader: Any
 

@@ -38,7 +38,7 @@ def without_single(loader: DataLoader, network: torch.nn.Module) -> tuple[DataLo
         network: as it trains.
 
     Returns:
-        The loader to train with, and what the user should be told, or ''.
+        The loader to train with, and a note for the user, or ''.
     """
     batches: Any = loader.batch_sampler
     size, images = getattr(batches, "batch_size", 0), len(getattr(batches, "sampler", ()))

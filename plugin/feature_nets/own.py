@@ -15,7 +15,7 @@ from ..sources.hooked import HookedNet, Place, first_map, returned_maps
 from ..surgery.padding import repair_padding
 from ..surgery.pools import pools_as_modules
 from ..tracing.maps import Found, Seen, last_maps, layers_up_to, look, map_at, weight_layers
-from ..tracing.trace import meta_twin
+from ..tracing.trace import meta_copy
 
 _CHANNELS = ("in_channels", "in_chans")
 #: The least share of the layers with weights that come before the last map: LeNet-5 has two of five there.
@@ -94,7 +94,7 @@ def places_of(own: Own, net: nn.Module, in_channels: int) -> dict[int, Place]:
     """
     seen = look(net, in_channels)
     found = last_maps(seen)
-    padded = meta_twin(HookedNet(net, ())).net
+    padded = meta_copy(HookedNet(net, ())).net
     if repair_padding(padded):
         repaired = look(padded, in_channels)
         if len(last_maps(repaired)) > len(found):

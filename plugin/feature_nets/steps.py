@@ -28,7 +28,7 @@ from ..taps.geometry import is_data
 from ..taps.pyramid import PyramidNet, is_plain
 from ..taps.sizes import Blueprint, any_size
 from ..tracing.stages import stage_of_params
-from ..tracing.trace import Trace, meta_twin, trace, trace_for_strides
+from ..tracing.trace import Trace, meta_copy, trace, trace_for_strides
 from .own import open_own
 
 #: Records by all that they depend on, and whether the padding had to be repaired for them. To open the same
@@ -139,7 +139,7 @@ def open_traced(
         attention: What to put into each residual block: see ``mmbackbones.native.attention``.
 
     Returns:
-        The network, the network to trace (a padded twin of it where ``repair`` is false), its trace.
+        The network, the network to trace (a padded copy of it where ``repair`` is false), its trace.
 
     Raises:
         InputError: the source has no such network, or its maps have no power-of-two strides.
@@ -159,13 +159,14 @@ def open_traced(
     if is_plain(feature_net):
         feature_net = PyramidNet(feature_net)
     origin = own_net(upstream) if source == "own" else upstream  # a name of one's own may be given again
-    key = (source, origin, in_channels, repair, attention, repr(sorted(arguments.items())))
+    known = repr(sorted(arguments.items())) if is_data(arguments) else None
+    key = (source, origin, in_channels, repair, attention, known)
     found, padded = _RECORDS.get(key) or _traced(feature_net, in_channels, name, fixed_size(arguments))
-    if is_data(arguments):
+    if known is not None:
         _RECORDS[key] = found, padded
     if not padded:
         return feature_net, feature_net, found
-    traced = feature_net if repair else meta_twin(feature_net)
+    traced = feature_net if repair else meta_copy(feature_net)
     repair_padding(traced.net)
     return feature_net, traced, found
 
@@ -177,7 +178,7 @@ def _traced(
     try:
         return trace(feature_net, in_channels, name=name, size=size), False
     except InputError:
-        padded = meta_twin(feature_net)
+        padded = meta_copy(feature_net)
         if not repair_padding(padded.net):
             raise
     return trace(padded, in_channels, name=name, size=size), True

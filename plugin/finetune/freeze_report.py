@@ -74,10 +74,10 @@ def freeze_report(model: nn.Module, optim_wrapper: Any = None) -> list[Part]:
                 part.groups.add(group_of[id(param)])
             elif optim_wrapper is not None:
                 part.ungrouped += param.numel()
-    for path, still in _norms(model):
+    for path, in_eval in _norms(model):
         part = place.part(path, of_module=True)
         part.norms += 1
-        part.norms_eval += still
+        part.norms_eval += in_eval
     return [part for part in place.parts.values() if part.params or part.norms]
 
 

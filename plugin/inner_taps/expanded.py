@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..registry import MODELS
 from ..sources.cells import ceil_div
 from ..taps.keep import KeepInput
-from ..tracing.trace import ODD_SIZE, meta_twin
+from ..tracing.trace import ODD_SIZE, meta_copy
 
 
 @MODELS.register_module()
@@ -57,7 +57,7 @@ class ExpandedBackbone(Backbone):
 
     def _expansion(self) -> tuple[str, int]:
         """Path of the first depthwise convolution from stride 16 to 32, and the channels it gets."""
-        twin = meta_twin(self._feature_net)
+        copied = meta_copy(self._feature_net)
         size = [ceil_div(side, self._pad_to) * self._pad_to for side in ODD_SIZE]
         found: list[tuple[str, int]] = []
 
@@ -68,10 +68,10 @@ class ExpandedBackbone(Backbone):
 
             return note
 
-        for path, conv in twin.net.named_modules():
+        for path, conv in copied.net.named_modules():
             if isinstance(conv, nn.Conv2d) and max(conv.stride) == 2 and conv.groups == conv.in_channels > 1:
                 conv.register_forward_pre_hook(look(path))
-        twin.run(torch.empty(1, self.in_channels, *size, device="meta"), self._taps)
+        copied.run(torch.empty(1, self.in_channels, *size, device="meta"), self._taps)
         if not found:
             raise InputError(
                 f"'{self.spec.name}' has no depthwise convolution of stride 2 behind stride 16, so no "

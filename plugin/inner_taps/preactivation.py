@@ -14,7 +14,7 @@ from ..feature_nets.steps import fixed_size
 from ..registry import MODELS
 from ..sources import FeatureNet
 from ..taps.keep import KeepInput
-from ..tracing.trace import EVEN_SIZES, meta_twin
+from ..tracing.trace import EVEN_SIZES, meta_copy
 
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.SiLU, nn.GELU, nn.Hardswish, nn.ELU, nn.Mish)
 
@@ -81,19 +81,19 @@ class PreActivationBackbone(Backbone):
 
 def _last_activations(feature_net: FeatureNet, taps: Sequence[int], image: Tensor) -> dict[int, str]:
     """Tap -> path of the activation whose output is the map itself, where there is one."""
-    twin = meta_twin(feature_net)
+    copied = meta_copy(feature_net)
     calls: list[tuple[str, object]] = []
 
     def noter(path: str) -> Any:
         return lambda _module, _inputs, out: calls.append((path, out))
 
-    for path, module in twin.net.named_modules():
+    for path, module in copied.net.named_modules():
         if not list(module.children()) and not isinstance(module, nn.Identity):
             module.register_forward_hook(noter(path))
-    maps = twin.run(image, list(taps))
+    maps = copied.run(image, list(taps))
     found = {}
     for tap, fmap in zip(taps, maps, strict=True):
         path = next((path for path, out in reversed(calls) if out is fmap), "")
-        if path and isinstance(twin.net.get_submodule(path), ACTIVATIONS):
+        if path and isinstance(copied.net.get_submodule(path), ACTIVATIONS):
             found[tap] = path
     return found

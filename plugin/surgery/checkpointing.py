@@ -44,7 +44,7 @@ class _Checkpointed:
         self.modules = list(modules)
 
     def rebound(self, copies: Mapping[int, nn.Module]) -> _Checkpointed:
-        """The same for a twin of the network, whose modules are ``copies`` by the identity of ours."""
+        """The same for a copy of the network, whose modules are ``copies`` by the identity of ours."""
         return _Checkpointed([copies.get(id(module), module) for module in self.modules])
 
     def _run(self, *args: Any, **kwargs: Any) -> Tensor:

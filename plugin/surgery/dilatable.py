@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ..catalog.spec import Spec
 from ..errors import InputError
 from ..sources import FeatureNet
-from ..tracing.trace import Trace, meta_twin
+from ..tracing.trace import Trace, meta_copy
 from .dilation import OUTPUT_STRIDES, dilate
 
 _OUTPUT_STRIDE = 8
@@ -59,11 +59,11 @@ def can_dilate(feature_net: FeatureNet, trace: Trace, in_channels: int = 3) -> b
     What reads a whole map at once (the mean of an SE gate, the statistics of a group norm) is held at what
     the undilated network reads. ``feature_net`` may lie on the meta device; its own weights are not read.
     """
-    twin = meta_twin(feature_net)
+    copied = meta_copy(feature_net)
     taps = list(trace.taps.values())
     try:
-        dilate(twin.net, trace, _OUTPUT_STRIDE)
-        shapes = twin.run(torch.empty(1, in_channels, _SHAPE_SIDE, _SHAPE_SIDE, device="meta"), taps)
+        dilate(copied.net, trace, _OUTPUT_STRIDE)
+        shapes = copied.run(torch.empty(1, in_channels, _SHAPE_SIDE, _SHAPE_SIDE, device="meta"), taps)
         cells = [_SHAPE_SIDE // min(_OUTPUT_STRIDE, stride) for stride in trace.taps]
         if [fmap.shape[-1] for fmap in shapes] != cells:  # patches are merged: nothing needs a value
             return False
@@ -75,7 +75,7 @@ def can_dilate(feature_net: FeatureNet, trace: Trace, in_channels: int = 3) -> b
 
 
 def _identical(feature_net: FeatureNet, trace: Trace, taps: list[int], image: Tensor) -> bool:
-    plain, dilated = _random_twin(feature_net), _random_twin(feature_net)
+    plain, dilated = _random_copy(feature_net), _random_copy(feature_net)
     dilate(dilated.net, trace, _OUTPUT_STRIDE)
     statistics = _Statistics()
     with statistics:
@@ -150,7 +150,7 @@ def _group_norm(args: Any, before: tuple[Tensor, Tensor, Tensor]) -> Tensor:
     return out.reshape(x.shape)
 
 
-def _random_twin(feature_net: FeatureNet) -> FeatureNet:
+def _random_copy(feature_net: FeatureNet) -> FeatureNet:
     """A deep copy in eval mode with random values, the same at each call.
 
     Norms and scales of branches are drawn too: fresh ones hide what lies before them. Big tensors are views
@@ -163,9 +163,9 @@ def _random_twin(feature_net: FeatureNet) -> FeatureNet:
     for buffer in feature_net.net.buffers():
         plain = buffer.is_floating_point()
         memo[id(buffer)] = draw(buffer, 0.5) if plain else torch.zeros_like(buffer, device="cpu")
-    twin = copy.deepcopy(feature_net, memo)
-    twin.net.eval()
-    return twin
+    copied = copy.deepcopy(feature_net, memo)
+    copied.net.eval()
+    return copied
 
 
 class _Numbers:

@@ -9,7 +9,7 @@ from torch import nn
 
 from ..sources import FeatureNet
 from ..tracing.stages import CONTAINERS
-from ..tracing.trace import Trace, meta_twin
+from ..tracing.trace import Trace, meta_copy
 
 
 def prune(feature_net: FeatureNet, asked: Trace, in_channels: int) -> None:
@@ -22,9 +22,9 @@ def prune(feature_net: FeatureNet, asked: Trace, in_channels: int) -> None:
     called = set(asked.order)
     tail = _tail(feature_net.net, asked)
     if tail:
-        twin = meta_twin(feature_net)
-        _prune_children(twin.net, _alive(twin.net, asked.needed, called - tail))
-        if _runs(twin, asked, in_channels):
+        copied = meta_copy(feature_net)
+        _prune_children(copied.net, _alive(copied.net, asked.needed, called - tail))
+        if _runs(copied, asked, in_channels):
             called -= tail
             for path in tail:  # what was taken out made a copy; nothing may write into the map instead
                 module: Any = feature_net.net.get_submodule(path)
@@ -42,11 +42,11 @@ def _tail(net: nn.Module, asked: Trace) -> set[str]:
     return set(tail) if weighted else set()
 
 
-def _runs(twin: FeatureNet, asked: Trace, in_channels: int) -> bool:
-    """Whether the twin still gives maps of the asked channels."""
+def _runs(copied: FeatureNet, asked: Trace, in_channels: int) -> bool:
+    """Whether the copy still gives maps of the asked channels."""
     image = torch.empty(1, in_channels, *asked.size, device="meta")
     try:
-        maps = twin.run(image, list(asked.taps.values()))
+        maps = copied.run(image, list(asked.taps.values()))
     except (RuntimeError, AttributeError, TypeError):  # a branch that others read was taken out
         return False
     return [fmap.shape[1] for fmap in maps] == list(asked.channels.values())

@@ -1,4 +1,4 @@
-"""Networks that are built for one image size, run at another: a twin for it, which shares the weights.
+"""Networks that are built for one image size, run at another: by a copy that shares the weights.
 
 What that is, no table per model says. The same network, built once more for the other size on the meta
 device, differs in three ways:
@@ -8,7 +8,7 @@ device, differs in three ways:
 * position embeddings and tables of relative position biases, which have another length: resampled,
   with gradients, so that the parameters keep their names, shapes and meaning.
 
-A twin is made for each run (:mod:`.twins`); the network itself is never changed, so that threads, replicas
+A copy is made for each run (:mod:`.sharing`); the network itself is never changed, so that threads, replicas
 and checkpoints that compute again need to know nothing of it. At the size that the network was built for
 it runs itself, and the values are the upstream's own.
 """
@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from .position_tables import NotATableError, Size, Table, table_of
-from .twins import Tree
+from .sharing import Tree
 
 #: Builds the network for an image of a size in pixels, on the meta device.
 Build = Callable[[Size], nn.Module]
@@ -74,7 +74,7 @@ def followers(old: nn.Module, new: nn.Module, old_size: Size, new_size: Size) ->
 
 @dataclass(frozen=True)
 class Geometry:
-    """What a twin for one size has in place of the network's own: values by place, and fresh caches."""
+    """What a copy for one size has in place of the network's own: values by place, and fresh caches."""
 
     size: Size
     attributes: Mapping[Place, Any]
@@ -165,7 +165,7 @@ class Geometries:
             self._kept.move_to_end(key)
             return self._kept[key]
 
-    def twin(self, net: nn.Module, size: Size, device: torch.device) -> nn.Module:
+    def resized(self, net: nn.Module, size: Size, device: torch.device) -> nn.Module:
         """A network for images of ``size`` with the tensors of ``net``, which is not changed."""
         found, tree = self(size, device), Tree(net)
         for (path, name), value in {**found.attributes, **{place: {} for place in found.caches}}.items():

@@ -25,7 +25,7 @@ from ..errors import InputError
 from ..sources import FeatureNet, bound_to
 from ..sources.cells import ceil_div, cut
 from ..sources.code import names_in_code
-from ..tracing.trace import ODD_SIZE, meta_twin
+from ..tracing.trace import ODD_SIZE, meta_copy
 from .geometry import Geometries
 from .position_tables import NotATableError, Size
 
@@ -171,11 +171,11 @@ class SizedNet:
         found = geometries(self.blueprint, self.plan.square != "no") if self.plan.resized else None
         if found is None or size == found.old_size:
             return self.inner.run(x, taps)
-        return self._run_twin(found, size, x, taps)
+        return self._run_resized(found, size, x, taps)
 
-    @torch.compiler.disable  # a twin for each run would be compiled for each run
-    def _run_twin(self, found: Geometries, size: Size, x: Tensor, taps: Sequence[int]) -> list[Tensor]:
-        return bound_to(self.inner, found.twin(self.net, size, x.device)).run(x, taps)
+    @torch.compiler.disable  # a copy for each run would be compiled for each run
+    def _run_resized(self, found: Geometries, size: Size, x: Tensor, taps: Sequence[int]) -> list[Tensor]:
+        return bound_to(self.inner, found.resized(self.net, size, x.device)).run(x, taps)
 
 
 def _stride(side: int, cells: int) -> int:
@@ -198,28 +198,28 @@ def any_size(feature_net: FeatureNet, blueprint: Blueprint) -> FeatureNet:
 
 
 def _free(feature_net: FeatureNet, blueprint: Blueprint) -> bool:
-    """Whether a twin runs at sizes that nobody built it for, be the maps' sizes what they may."""
+    """Whether a copy runs at sizes that nobody built it for, be the maps' sizes what they may."""
     if blueprint.reads_beyond:
         return False
     if not blueprint.may_be_fixed(feature_net.net):
         return True
     strides = set(getattr(feature_net, "reductions", ()))
     patch = strides.pop() if len(strides) == 1 else 32
-    twin = meta_twin(feature_net)
-    return any(_run(twin, size) is not None for size in (ODD_SIZE, (5 * patch, 7 * patch)))
+    copied = meta_copy(feature_net)
+    return any(_run(copied, size) is not None for size in (ODD_SIZE, (5 * patch, 7 * patch)))
 
 
 def plans(feature_net: FeatureNet, blueprint: Blueprint) -> Iterator[Plan]:
-    """Plans that a twin of ``feature_net`` runs by, the best first."""
+    """Plans that a copy of ``feature_net`` runs by, the best first."""
     native = blueprint.native
     coarsest = max(getattr(feature_net, "reductions", ()) or (32,))
     multiples = sorted({coarsest * times for times in (1, 2, 3, 4, 7, 8)} | {native[0]})
-    twin = meta_twin(feature_net)
+    copied = meta_copy(feature_net)
 
     def runs(plan: Plan) -> bool:
         smallest = plan.canvas(64, 64)
         other = plan.bound or plan.canvas(smallest[0] + 1, 2 * smallest[1] + 1)
-        return all(_exact(SizedNet(twin, plan, blueprint), size) for size in (smallest, other))
+        return all(_exact(SizedNet(copied, plan, blueprint), size) for size in (smallest, other))
 
     if not blueprint.reads_beyond:
         yield from filter(runs, map(Plan, multiples))
@@ -239,12 +239,12 @@ def _exact(sized: SizedNet, size: Size) -> bool:
     return [tuple(fmap.shape[-2:]) for fmap in maps] == cells
 
 
-def _run(twin: FeatureNet, size: Size) -> list[Tensor] | None:
-    """All maps of a twin on the meta device; None where it refuses the size."""
-    first = next(m for m in twin.net.modules() if isinstance(m, (nn.Conv2d, nn.Linear)))
+def _run(copied: FeatureNet, size: Size) -> list[Tensor] | None:
+    """All maps of a copy on the meta device; None where it refuses the size."""
+    first = next(m for m in copied.net.modules() if isinstance(m, (nn.Conv2d, nn.Linear)))
     channels = first.in_channels if isinstance(first, nn.Conv2d) else 3
     try:
         with torch.inference_mode(False), torch.no_grad():
-            return twin.run(torch.empty(1, channels, *size, device="meta"), range(twin.taps))
+            return copied.run(torch.empty(1, channels, *size, device="meta"), range(copied.taps))
     except Exception:  # networks refuse a size in many ways: AssertionError, RuntimeError ...
         return None

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..sources import FeatureNet
 from ..sources.cells import pad_to
-from .trace import Trace, meta_twin
+from .trace import Trace, meta_copy
 
 #: Height and width of the image at which the catalog's GFLOPs are counted, pixels.
 SIZE = (224, 224)
@@ -64,7 +64,7 @@ class _Maps(nn.Module):
 
 def cost_of_maps(feature_net: FeatureNet, trace: Trace) -> Cost:
     """Count all maps of an RGB image of :data:`SIZE`; the network itself is left as it is."""
-    return cost(_Maps(meta_twin(feature_net), trace), 3)
+    return cost(_Maps(meta_copy(feature_net), trace), 3)
 
 
 def cost(net: nn.Module, in_channels: int, size: tuple[int, int] = SIZE) -> Cost:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..sources import FeatureNet
-from .trace import Trace, meta_twin
+from .trace import Trace, meta_copy
 
 
 def has_gate(feature_net: FeatureNet, trace: Trace) -> bool:
@@ -22,17 +22,17 @@ def has_gate(feature_net: FeatureNet, trace: Trace) -> bool:
         feature_net: The network, on any device; its weights are not read.
         trace: Its record with all maps.
     """
-    twin = meta_twin(feature_net)
+    copied = meta_copy(feature_net)
     pooled: dict[str, bool] = {}
     keeping: set[str] = set()
-    for name, module in twin.net.named_modules():
+    for name, module in copied.net.named_modules():
         if list(module.children()):
             module.register_forward_hook(_keeper(name, keeping))
         elif next(module.parameters(recurse=False), None) is not None:
             module.register_forward_pre_hook(_reader(name, pooled))
     with torch.inference_mode(False), torch.no_grad():
-        twin.run(torch.empty(1, 3, *trace.size, device="meta"), list(trace.taps.values()))
-    return any(_is_gate(twin.net.get_submodule(path), path, pooled) for path in keeping)
+        copied.run(torch.empty(1, 3, *trace.size, device="meta"), list(trace.taps.values()))
+    return any(_is_gate(copied.net.get_submodule(path), path, pooled) for path in keeping)
 
 
 def _is_gate(module: nn.Module, path: str, pooled: dict[str, bool]) -> bool:

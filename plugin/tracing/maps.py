@@ -25,7 +25,7 @@ from ..errors import InputError, nearest
 from ..sources.hooked import HookedNet, Place, first_map, returned_maps
 from ..weights.loading import CLASSIFIERS
 from .norms import is_norm
-from .trace import EVEN_SIZES, meta_twin
+from .trace import EVEN_SIZES, meta_copy
 
 #: Coarser maps than this are pooled features and gates.
 COARSEST = 64
@@ -87,16 +87,16 @@ class Seen:
 
 
 def look(net: nn.Module, in_channels: int, *, training: bool = False) -> Seen:
-    """Run a twin of ``net`` on the meta device and note all calls, up to a classifier that refuses the size.
+    """Run a copy of ``net`` on the meta device and note all calls, up to a classifier that refuses the size.
 
     Raises:
         InputError: it ran at no tried size.
     """
     failure: Exception | None = None
     for size in SIZES:
-        twin = meta_twin(HookedNet(net, ())).net.train(training)
+        copied = meta_copy(HookedNet(net, ())).net.train(training)
         try:
-            root, out = _record(twin, torch.empty(2, in_channels, *size, device="meta"))
+            root, out = _record(copied, torch.empty(2, in_channels, *size, device="meta"))
         except Exception as error:  # networks refuse a size in many ways: AssertionError, RuntimeError ...
             failure = failure or error
             continue

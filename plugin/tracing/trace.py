@@ -1,6 +1,6 @@
-"""What a network does, read off one forward pass of a twin on the meta device.
+"""What a network does, read off one forward pass of a copy on the meta device.
 
-No memory is allocated and nothing is computed: the twin shares the network's structure and has
+No memory is allocated and nothing is computed: the copy shares the network's structure and has
 meta tensors in place of its parameters. Freezing, pruning, padding, dilation and checkpointing all
 read this one record, so that no table of module names per model is needed.
 """
@@ -63,16 +63,16 @@ class Trace:
         return frozenset().union(*self.params_by_stride.values())
 
 
-def meta_twin(feature_net: FeatureNet) -> FeatureNet:
+def meta_copy(feature_net: FeatureNet) -> FeatureNet:
     """A deep copy with meta tensors for parameters and buffers, in eval mode, nothing frozen."""
     memo: dict[int, object] = {}
     for param in feature_net.net.parameters():
         memo[id(param)] = nn.Parameter(torch.empty_like(param, device="meta"))
     for buffer in feature_net.net.buffers():
         memo[id(buffer)] = torch.empty_like(buffer, device="meta")
-    twin = copy.deepcopy(feature_net, memo)
-    twin.net.eval()
-    return twin
+    copied = copy.deepcopy(feature_net, memo)
+    copied.net.eval()
+    return copied
 
 
 def trace(
@@ -82,7 +82,7 @@ def trace(
     name: str = "network",
     size: tuple[int, int] | None = None,
 ) -> Trace:
-    """Run a twin of ``feature_net`` for all its maps and record what happens.
+    """Run a copy of ``feature_net`` for all its maps and record what happens.
 
     Args:
         feature_net: The network; it is not changed.
@@ -143,14 +143,14 @@ def _run(
     reducing: set[str] = set()
     calls: dict[str, list[bool]] = {}
     with torch.inference_mode(False), torch.enable_grad():
-        twin = meta_twin(feature_net)
-        _watch_leaves(twin.net, size, order, reductions, reducing)
-        _watch_blocks(twin.net, calls)
-        read = range(twin.taps) if taps is None else list(taps.values())
+        copied = meta_copy(feature_net)
+        _watch_leaves(copied.net, size, order, reductions, reducing)
+        _watch_blocks(copied.net, calls)
+        read = range(copied.taps) if taps is None else list(taps.values())
         image = torch.empty(1, in_channels, *size, device="meta")
-        maps = dict(zip(read, twin.run(image, read), strict=True))
+        maps = dict(zip(read, copied.run(image, read), strict=True))
         taps = _taps_by_stride(maps.values(), size) if taps is None else taps
-        params_by_stride = _params_by_stride(twin.net, {stride: maps[tap] for stride, tap in taps.items()})
+        params_by_stride = _params_by_stride(copied.net, {stride: maps[tap] for stride, tap in taps.items()})
     if not taps:
         return None
     return Trace(
@@ -186,7 +186,7 @@ def _reduction(size: tuple[int, int], fmap: Tensor) -> int:
 def _watch_leaves(
     net: nn.Module, size: tuple[int, int], order: list[str], reductions: dict[str, int], reducing: set[str]
 ) -> None:
-    """Hook each childless module of a twin, to note its first call, and whether any call reduces the map."""
+    """Hook each childless module of a copy, to note its first call, and whether any call reduces the map."""
 
     def noter(name: str) -> object:
         def note(_: nn.Module, inputs: tuple[object, ...]) -> None:
@@ -216,7 +216,7 @@ def _is_map(value: object) -> TypeGuard[Tensor]:
 
 
 def _watch_blocks(net: nn.Module, calls: dict[str, list[bool]]) -> None:
-    """Hook each module with children of a twin, to note for each call whether a tensor gives a tensor."""
+    """Hook each module with children of a copy, to note for each call whether a tensor gives a tensor."""
 
     def noter(name: str) -> object:
         def note(_: nn.Module, inputs: tuple[object, ...], out: object) -> None:

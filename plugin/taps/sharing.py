@@ -1,4 +1,4 @@
-"""Twins of a network: other values in a few places, all else shared, the network itself not changed."""
+"""Copies of a network that share its weights, with other values in a few places; it is not changed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Tree:
     """Shallow copies of those modules of a network that lead to a place with another value.
 
     Whatever else a copy has it shares with its module: parameters, buffers, hooks, and the dictionaries
-    of them, so that what happens to the network (sharding, statistics) happens to its twin.
+    of them, so that what happens to the network (sharding, statistics) happens to its copy.
 
     Args:
         net: The network.
@@ -31,7 +31,7 @@ class Tree:
         return self._copies[id(module)]
 
     def at(self, path: str) -> nn.Module | None:
-        """The twin's module at ``path``; None where it was taken out of the network."""
+        """The copy's module at ``path``; None where it was taken out of the network."""
         module, copy = self._net, self._copied(self._net)
         for name in path.split(".") if path else ():
             child = module._modules.get(name)
@@ -61,7 +61,7 @@ class Tree:
             copy.__dict__[name] = value
 
     def finished(self) -> nn.Module:
-        """The twin. What a module holds that runs modules itself runs the twin's from now on."""
+        """The copy. What a module holds that runs modules itself runs the copy's from now on."""
         for copy in self._copies.values():
             for name, value in list(vars(copy).items()):
                 if isinstance(value, MethodType) and id(value.__self__) in self._copies:
