@@ -2,10 +2,7 @@
 
     python docs/alignment.py [--seconds N]
 
-The gradient of a block of cells of each map with respect to noise, with random weights: its centre of mass
-above its median (what lies everywhere, as behind attention, has no place), against the block's own place.
-A block and not a cell, because the fine maps of a plain transformer are made of patches of 16 pixels; in the
-middle of the image, because a field that reaches the borders is then cut alike on all sides.
+How is said in ``plugin/contract/alignment.py``, which `mmbackbones check` uses too; weights are random.
 Results are kept in ``build/alignment.jsonl``; a run that was stopped goes on where it was.
 """
 
@@ -18,11 +15,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from mmbackbones.contract import alignment
+from mmbackbones.contract.alignment import beside
+
 ROOT = Path(__file__).parents[1]
 CACHE = ROOT / "build" / "alignment.jsonl"
 PAGE = ROOT / "docs" / "alignment.md"
-SIDE, BLOCK = 224, 32  # pixels: the block's borders, 96 and 128, are borders of cells of all strides
-NOISE = 1.0  # pixels by which two measurements differ
 #: How timm's names call small networks, the smallest first.
 SMALL = ("atto", "femto", "pico", "nano", "xxt", "xxs", "_t", "xs", "_s0", "b0", "_s", "small", "18")
 
@@ -47,30 +45,7 @@ def offsets(name: str) -> dict[int, tuple[float, float]]:
     import mmbackbones
 
     torch.manual_seed(0)
-    net = mmbackbones.build(name).eval()
-    image = torch.randn(1, 3, SIDE, SIDE, requires_grad=True)
-    found = {}
-    for stride, fmap in zip(net.out_strides, net(image), strict=True):
-        cells = slice((SIDE - BLOCK) // 2 // stride, (SIDE + BLOCK) // 2 // stride)
-        block = fmap[0, :, cells, cells]
-        field = torch.zeros(SIDE, SIDE)
-        for _ in range(4):
-            value = (block * torch.randn(block.shape).sign()).sum()
-            (grad,) = torch.autograd.grad(value, image, retain_graph=True)
-            field += grad[0].abs().sum(0)
-        centres = []
-        for axis in (0, 1):
-            profile = field.sum(1 - axis)
-            profile = (profile - profile.median()).clamp(min=0)
-            centre = (profile * (torch.arange(SIDE) + 0.5)).sum() / profile.sum()
-            centres.append(round(float(centre) - SIDE / 2, 1))
-        found[stride] = (centres[0], centres[1])
-    return found
-
-
-def beside(found: dict[int, tuple[float, float]]) -> list[int]:
-    """Strides whose cells look further beside their place than half a cell, by more than chance."""
-    return [stride for stride, pair in found.items() if max(map(abs, pair)) > stride / 2 + NOISE]
+    return alignment.offsets(mmbackbones.build(name).eval())
 
 
 def read_cache() -> dict[str, dict[str, Any]]:

@@ -15,8 +15,8 @@ PAGE = ROOT / "docs" / "rooms.md"
 #: A room imports only those that stand before it.
 ORDER = (
     *("errors", "weights", "ops", "registry", "catalog", "sources", "native", "tracing", "surgery", "taps"),
-    *("feature_nets", "backbone", "inner_taps", "necks", "heads", "data", "compose", "finetune", "engine"),
-    *("export", "bench", "cli"),
+    *("feature_nets", "backbone", "contract", "inner_taps", "necks", "heads", "data", "compose", "finetune"),
+    *("engine", "export", "bench", "cli"),
 )
 HEAD = """# Rooms
 

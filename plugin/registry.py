@@ -37,8 +37,8 @@ class ModelRegistry(Registry):
         """
         self.import_from_location()
         own = key.removeprefix(f"{SCOPE}.")
-        known = own in self.module_dict or self.open_type is None
-        found = None if known else self.open_type(own, _builds())  # type: ignore[misc]
+        held = own in self.module_dict or self.open_type is None
+        found = None if held else self.open_type(own, _builds())  # type: ignore[misc]
         if found is None and ":" not in own:
             found = super().get(key)
         if found is None and "." not in own and _builds():

@@ -109,13 +109,8 @@ def register_backbone(
             f"'{name}' is registered already, for {_place(before.factory)}. Choose another name, or say "
             f"force=True to put {_place(factory)} in its place."
         )
-    facts: dict[str, object] = {
-        "family": family,
-        "mean": tuple(mean),
-        "std": tuple(std),
-        "weights": tuple(weights),
-    }
-    facts |= {"paper": paper, "year": year}
+    facts: dict[str, Any] = {"family": family, "paper": paper, "year": year}
+    facts |= {"mean": tuple(mean), "std": tuple(std), "weights": tuple(weights)}
     _REGISTERED[name] = Own(name, factory, _checked_taps(name, taps or {}), facts)
     return factory
 

@@ -11,6 +11,7 @@ import typer
 
 from ..errors import InputError
 from .catalog_commands import info_command, list_command
+from .check import check_command
 from .config import config_command
 from .convert import convert_command
 from .demo import demo_command
@@ -39,6 +40,7 @@ app.command("config")(config_command)
 app.command("swap")(swap_command)
 app.command("list")(list_command)
 app.command("info")(info_command)
+app.command("check")(check_command)
 app.command("export")(export_command)
 app.command("convert")(convert_command)
 app.command("freeze-report")(freeze_report_command)

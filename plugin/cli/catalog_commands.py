@@ -12,6 +12,7 @@ from ..catalog.spec import Spec
 from ..errors import InputError, nearest
 from .catalog_tables import FAMILY_HEAD, FAMILY_SHORT, HEAD, SHORT, backbone_rows, family_rows
 from .catalog_tables import facts as facts_of
+from .options import Imports, import_nets, quiet_log
 
 
 def list_command(
@@ -38,28 +39,31 @@ def list_command(
     families: Annotated[bool, typer.Option("--families", help="One line per family.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
+    imports: Imports = None,
 ) -> None:
     """List the catalog's backbones. Nothing is built, nothing is downloaded.
 
     Example: mmbackbones list --task detection --max-params 10M --se-free --has-weights
     """
+    import_nets(imports)
     from ..feature_nets.listing import list_backbones
     from ..feature_nets.specs import get_spec
 
     shell_pattern = pattern if set(pattern) & set("*?[") else f"*{pattern}*"
-    names = list_backbones(
-        shell_pattern,
-        family=family,
-        kind=kind,
-        task=task,
-        strides=() if strides is None else _parse_strides(strides),
-        min_params=min_params,
-        max_params=max_params,
-        max_gflops=max_gflops,
-        has_se=False if se_free else None,
-        dilatable=True if dilatable else None,
-        has_weights=True if has_weights else None,
-    )
+    with quiet_log():
+        names = list_backbones(
+            shell_pattern,
+            family=family,
+            kind=kind,
+            task=task,
+            strides=() if strides is None else _parse_strides(strides),
+            min_params=min_params,
+            max_params=max_params,
+            max_gflops=max_gflops,
+            has_se=False if se_free else None,
+            dilatable=True if dilatable else None,
+            has_weights=True if has_weights else None,
+        )
     if not names:
         raise _nothing_fits(pattern, len(list_backbones(shell_pattern)))
     found = [get_spec(name) for name in names]
@@ -112,20 +116,27 @@ def info_command(
     as_row: Annotated[
         bool, typer.Option("--row", help="Print the row that puts it into the catalog.")
     ] = False,
+    imports: Imports = None,
 ) -> None:
     """Show one backbone: channels, cost, weights, and a config to paste. Nothing is downloaded.
 
     Example: mmbackbones info mobilenetv3_large_100 --input-size 320
     """
+    import_nets(imports)
     from ..feature_nets.specs import get_spec
 
-    spec = get_spec(name)
+    with quiet_log():
+        spec = get_spec(name)
     if as_row:
         typer.echo(catalog_row(spec))
         return
     size = _parse_size(input_size)
     facts = {**facts_of(spec), **measure(spec.name, size)}
     snippet = config_snippet(spec)
+    if spec.source == "own":
+        from ..feature_nets.own import taps_of
+
+        facts["taps"] = {stride: str(place) for stride, place in taps_of(spec.name).items()}
     if as_json:
         typer.echo(json.dumps({**facts, "config": snippet}, indent=2))
         return
@@ -151,6 +162,8 @@ def info_command(
         "input std": f"{facts['std']}",
         "weights": "\n".join(_weights_line(spec, name) for name in spec.weights) or "none",
     }
+    if "taps" in facts:
+        lines["maps read at"] = "\n".join(f"stride {stride}: {tap}" for stride, tap in facts["taps"].items())
     facts_table = Table.grid(padding=(0, 2))
     for key, value in lines.items():
         facts_table.add_row(key, value)
@@ -204,6 +217,11 @@ def catalog_row(spec: Spec) -> str:
     """The row of ``spec``; for a net outside the catalog cost and kind are counted, paper and year empty."""
     from ..catalog.row import as_row
 
+    if spec.source == "own":
+        raise InputError(
+            f"--row: '{spec.name}' was registered by your own code, and a row of the catalog could not build "
+            f"it. Leave --row out."
+        )
     if ":" in spec.name:
         counted = measure(spec.name, (224, 224))
         gflops = float(f"{counted['flops'] / 1e9:.4g}")
@@ -222,7 +240,16 @@ def config_snippet(spec: Spec) -> str:
     for part in ("backbone", "neck"):
         pieces[part] = {"_delete_": True, **pieces[part]}
     lines = [f"    {part}={_as_config(values)}," for part, values in pieces.items()]
-    return "\n".join(["model = dict(", *lines, ")"])
+    return "\n".join([*_imports_of(spec), "model = dict(", *lines, ")"])
+
+
+def _imports_of(spec: Spec) -> list[str]:
+    """The line of a config that makes a network of the user's own known."""
+    if spec.source != "own":
+        return []
+    from ..feature_nets.own import known_own
+
+    return [f"custom_imports = dict(imports=[{known_own(spec.upstream).home!r}])"]
 
 
 def _as_config(values: dict[str, Any]) -> str:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from ..errors import InputError
 
 CONFIG_HELP = (
     "Config file of mmdet or mmseg, a shipped name as detection/faster-rcnn_resnet50_fpn_1x_coco, "
@@ -42,6 +47,60 @@ CfgOptions = Annotated[
     list[str] | None,
     typer.Option(metavar="KEY=VALUE ...", help="Any other setting of the config, as in mmengine."),
 ]
+
+
+Imports = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--import",
+        metavar="FILE",
+        help="Python file or module that registers your own networks (register_backbone); may be repeated.",
+    ),
+]
+
+
+@contextmanager
+def quiet_log() -> Iterator[None]:
+    """Without the log lines that say which modules of a network were taken: the command says it."""
+    from ..catalog.own import own_names
+
+    if not own_names():
+        yield
+        return
+    from mmengine.logging import MMLogger
+
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel("WARNING")
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def import_nets(files: Sequence[str] | None) -> None:
+    """Import each of ``files``, paths or names of modules, which register networks.
+
+    The folder of a file comes into ``sys.path``, so that a config's ``custom_imports`` finds it as well.
+
+    Raises:
+        InputError: there is no such file, another module has its name, or its code fails.
+    """
+    for file in files or ():
+        path = Path(file).resolve()
+        if path.suffix == ".py":
+            if not path.is_file():
+                raise InputError(f"--import {file}: there is no such file.")
+            if str(path.parent) not in sys.path:
+                sys.path.insert(0, str(path.parent))
+        try:
+            module = import_module(path.stem if path.suffix == ".py" else file)
+        except Exception as error:  # the user's code, which may fail in any way
+            raise InputError(f"--import {file}: {type(error).__name__}: {error}.") from error
+        if path.suffix == ".py" and Path(str(module.__file__)).resolve() != path:
+            raise InputError(
+                f"--import {file}: a module of that name is {module.__file__}. Give the file another name."
+            )
 
 
 def normalise(argv: Sequence[str]) -> list[str]:

@@ -86,7 +86,7 @@ def _own_rows() -> list[Spec]:
     for name in own_names():
         try:
             found.append(get_spec(name))
-        except InputError as error:
+        except Exception as error:  # users' code, which may fail in any way
             warnings.warn(f"Left out of the list: {error}", stacklevel=3)
     return found
 

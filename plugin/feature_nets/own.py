@@ -7,6 +7,7 @@ from typing import Any
 
 from mmengine.logging import print_log
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from ..catalog.own import Own, own_net
 from ..errors import InputError
@@ -80,6 +81,12 @@ def _built(own: Own, in_channels: int, net_kwargs: dict[str, Any]) -> nn.Module:
     if not isinstance(net, nn.Module):
         raise InputError(
             f"The factory of '{own.name}' gave a {type(net).__name__}; it must give an nn.Module."
+        )
+    lazy = [name for name, param in net.named_parameters() if is_lazy(param)]
+    if lazy:
+        raise InputError(
+            f"The factory of '{own.name}' left '{lazy[0]}' without a shape. Lazy modules take theirs from a "
+            f"first image: give them their channels."
         )
     if word is None and in_channels != len(own.facts["mean"]):
         replace_first_conv(net, in_channels)

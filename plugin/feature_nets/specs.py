@@ -39,6 +39,16 @@ def get_spec(name: str) -> Spec:
     return row_of(name, own_names()) if own is None else _spec_of_own(own)
 
 
+def is_known(name: str) -> bool:
+    """Whether somebody has a network ``name``, be it fit for a backbone or not."""
+    from ..sources import has_net
+
+    source, colon, upstream = name.partition(":")
+    if colon:
+        return source in SOURCES and has_net(source, upstream)
+    return name in catalog_names() or name in own_names()
+
+
 @cache
 def _spec_of_own(own: Own) -> Spec:
     return measured("own", own.name, {})

@@ -1,0 +1,35 @@
+"""The point of the contract that needs the extra ``export``."""
+
+from __future__ import annotations
+
+import io
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+
+from .point import FailsError, LeaveOutError, Subject, differs
+
+
+def onnx(subject: Subject) -> str:
+    """The network as an ONNX file gives the same maps."""
+    missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
+    if missing:
+        raise LeaveOutError(f"{', '.join(missing)} is not installed: pip install 'mmbackbones[export]'")
+    import onnxruntime
+
+    x, file = subject.image(), io.BytesIO()
+    program: Any = torch.onnx.export(subject.net, (x,), dynamo=True, verbose=False)
+    program.save(file)
+    session = onnxruntime.InferenceSession(file.getvalue(), providers=["CPUExecutionProvider"])
+    outputs = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+    with torch.no_grad():
+        maps = subject.net(x)
+    other = [
+        stride
+        for stride, ours, theirs in zip(subject.net.out_strides, outputs, maps, strict=True)
+        if differs(torch.from_numpy(ours), theirs, 1e-3)
+    ]
+    if other:
+        raise FailsError(f"maps of stride {other} have other values in ONNX", "Do not ask for values.")
+    return "exported, with the same maps in onnxruntime"
