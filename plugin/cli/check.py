@@ -33,7 +33,7 @@ def check_command(
     from rich.text import Text
 
     from ..contract.check import check
-    from .train import new_console
+    from .console import new_console
 
     console, counts = new_console(), Counter[str]()
     with quiet_log():

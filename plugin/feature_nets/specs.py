@@ -35,7 +35,9 @@ def get_spec(name: str) -> Spec:
     source, colon, upstream = name.partition(":")
     if colon and source in SOURCES:
         return spec_of(source, upstream)
-    own = None if name in catalog_names() else own_net(name)
+    if name in catalog_names():
+        return row_of(name)
+    own = own_net(name)
     return row_of(name, own_names()) if own is None else _spec_of_own(own)
 
 
