@@ -101,7 +101,7 @@ def test_a_name_goes_straight_down_the_corridor(root: Path) -> None:
 
 
 def names_of_places(path: Path) -> list[str]:
-    """What docstrings and comments of a file name: ``mmbackbones.a.b``, ``docs/x.md``, a module beside it."""
+    """What docstrings and comments of a file name: modules and what is in them, files, modules beside it."""
     source = path.read_text(encoding="utf-8")
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
     nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, kinds)]
@@ -118,8 +118,10 @@ def names_of_places(path: Path) -> list[str]:
 
 
 def is_there(name: str, root: Path) -> bool:
-    if "/" in name:
-        return (root / name).exists()
+    if "/" in name:  # or a page that a script is there for
+        scripts = (root / "docs").glob("*.py") if name.endswith(".md") else ()
+        written = any(name.rpartition("/")[2] in script.read_text(encoding="utf-8") for script in scripts)
+        return written or (root / name).exists()
     parts = name.split(".")
     for length in range(len(parts), 1, -1):
         try:
