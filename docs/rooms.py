@@ -15,7 +15,18 @@ PAGE = ROOT / "docs" / "rooms.md"
 #: A room imports only those that stand before it.
 ORDER = (
     *("errors", "weights", "ops", "registry", "catalog", "sources", "native", "tracing", "surgery", "taps"),
-    *("feature_nets", "backbone", "contract", "inner_taps", "necks", "heads", "data", "compose", "finetune"),
+    *(
+        "feature_nets",
+        "backbone",
+        "contract",
+        "interop",
+        "inner_taps",
+        "necks",
+        "heads",
+        "data",
+        "compose",
+        "finetune",
+    ),
     *("engine", "export", "bench", "cli"),
 )
 HEAD = """# Rooms

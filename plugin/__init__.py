@@ -16,11 +16,23 @@ from .compose.base_names import install as _install_base_names
 from .ops.finder import install as _install_mmcv_ops
 
 __version__ = "0.1.0"
-__all__ = ["InputError", "build", "get_spec", "list_backbones", "pair", "register_backbone", "swap"]
+__all__ = [
+    "InputError",
+    "build",
+    "for_smp",
+    "for_torchvision",
+    "get_spec",
+    "list_backbones",
+    "pair",
+    "register_backbone",
+    "swap",
+]
 
 _HOMES = {
     "InputError": "errors",
     "build": "backbone",
+    "for_smp": "interop.smp",
+    "for_torchvision": "interop.torchvision",
     "get_spec": "feature_nets.specs",
     "list_backbones": "feature_nets.listing",
     "pair": "compose.pairing",
