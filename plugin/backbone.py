@@ -7,7 +7,6 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
-from mmengine.model import BaseModule, initialize
 from torch import Tensor
 
 from .catalog import catalog_names
@@ -21,9 +20,9 @@ from .feature_nets.arguments import (
     choose_strides,
     unknown_arguments,
 )
+from .feature_nets.loading import LoadingModule
 from .feature_nets.specs import get_spec
 from .feature_nets.steps import Changes, make_feature_net
-from .native.attention import attention_paths
 from .registry import MODELS
 from .sources import FeatureNet, bound_to, has_net
 from .sources.cells import cut, pad_to
@@ -32,12 +31,11 @@ from .surgery.dilatable import check_dilatable
 from .surgery.freezing import frozen_module_paths, frozen_names, hold_in_eval
 from .surgery.norms import check_norm_cfg
 from .tracing.layers import layers_of_params
-from .weights.loading import LoadReport, first_layer, load_into, log_report, meant_for_another, read_for
-from .weights.openmmlab import Renamed, rename
+from .weights.loading import meant_for_another
 
 
 @MODELS.register_module()
-class Backbone(BaseModule):
+class Backbone(LoadingModule):
     """Any network of the catalog, of timm or of torchvision, with one contract.
 
     ``forward`` takes ``(N, in_channels, H, W)`` and returns a tuple of NCHW maps, fine to coarse, each
@@ -102,7 +100,6 @@ class Backbone(BaseModule):
         if unknown:
             raise unknown_arguments(unknown, Backbone)
         super().__init__(init_cfg)
-        self._is_init: bool
         self.spec = get_spec(name)
         check_frozen_stages(frozen_stages)
         check_frozen_fraction(frozen_fraction, frozen_stages)
@@ -129,7 +126,7 @@ class Backbone(BaseModule):
         self.in_channels, self._arguments = in_channels, made.arguments
         self.out_channels = tuple(made.asked.channels[stride] for stride in strides)
         self.out_strides = tuple(min(stride, output_stride or stride) for stride in strides)
-        self.load_report: LoadReport | None = None
+        self.load_report = None
         self.upstream_shapes, self._order = made.shapes, made.order
         self._trace, self._pad_to = made.asked, made.multiple
         self._taps = tuple(made.asked.taps[stride] for stride in strides)
@@ -212,64 +209,6 @@ class Backbone(BaseModule):
     def param_layers(self) -> dict[str, int]:
         """Layer (0 the stem, 1, 2, ... in order of execution) of each parameter but a ViT's pyramid."""
         return layers_of_params(self._feature_net.net, self._trace, self.param_stages)
-
-    def init_weights(self) -> None:
-        """Load what ``init_cfg`` names; without one the upstream's own initialisation stays."""
-        if self._is_init or not self.init_cfg:
-            return
-        configs = [self.init_cfg] if isinstance(self.init_cfg, dict) else list(self.init_cfg)
-        for config in configs:
-            if config.get("type") == "Pretrained":
-                self._load(config["checkpoint"], config.get("prefix", ""))
-            else:
-                initialize(self, config)
-        self._is_init = True
-
-    def _load(self, checkpoint: str, prefix: str = "") -> None:
-        self.load_report = load_into(
-            self,
-            read_for(self, checkpoint, prefix),
-            known=frozenset(self.upstream_shapes),
-            classifier=self._feature_net.classifier,
-            fresh=self._added,
-            first=first_layer(self, self._trace.order),
-            in_channels=self.in_channels,
-            rename=self.rename,
-            refit=self._refit if self.spec.source == "timm" else None,
-            what=checkpoint,
-        )
-        log_report(self.load_report, f"{self.spec.name} from {checkpoint}")
-
-    @property
-    def _added(self) -> tuple[str, ...]:
-        """Paths of what no upstream's file need have."""
-        return (PYRAMID_NAME, *attention_paths(self._feature_net.net))
-
-    def rename(self, state: dict[str, Tensor]) -> Renamed:
-        """Weights of another library's class for this network by our names; see ``docs/checkpoints.md``.
-
-        Raises:
-            InputError: it is another network.
-        """
-        added = tuple(f"{path}." for path in self._added)
-        here = self.state_dict()
-        whole = {name: shape for name, shape in self.upstream_shapes.items() if not name.startswith(added)}
-        cut_off = {name: shape for name, shape in whole.items() if name in here}
-        first = f"{first_layer(self, self._trace.order)}.weight"
-        for shapes in (whole, cut_off):
-            out, inside, *rest = shapes[first]
-            shapes[first] = (out, inside * 3 // self.in_channels, *rest)
-        try:
-            return rename(state, whole, self._order, self.spec.name)
-        except InputError:
-            if cut_off == whole:
-                raise
-            return rename(state, cut_off, self._order, self.spec.name)
-
-    def _refit(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        from .sources.timm import refit
-
-        return refit(self.spec.upstream, self.in_channels, self._arguments, state)
 
 
 def build(name: str, **kwargs: Any) -> Backbone:
