@@ -6,6 +6,9 @@ the meta device, in this order: multiples of its window, the network as it is (:
 untouched); multiples of its coarsest stride, with its position embeddings and tables of position biases
 resampled; the same for squares only; and, where it has weights for each cell of the map (MLP-Mixer),
 sizes up to the one that it was built for.
+
+timm's own ``set_input_size`` is no way: four of the 17 families that need one have it, and it changes the
+net in place, parameters too, so that neither two threads nor an optimizer could go on with it.
 """
 
 from __future__ import annotations
