@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-CONFIG = "detection/faster-rcnn_mobilenetv3-large_fpn_scratch"
+CONFIG = "detection/faster-rcnn_mobilenetv3-large-scratch_fpn_1xb8-8e_coco-160x160"
 SCALE = "192x144"
 LR = 1e-3
 EPOCHS = {100: 16, 205: 8}  # 208 steps of 8 images each

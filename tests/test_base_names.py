@@ -31,9 +31,9 @@ print(cfg.model.type, cfg.model.backbone.type, cfg.default_scope, "'mmbackbones'
     "name",
     [
         "detection/faster-rcnn_resnet50_fpn_1x_coco.py",  # upon mmdet's
-        "detection/yolov4-tiny_cspdarknet53-tiny_scratch.py",  # upon files of our _base_
+        "detection/yolov4-tiny_cspdarknet53-tiny-scratch_1xb8-8e_coco-160x160.py",  # upon files of our _base_
         "segmentation/swiftnet_resnet18_1xb14-40k_cityscapes-768x768.py",  # whose model is our own
-        "segmentation/deeplabv3plus_resnet18_scratch",  # without .py
+        "segmentation/deeplabv3plus_resnet18-scratch-d16_1xb8-8k_cityscapes-360x480",  # without .py
     ],
 )
 def test_a_child_is_its_base_and_what_it_says(name: str, tmp_path: Path) -> None:
@@ -46,7 +46,9 @@ def test_a_child_is_its_base_and_what_it_says(name: str, tmp_path: Path) -> None
 
 
 def test_the_pieces_of_configs_are_found_too(tmp_path: Path) -> None:
-    (tmp_path / "child.py").write_text('_base_ = ["mmbackbones::_base_/small_scratch.py"]\nmax_epochs = 3\n')
+    (tmp_path / "child.py").write_text(
+        '_base_ = ["mmbackbones::_base_/small_detection.py"]\nmax_epochs = 3\n'
+    )
     assert Config.fromfile(tmp_path / "child.py").img_scale == (160, 160)
 
 
@@ -62,7 +64,12 @@ def test_an_unknown_name_is_answered_with_the_nearest(tmp_path: Path) -> None:
     ("package", "first", "name", "said"),
     [
         ("mmdet", "", "detection/ssdlite_regnetx-040_8xb24-600e_coco.py", "SingleStageDetector"),
-        ("mmseg", "import torch", "segmentation/unetpp_resnet18_scratch.py", "EncoderDecoder"),
+        (
+            "mmseg",
+            "import torch",
+            "segmentation/unetpp_resnet18-scratch_1xb8-8k_cityscapes-360x480.py",
+            "EncoderDecoder",
+        ),
     ],
 )
 def test_a_process_that_imports_only_the_siblings_reads_it(
@@ -73,5 +80,5 @@ def test_a_process_that_imports_only_the_siblings_reads_it(
     code = ALIEN.format(first=first, package=package, path=str(path))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    backbone = f"mmbackbones.{name.split('_')[1].replace('-', '_')}"
+    backbone = f"mmbackbones.{name.split('_')[1].removesuffix('-scratch').replace('-', '_')}"
     assert done.stdout.split() == [said, backbone, package, "False"]

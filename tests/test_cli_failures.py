@@ -14,8 +14,8 @@ from mmbackbones.engine.work_dir import check_unused
 from mmbackbones.errors import InputError
 from mmbackbones.weights.checkpoints import read_checkpoint
 
-DETECTOR = "detection/faster-rcnn_mobilenetv3-large_fpn_scratch"
-SEGMENTER = "segmentation/linear_resnet18_scratch"
+DETECTOR = "detection/faster-rcnn_mobilenetv3-large-scratch_fpn_1xb8-8e_coco-160x160"
+SEGMENTER = "segmentation/linear_resnet18-scratch-d16_1xb8-8k_cityscapes-360x480"
 SMALL = ["--img-scale", "64x64", "--batch-size", "4", "--device", "cpu"]
 
 

@@ -16,7 +16,7 @@ from mmbackbones.cli import app, main
 from mmbackbones.compose.configs import load_config
 from mmbackbones.data.shapes import CLASSES, write_shapes
 
-DETECTOR = "detection/faster-rcnn_mobilenetv3-large_fpn_scratch"
+DETECTOR = "detection/faster-rcnn_mobilenetv3-large-scratch_fpn_1xb8-8e_coco-160x160"
 COMMANDS = ["train", "test", "predict", "demo", "list", "info"]
 
 

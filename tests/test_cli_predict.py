@@ -18,7 +18,7 @@ from mmbackbones.cli import main
 from mmbackbones.compose.configs import load_config
 from mmbackbones.engine.predictions import open_image
 
-CONFIG = "segmentation/bisenet_resnet18_scratch"
+CONFIG = "segmentation/bisenet_resnet18-scratch_1xb8-8k_cityscapes-360x480"
 CLASSES = ["background", "a class with a very long name", "b", "c", "d", "e", "f"]
 RED = (255, 0, 0)
 

@@ -16,8 +16,8 @@ from mmbackbones.compose.configs import config_folder
 from mmbackbones.data.shapes import CLASSES, write_shapes
 
 CONFIGS = {
-    "detection": "detection/faster-rcnn_mobilenetv3-large_fpn_scratch",
-    "segmentation": "segmentation/deeplabv3plus_resnet18_scratch",
+    "detection": "detection/faster-rcnn_mobilenetv3-large-scratch_fpn_1xb8-8e_coco-160x160",
+    "segmentation": "segmentation/deeplabv3plus_resnet18-scratch-d16_1xb8-8k_cityscapes-360x480",
 }
 INFERENCES = {
     "detection": """

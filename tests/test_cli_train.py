@@ -23,8 +23,8 @@ from mmbackbones.compose.configs import load_config
 from mmbackbones.data.shapes import CLASSES, write_shapes
 from mmbackbones.weights.files import read_checkpoint
 
-DETECTOR = "detection/faster-rcnn_mobilenetv3-large_fpn_scratch"
-SEGMENTER = "segmentation/deeplabv3plus_resnet18_scratch"
+DETECTOR = "detection/faster-rcnn_mobilenetv3-large-scratch_fpn_1xb8-8e_coco-160x160"
+SEGMENTER = "segmentation/deeplabv3plus_resnet18-scratch-d16_1xb8-8k_cityscapes-360x480"
 SMALL = ["--img-scale", "64x64", "--batch-size", "4", "--device", "cpu", "--seed", "0"]
 
 

@@ -13,7 +13,7 @@ import torch
 import mmbackbones
 from mmbackbones.data.shapes import write_shapes
 
-CONFIG = "detection/faster-rcnn_mobilenetv3-large_fpn_scratch"
+CONFIG = "detection/faster-rcnn_mobilenetv3-large-scratch_fpn_1xb8-8e_coco-160x160"
 SMALL = ["--img-scale", "64x64", "--batch-size", "2", "--epochs", "1", "--device", "cpu", "--seed", "0"]
 
 

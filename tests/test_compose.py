@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import re
 from pathlib import Path
 
 import pytest
@@ -12,15 +11,16 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS as REGISTRY
 from mmengine.registry import init_default_scope
-from test_configs import loss_of_first_batch
+from shipped import loss_of_first_batch
 
 import mmbackbones
 from mmbackbones import InputError
 from mmbackbones.cli import main
 from mmbackbones.compose.config_text import config_text
-from mmbackbones.compose.configs import load_config, shipped_names, walk
+from mmbackbones.compose.configs import walk
+from mmbackbones.compose.filling import compose
 from mmbackbones.compose.fit import Settings, fit
-from mmbackbones.compose.models import MODELS, compose
+from mmbackbones.compose.models import MODELS
 from mmbackbones.data.shapes import write_shapes
 from mmbackbones.engine.runner import build_runner
 
@@ -111,25 +111,6 @@ def test_the_text_says_what_the_config_says(model: str, tmp_path: Path) -> None:
     assert "_base_ =" not in text
     backbones = [node for _, node in walk(read["model"]) if "mmbackbones." in str(node.get("type"))]
     assert any("resnet18" in (str(node["type"]), node.get("name"), node["type"][12:]) for node in backbones)
-
-
-def test_optimizer_and_freezing_follow_the_kind_of_the_backbone() -> None:
-    cfg, _ = compose("faster-rcnn", "resnet18")
-    assert cfg.optim_wrapper.optimizer.type == "SGD"
-    assert cfg.model.backbone.frozen_stages == 1
-    assert cfg.model.backbone.norm_eval is True
-    assert cfg.model.backbone.init_cfg.checkpoint.startswith("timm://resnet18")
-    cfg, _ = compose("faster-rcnn", "resnet18", pretrained=False)
-    assert cfg.model.backbone.keys() == {"type"}
-    for name, rate in (("swin_tiny", 0.9), ("convnext_tiny", 0.9), ("vit_tiny_patch16_224", 0.7)):
-        cfg, notes = compose("faster-rcnn", name)
-        assert cfg.optim_wrapper.optimizer.type == "AdamW"
-        assert cfg.optim_wrapper.constructor == "mmbackbones.LayerDecayOptimWrapperConstructor"
-        assert cfg.optim_wrapper.paramwise_cfg == {"decay_rate": rate, "by": "layer"}
-        assert f"layer-wise decay {rate}" in notes[-1]
-    cfg, _ = compose("upernet", "swin_tiny", pretrained=False)
-    assert cfg.optim_wrapper.optimizer.type == "AdamW"
-    assert "constructor" not in cfg.optim_wrapper
 
 
 def test_a_net_that_cannot_start_on_the_meta_device_is_composed_too() -> None:
@@ -263,51 +244,6 @@ def main_fails(argv: list[str]) -> int:
     with pytest.raises(SystemExit) as ended:
         main(argv)
     return int(ended.value.code or 0)
-
-
-#: A shipped config of a pair: `<model>_<backbone>[_<neck>]_<schedule>`, no short training, no fine-tuning.
-PAIR = re.compile(
-    r"(?:detection|segmentation)/([a-z0-9-]+?)_([a-z0-9-]+)(?:_fpn|_simple-pyramid)?_(?:1x|\d+xb\d+).*"
-)
-SHIPPED = [
-    name
-    for name in shipped_names("mmbackbones")
-    if (found := PAIR.fullmatch(name)) and found[1] in MODELS and "scratch" not in found[2]
-]
-
-
-def of_the_net(node: object) -> object:
-    """``node`` without what comes of the data set (classes, sizes of crops) and of a base's own scope."""
-    if isinstance(node, dict):
-        data = (
-            "num_classes",
-            "size",
-            "test_cfg",
-            "train_cfg",
-            "_scope_",
-            "_delete_",
-            "class_weight",
-            "data_preprocessor",
-        )
-        return {
-            key: of_the_net(value) for key, value in node.items() if key not in data and value is not None
-        }
-    return [of_the_net(value) for value in node] if isinstance(node, (list, tuple)) else node
-
-
-@pytest.mark.parametrize("name", SHIPPED)
-def test_the_command_builds_the_net_of_the_shipped_config(name: str) -> None:
-    shipped = load_config(name).model
-    nodes = [node for _, node in walk(shipped.backbone) if str(node.get("type")).startswith("mmbackbones.")]
-    ours = nodes[-1] if nodes[0].type == "mmbackbones.BiSeNet" else nodes[0]
-    backbone = ours.get("name") or ours.type.removeprefix("mmbackbones.")
-    weights = ours.init_cfg.checkpoint if "init_cfg" in ours else None
-    stride = ours.get("output_stride")
-    cfg, _ = compose(PAIR.fullmatch(name)[1], backbone, weights=weights, output_stride=stride)
-    theirs = of_the_net(shipped.to_dict())
-    assert of_the_net(cfg.model.to_dict()) == theirs
-    for key in ("mean", "std", "bgr_to_rgb"):
-        assert cfg.model.data_preprocessor[key] == shipped.data_preprocessor[key]
 
 
 def test_weights_and_output_stride_are_taken_or_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,41 +1,179 @@
-"""Every shipped config: it loads, is short, builds, trains a step, evaluates and predicts."""
+"""Every shipped config: one call of the table, named for what it holds, its parts fit; each model trains."""
 
 from __future__ import annotations
 
+import functools
+import os
 import re
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from PIL import Image
+from shipped import (
+    backbone_of,
+    check_name,
+    is_only_the_call,
+    loss_of_first_batch,
+    model_of,
+    parts_of_the_backbone,
+    plain,
+    read,
+    text,
+)
 
-from mmbackbones.compose.configs import config_folder, load_config, shipped_names, walk
+from mmbackbones import InputError
+from mmbackbones.compose.configs import find_config, load_config, resolved, shipped_names, walk
+from mmbackbones.compose.filling import compose
 from mmbackbones.compose.fit import Settings, fit
 from mmbackbones.data.shapes import write_shapes
 from mmbackbones.engine.predictions import Predictor
 from mmbackbones.engine.report import main_figures
-from mmbackbones.engine.runner import Runner, build_runner
+from mmbackbones.engine.runner import build_runner
 from mmbackbones.feature_nets import steps
 from mmbackbones.sources import open_net
 
 NAMES = shipped_names("mmbackbones")
-MAX_LINES = 80
+MAX_LINES = 40
+
+
+def one_of_each_model() -> list[str]:
+    """What `make test` trains; those of a model have the same heads. `make sweep` trains all."""
+    if os.environ.get("MMBACKBONES_SWEEP"):
+        return NAMES
+    cheap_last = sorted(NAMES, key=lambda name: "_1xb8-8" in name)  # trained from random weights, and slim
+    return sorted({model_of(name): name for name in cheap_last}.values())
+
+
+def test_the_three_promised_configs_are_there() -> None:
+    assert {
+        "detection/faster-rcnn_resnet50_fpn_1x_coco",
+        "detection/faster-rcnn_mobilenetv3-large_fpn_1x_coco",
+        "segmentation/deeplabv3plus_resnet50-d8_4xb2-80k_cityscapes-512x1024",
+    } <= set(NAMES)
+
+
+def test_the_page_of_models_links_every_config(root: Path) -> None:
+    linked = re.findall(
+        r"\(\.\./configs/([\w/+-]+)\.py\)", (root / "docs/models.md").read_text(encoding="utf-8")
+    )
+    assert set(linked) == {name for name in NAMES if not name.startswith("finetune/")}
+
+
+def test_an_old_name_leads_to_the_new_one() -> None:
+    """Until version 0.1 some names said neither schedule nor data."""
+    for old, new in {
+        "detection/faster-rcnn_mobilenetv3-large_fpn_scratch": "faster-rcnn_mobilenetv3-large-scratch_fpn",
+        "segmentation/bisenet_resnet18_scratch": "bisenet_resnet18-scratch_1xb8-8k",
+        "finetune/upernet_swin-tiny_hundreds": "upernet_swin-tiny_1xb8-hundreds-20k",
+        "deeplabv3plus_resnet50_4xb2-80k_cityscapes-512x1024": "deeplabv3plus_resnet50-d8_4xb2-80k",
+        "segmentation/mask-rcnn_resnet50_fpn_1x_coco": "detection/mask-rcnn_resnet50_fpn_1x_coco",
+    }.items():
+        with pytest.raises(InputError, match=f"no config file or name '{old}'. Nearest names: .*{new}"):
+            find_config(old)
+
+
+def test_no_config_repeats_another() -> None:
+    said = [re.sub(r"#.*\n", "", text(name)) for name in NAMES]
+    assert len(set(said)) == len(said)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_config_is_a_call_of_the_table_and_its_parts_fit(name: str) -> None:
+    assert len(text(name).splitlines()) <= MAX_LINES
+    check_reading_builds_nothing(name)
+    check_name(name)
+    check_the_command_writes_the_same(name)
+    check_parts_fit(name)
+
+
+def check_reading_builds_nothing(name: str) -> None:
+    """No net of the catalog is built, and torch's random state stays."""
+    built: list[str] = []
+
+    def noting(source: str, upstream: str, *args: Any) -> Any:
+        built.append(f"{source}:{upstream}")
+        return open_net(source, upstream, *args)
+
+    with patch.object(steps, "open_net", noting), patch("mmbackbones.sources.open_net", noting):
+        before = torch.random.get_rng_state()
+        _, call = read(name)
+        assert torch.equal(before, torch.random.get_rng_state())
+    # Of a net outside the catalog nothing is known before it is traced, without values.
+    assert set(built) <= {call.backbone}
+
+
+def check_the_command_writes_the_same(name: str) -> None:
+    """`mmbackbones config` says of the same pair what the file says, but for what is special to the file."""
+    shipped, call = read(name)
+    init = backbone_of(shipped.model).get("init_cfg")
+    cfg, _ = compose(
+        call.model,
+        call.backbone,
+        pretrained=init is not None,
+        weights=init and init.checkpoint,
+        output_stride=call.args.get("output_stride") if call.model == "deeplabv3plus" else None,
+    )
+    if is_only_the_call(name):
+        theirs, found = plain(resolved(shipped)), plain(resolved(cfg))
+        theirs.pop("data_preprocessor", None)  # of mmseg's base, for models that have none of their own
+        assert theirs.keys() == found.keys()
+        for key, value in theirs.items():
+            assert found[key] == value, key
+    else:
+        given = {*call.args, *(("mean", "std") if "mean=" in text(name) else ())}
+        assert parts_of_the_backbone(shipped.model, given) == parts_of_the_backbone(cfg.model, given)
+
+
+def check_parts_fit(name: str) -> None:
+    """Backbone, neck and heads take each other's maps; all that should train gets a gradient."""
+    cfg, _ = read(name)
+    assert backbone_of(cfg.model).type.startswith("mmbackbones.")
+    init_default_scope(cfg.default_scope)
+    with torch.device("meta"):
+        model = MODELS.build(cfg.model)
+        maps = model.train().extract_feat(torch.empty(2, 3, 96, 96))
+        if any(fmap.requires_grad for fmap in maps):  # else all of it is frozen
+            sum(fmap.sum() for fmap in maps).backward()
+        for part in ("backbone", "neck"):
+            for key, value in getattr(model, part, torch.nn.Identity()).named_parameters():
+                assert value.requires_grad == (value.grad is not None), f"{part}.{key}"
+        model.eval()
+        for head in ("rpn_head", "bbox_head"):
+            if hasattr(model, head):
+                getattr(model, head)(maps)
+        # Mask2Former's attention checks its numbers, which meta tensors lack.
+        if hasattr(model, "decode_head") and "Mask2Former" not in type(model.decode_head).__name__:
+            (found,) = model.predict(torch.empty(1, 3, 97, 131))
+            assert found.pred_sem_seg.shape == (97, 131)
+    build_optim_wrapper(model, cfg.optim_wrapper)
+    listed = {entry["Config"]: entry["Metadata"] for entry in metafile(name.partition("/")[0])["Models"]}
+    parameters = sum(value.numel() for value in model.parameters())
+    assert listed[f"configs/{name}.py"]["Parameters"] == parameters, "run `python docs/metafiles.py`"
+
+
+@functools.cache
+def metafile(folder: str) -> dict[str, Any]:
+    path = Path(__file__).parents[1] / f"configs/{folder}/metafile.yml"
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
 def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_shapes(tmp_path_factory.mktemp("configs") / "shapes", train=2, val=2, size=(96, 96))
+    return write_shapes(tmp_path_factory.mktemp("configs") / "shapes", train=2, val=1, size=(64, 64))
 
 
 def small(name: str, shapes: Path, folder: Path) -> Config:
     cfg = load_config(name)
     options = [f"{part}_dataloader.num_workers=0" for part in ("train", "val", "test")]
-    settings = Settings(shapes, epochs=1, batch_size=2, img_scale="96x96", seed=0, options=options)
+    settings = Settings(shapes, epochs=1, batch_size=2, img_scale="64x64", seed=0, options=options)
     fit(cfg, settings, cache_dir=folder / "cache")
     for _, node in walk(cfg.model):
         node.pop("init_cfg", None)  # nothing is downloaded
@@ -49,69 +187,7 @@ def small(name: str, shapes: Path, folder: Path) -> Config:
     return cfg
 
 
-def loss_of_first_batch(runner: Runner) -> torch.Tensor:
-    loop = runner.build_train_loop(runner._train_loop)
-    model = runner.model.train()
-    batch = model.data_preprocessor(next(iter(loop.dataloader)), True)
-    return model.parse_losses(model(**batch, mode="loss"))[0]
-
-
-def test_the_three_promised_configs_are_there() -> None:
-    assert {
-        "detection/faster-rcnn_resnet50_fpn_1x_coco",
-        "detection/faster-rcnn_mobilenetv3-large_fpn_1x_coco",
-        "segmentation/deeplabv3plus_resnet50_4xb2-80k_cityscapes-512x1024",
-    } <= set(NAMES)
-
-
-def test_the_page_of_models_links_every_config(root: Path) -> None:
-    linked = re.findall(
-        r"\(\.\./configs/([\w/+-]+)\.py\)", (root / "docs/models.md").read_text(encoding="utf-8")
-    )
-    assert set(linked) == {name for name in NAMES if not name.startswith("finetune/")}
-
-
-def load_without_building(name: str, monkeypatch: pytest.MonkeyPatch) -> Config:
-    """The config; to read it builds no net of the catalog and leaves torch's random state."""
-    built: list[str] = []
-
-    def noting(source: str, upstream: str, *args: Any) -> Any:
-        built.append(f"{source}:{upstream}")
-        return open_net(source, upstream, *args)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(steps, "open_net", noting)
-        before = torch.random.get_rng_state()
-        cfg = load_config(name)
-        assert torch.equal(before, torch.random.get_rng_state())
-    # Of a net outside the catalog nothing is known before it is traced, without values.
-    assert all(f"'name': '{net}'" in str(cfg.model.to_dict()) for net in built), built
-    return cfg
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_config_is_short_and_its_parts_fit(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = config_folder("mmbackbones")
-    assert folder is not None
-    assert len((folder / f"{name}.py").read_text().splitlines()) <= MAX_LINES
-    cfg = load_without_building(name, monkeypatch)
-    ours = [node for _, node in walk(cfg.model.backbone) if "type" in node]
-    assert ours[0].type.startswith("mmbackbones.")
-    init_default_scope(cfg.default_scope)
-    with torch.device("meta"):
-        model = MODELS.build(cfg.model).eval()
-        maps = model.extract_feat(torch.empty(1, 3, 96, 96))
-        for head in ("rpn_head", "bbox_head"):
-            if hasattr(model, head):
-                getattr(model, head)(maps)
-        # Mask2Former's attention checks its numbers, which meta tensors lack.
-        if hasattr(model, "decode_head") and "Mask2Former" not in type(model.decode_head).__name__:
-            (found,) = model.predict(torch.empty(1, 3, 97, 131))
-            assert found.pred_sem_seg.shape == (97, 131)
-    build_optim_wrapper(model, cfg.optim_wrapper)
-
-
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", one_of_each_model())
 def test_a_config_trains_evaluates_and_predicts(name: str, shapes: Path, tmp_path: Path) -> None:
     runner = build_runner(small(name, shapes, tmp_path))
     optimizer = runner.build_optim_wrapper(runner.optim_wrapper)
@@ -135,4 +211,5 @@ def test_a_config_trains_evaluates_and_predicts(name: str, shapes: Path, tmp_pat
         assert found.label_map.shape == (97, 131)
     else:
         assert len(found.boxes) == len(found.labels) == len(found.scores)
-        assert ((found.boxes >= 0) & (found.boxes <= [131, 97, 131, 97])).all()
+        border = np.array([131, 97, 131, 97]) + 1e-4  # boxes are clipped in the resized image, in 32 bits
+        assert ((found.boxes >= 0) & (found.boxes <= border)).all()

@@ -157,7 +157,10 @@ def test_the_commands_ignore_it(
     """Trained, scored and drawn without the void; the config it leaves says so itself."""
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "set", SEGNET, OTHERS, [0, 1, 2, 3])
-    config, small = "segmentation/bisenet_resnet18_scratch", ["--img-scale", "64x64", "--device", "cpu"]
+    config, small = (
+        "segmentation/bisenet_resnet18-scratch_1xb8-8k_cityscapes-360x480",
+        ["--img-scale", "64x64", "--device", "cpu"],
+    )
     data = ["--data", "set", "--ignore-label", "3"]
     assert (
         run("train", config, *data, *small, "--batch-size", "2", "--epochs", "1", "--work-dir", "work") == 0

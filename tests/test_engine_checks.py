@@ -23,7 +23,7 @@ from mmbackbones.engine.checks import check_channels, check_heads, check_sync_bn
 from mmbackbones.engine.label_checks import check_size, check_values
 from mmbackbones.engine.runner import Runner, build_runner
 
-DEEPLAB = "segmentation/deeplabv3plus_resnet18_scratch"
+DEEPLAB = "segmentation/deeplabv3plus_resnet18-scratch-d16_1xb8-8k_cityscapes-360x480"
 SMALL = ["--img-scale", "64x64", "--batch-size", "2", "--epochs", "1", "--device", "cpu"]
 
 
@@ -56,15 +56,24 @@ WRONG = {
         *("cannot be dilated", "Leave output_stride out", "mmbackbones list --dilatable"),
     ),
     "absent map": (
-        *("segmentation/unetpp_resnet18_scratch", "model.backbone.out_strides=(4,8,16,32)"),
+        *(
+            "segmentation/unetpp_resnet18-scratch_1xb8-8k_cityscapes-360x480",
+            "model.backbone.out_strides=(4,8,16,32)",
+        ),
         *("in_index=[0, 1, 2, 3, 4]", "strides [4, 8, 16, 32]", "no map 4", "out_strides=(2, 4, 8, 16, 32)"),
     ),
     "absent stride": (
-        *("segmentation/unetpp_resnet18_scratch", "model.backbone.type=mmbackbones.swin_tiny"),
+        *(
+            "segmentation/unetpp_resnet18-scratch_1xb8-8k_cityscapes-360x480",
+            "model.backbone.type=mmbackbones.swin_tiny",
+        ),
         *("no map at stride 2", "It has (4, 8, 16, 32)", "mmbackbones list --strides 2"),
     ),
     "behind a neck": (
-        *("segmentation/upernet_swin-tiny_scratch", "model.auxiliary_head.in_channels=512"),
+        *(
+            "segmentation/upernet_swin-tiny-scratch_1xb8-8k_cityscapes-360x480",
+            "model.auxiliary_head.in_channels=512",
+        ),
         *(
             "auxiliary_head",
             "in_channels=512",
@@ -73,11 +82,17 @@ WRONG = {
         ),
     ),
     "auxiliary of several": (
-        *("segmentation/bisenet_resnet18_scratch", "model.auxiliary_head.1.in_channels=64"),
+        *(
+            "segmentation/bisenet_resnet18-scratch_1xb8-8k_cityscapes-360x480",
+            "model.auxiliary_head.1.in_channels=64",
+        ),
         *("auxiliary_head.1", "in_channels=64", "[256, 128, 128]", "write in_channels=128"),
     ),
     "assertion": (
-        *("segmentation/bisenet_resnet18_scratch", "model.decode_head.num_convs=-1"),
+        *(
+            "segmentation/bisenet_resnet18-scratch_1xb8-8k_cityscapes-360x480",
+            "model.decode_head.num_convs=-1",
+        ),
         *("cannot be built", "fcn_head demands: assert num_convs >= 0"),
     ),
 }

@@ -260,7 +260,7 @@ def test_a_training_of_one_step_keeps_only_schedulers_that_act(name: str) -> Non
         (DEEPLAB, 8, "4xb2"),
         ("mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco", 256, "8xb32"),  # it inherits 16
         ("mmdet::foveabox/fovea_r50_fpn_gn-head-align_ms-640-800-4xb4-2x_coco", 16, "4xb4"),
-        ("segmentation/swiftnet_resnet18_scratch", 8, "auto_scale_lr"),
+        ("segmentation/swiftnet_resnet18-scratch_1xb8-8k_cityscapes-360x480", 8, "1xb8"),
     ],
 )
 def test_learning_rate_follows_the_total_batch(name: str, base: int, source: str) -> None:

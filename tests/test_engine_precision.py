@@ -17,8 +17,8 @@ from mmbackbones.data.shapes import write_shapes
 from mmbackbones.engine.precision import BFloat16OptimWrapper, choose_precision, use_precision
 
 CONFIGS = (
-    "detection/faster-rcnn_mobilenetv3-large_fpn_scratch",
-    "segmentation/deeplabv3plus_resnet18_scratch",
+    "detection/faster-rcnn_mobilenetv3-large-scratch_fpn_1xb8-8e_coco-160x160",
+    "segmentation/deeplabv3plus_resnet18-scratch-d16_1xb8-8k_cityscapes-360x480",
 )
 
 

@@ -18,7 +18,7 @@ from mmbackbones.data.shapes import write_shapes
 from mmbackbones.engine.single import refuse_single_values, without_single
 from mmbackbones.errors import InputError
 
-SSDLITE = "detection/ssdlite_mobilenetv3-large-minimal_scratch"
+SSDLITE = "detection/ssdlite_mobilenetv3-large-minimal-scratch_1xb8-8e_coco-160x160"
 SMALL = ["--img-scale", "64x64", "--epochs", "1", "--device", "cpu", "--cfg-options"]
 
 
@@ -55,7 +55,13 @@ def test_batches_of_one_image_are_refused(
     assert not list(tmp_path.rglob("*.pth"))
 
 
-@pytest.mark.parametrize("name", ["bisenet_resnet18_scratch", "deeplabv3plus_resnet18_scratch"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "bisenet_resnet18-scratch_1xb8-8k_cityscapes-360x480",
+        "deeplabv3plus_resnet18-scratch-d16_1xb8-8k_cityscapes-360x480",
+    ],
+)
 def test_segmenters_that_pool_to_one_cell(name: str) -> None:
     cfg = load_config(f"segmentation/{name}")
     init_default_scope("mmseg")

@@ -15,7 +15,7 @@ from mmbackbones.engine.strides import watch_strides
 
 
 def retinanet(strides: tuple[int, ...]) -> Any:
-    cfg = load_config("detection/retinanet_mobilenetv3-large_fpn_scratch")
+    cfg = load_config("detection/retinanet_mobilenetv3-large-scratch_fpn_1xb8-8e_coco-160x160")
     channels = get_spec("mobilenetv3_large_100").channels
     cfg.model.backbone.out_strides = strides
     cfg.model.neck.in_channels = [channels[stride] for stride in strides]

@@ -23,8 +23,8 @@ CONFIGS = [
     "mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco",  # warm-up in iterations, over epochs
     "mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco",
     "mmdet::yolox/yolox_tiny_8xb8-300e_coco",  # warm-up in epochs, quadratic
-    "detection/faster-rcnn_mobilenetv3-large_fpn_scratch",
-    "segmentation/swiftnet_resnet18_scratch",  # everything in iterations
+    "detection/faster-rcnn_mobilenetv3-large-scratch_fpn_1xb8-8e_coco-160x160",
+    "segmentation/swiftnet_resnet18-scratch_1xb8-8k_cityscapes-360x480",  # everything in iterations
     "mmseg::swin/swin-tiny-patch4-window7-in1k-pre_upernet_8xb2-160k_ade20k-512x512",
     "mmseg::deeplabv3plus/deeplabv3plus_r50-d8_4xb2-80k_cityscapes-512x1024",  # no warm-up
 ]

@@ -23,8 +23,9 @@ from test_compose import main_fails, main_ok
 
 from mmbackbones import InputError
 from mmbackbones.compose.config_text import config_text
+from mmbackbones.compose.filling import compose
 from mmbackbones.compose.fit import Settings, fit
-from mmbackbones.compose.models import MODELS, compose
+from mmbackbones.compose.models import MODELS
 from mmbackbones.data.shapes import write_shapes
 from mmbackbones.engine.runner import build_runner
 from mmbackbones.export import onnx_file

@@ -21,7 +21,7 @@ from mmbackbones.cli import app
 from mmbackbones.errors import InputError
 from mmbackbones.finetune.freeze_report import Part, as_text, freeze_report, report_of_config
 
-DETECTOR = "detection/faster-rcnn_mobilenetv3-large_fpn_scratch"
+DETECTOR = "detection/faster-rcnn_mobilenetv3-large-scratch_fpn_1xb8-8e_coco-160x160"
 
 
 def run(*args: str) -> str:

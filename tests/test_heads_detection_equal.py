@@ -24,7 +24,7 @@ COUNTS: list[tuple[str, int | None, int, dict[str, int]]] = [
     (SCRATCH, 90, 3_440_060, dict(bbox_head=1_367_388)),
     ("detection/yolov4-tiny_cspdarknet53-tiny_8xb8-273e_coco", 80, 6_056_606, dict(backbone=3_629_728)),
     (
-        "detection/efficientdet-d0_efficientnet-b0_8xb16-300e_coco",
+        "detection/efficientdet-d0_efficientnet-b0_bifpn_8xb16-300e_coco",
         90,
         3_880_067,
         dict(backbone=3_595_388, neck=196_281, bbox_head=69_354 + 19_044),

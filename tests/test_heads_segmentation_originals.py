@@ -58,7 +58,7 @@ def take(ours: nn.Module, theirs: nn.Module, rename: dict[str, str] | None = Non
 
 def test_deeplabv3plus_r50_equals_mmsegs() -> None:
     theirs = shaken(build("mmseg::deeplabv3plus_r50-d8_4xb2-80k_cityscapes-512x1024"))
-    ours = build("segmentation/deeplabv3plus_resnet50-v1c_4xb2-80k_cityscapes-512x1024")
+    ours = build("segmentation/deeplabv3plus_resnet50c-d8_4xb2-80k_cityscapes-512x1024")
     assert count(ours) == count(theirs) == 43_589_878
     stem = {f"backbone.stem.{old}.": f"backbone.{new}." for old, new in STEM.items()}
     take(ours, theirs, stem)
@@ -69,7 +69,7 @@ def test_deeplabv3plus_r50_equals_mmsegs() -> None:
 
 
 def test_deeplabv3plus_r101_has_mmsegs_parameters() -> None:
-    ours = build("segmentation/deeplabv3plus_resnet101-v1c_4xb2-80k_cityscapes-512x1024")
+    ours = build("segmentation/deeplabv3plus_resnet101c-d8_4xb2-80k_cityscapes-512x1024")
     assert count(ours) == 62_582_006
 
 

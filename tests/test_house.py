@@ -125,6 +125,8 @@ def test_wheel(root: Path, tmp_path: Path) -> None:
     for package, folder in FOLDERS.items():
         for source in sources(root, package, "*.py"):
             expected.add(str(Path(*package.split(".")) / source.relative_to(root / folder)))
+    for pattern in ("README.md", "*/README.md", "*/metafile.yml"):
+        expected |= {f"mmbackbones/{path.relative_to(root)}" for path in (root / "configs").glob(pattern)}
     expected = {name for name in expected if "__pycache__" not in name}
     assert expected <= held, expected - held
     assert {name for name in held if not name.startswith("mmbackbones-")} == expected
@@ -172,8 +174,8 @@ def test_readme(readme: str, root: Path) -> None:
 
 
 def test_links_of_the_docs_lead_somewhere(root: Path) -> None:
-    pages = [*root.glob("*.md"), *(root / "docs").glob("*.md")]
-    assert len(pages) >= 4
+    pages = [*root.glob("*.md"), *(root / "docs").glob("*.md"), *(root / "configs").rglob("*.md")]
+    assert len(pages) >= 8
     for page in pages:
         for target in re.findall(r"\]\((?!https?:)([^)#\s]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"

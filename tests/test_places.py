@@ -13,7 +13,7 @@ from mmbackbones.compose.fit import Settings, fit, fit_for_test
 from mmbackbones.data.shapes import CLASSES, write_shapes
 from mmbackbones.errors import InputError
 
-DETECTOR = "detection/faster-rcnn_mobilenetv3-large_fpn_scratch"
+DETECTOR = "detection/faster-rcnn_mobilenetv3-large-scratch_fpn_1xb8-8e_coco-160x160"
 DEEPLAB = "mmseg::deeplabv3plus/deeplabv3plus_r50-d8_4xb2-80k_cityscapes-512x1024"
 METAINFO = "dataset.metainfo.classes"
 MALFORMED = {

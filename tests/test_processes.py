@@ -22,7 +22,7 @@ from mmbackbones.data import layouts
 from mmbackbones.data.shapes import write_shapes
 from mmbackbones.engine.hooks import StopHook, Stopped
 
-DETECTOR = "detection/faster-rcnn_mobilenetv3-large_fpn_scratch"
+DETECTOR = "detection/faster-rcnn_mobilenetv3-large-scratch_fpn_1xb8-8e_coco-160x160"
 PATIENCE = timedelta(seconds=3)  # of the processes' own group, as ten minutes are NCCL's
 READING = 2 * PATIENCE.total_seconds()
 ASKED_AT = 3

@@ -1,5 +1,9 @@
-# Data and schedule of EfficientDet-D0; larger ones take larger images.
-_base_ = ["mmdet::_base_/datasets/coco_detection.py", "mmdet::_base_/default_runtime.py"]
+# EfficientDet-D0 without backbone, neck and widths; larger ones take larger images.
+_base_ = [
+    "efficientdet.py",
+    "mmdet::_base_/datasets/coco_detection.py",
+    "mmdet::_base_/default_runtime.py",
+]
 img_scale = (512, 512)
 train_pipeline = [
     dict(type="LoadImageFromFile"),

@@ -1,6 +1,5 @@
-# Fine-tuning of Faster R-CNN: mmdet's model and pipelines, AdamW, batches of 4 images, 24 epochs.
+# Fine-tuning of a detector: mmdet's pipelines, AdamW, batches of 4 images, 24 epochs; without a model.
 _base_ = [
-    "mmdet::_base_/models/faster-rcnn_r50_fpn.py",
     "mmdet::_base_/datasets/coco_detection.py",
     "mmdet::_base_/schedules/schedule_1x.py",
     "mmdet::_base_/default_runtime.py",

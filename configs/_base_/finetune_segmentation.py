@@ -1,4 +1,5 @@
-# Fine-tuning of a segmenter: mmseg's pipelines for ADE20K, AdamW, batches of 8 crops, 20k iterations.
+# Fine-tuning of a segmenter: mmseg's pipelines for ADE20K, AdamW, batches of 8 crops, 20k iterations;
+# without a model.
 _base_ = [
     "mmseg::_base_/datasets/ade20k.py",
     "mmseg::_base_/schedules/schedule_20k.py",

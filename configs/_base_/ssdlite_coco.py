@@ -1,5 +1,9 @@
-# Data and schedule of SSDLite; the schedule is mmdet's, and about torchvision's.
-_base_ = ["mmdet::_base_/datasets/coco_detection.py", "mmdet::_base_/default_runtime.py"]
+# SSDLite without backbone and in_channels; the schedule is mmdet's, and about torchvision's.
+_base_ = [
+    "ssdlite.py",
+    "mmdet::_base_/datasets/coco_detection.py",
+    "mmdet::_base_/default_runtime.py",
+]
 img_scale = (320, 320)
 train_pipeline = [
     dict(type="LoadImageFromFile"),

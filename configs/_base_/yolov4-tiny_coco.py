@@ -1,5 +1,10 @@
-# Data and schedule of YOLOv4-tiny: darknet's learning rate, with mmdet's pipeline and epochs for YOLOv3.
-_base_ = ["mmdet::_base_/datasets/coco_detection.py", "mmdet::_base_/default_runtime.py"]
+# YOLOv4-tiny without backbone and in_channels: darknet's learning rate, with mmdet's pipeline and epochs for
+# YOLOv3.
+_base_ = [
+    "yolov4-tiny.py",
+    "mmdet::_base_/datasets/coco_detection.py",
+    "mmdet::_base_/default_runtime.py",
+]
 img_scale = (416, 416)
 train_pipeline = [
     dict(type="LoadImageFromFile"),

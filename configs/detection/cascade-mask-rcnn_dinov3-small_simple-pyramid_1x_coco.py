@@ -1,5 +1,4 @@
-_base_ = ["cascade-mask-rcnn_vit-base_simple-pyramid_1x_coco.py"]
-from mmbackbones import pair
+_base_ = ["mmdet::cascade_rcnn/cascade-mask-rcnn_r50_fpn_1x_coco.py"]
+from mmbackbones.compose.filling import fill
 
-pretrained = dict(type="Pretrained", checkpoint="timm://vit_small_patch16_dinov3")
-model = pair("vit_small_patch16_dinov3", "SimpleFeaturePyramid", init_cfg=pretrained)
+model, optim_wrapper = fill(_base_, "cascade-mask-rcnn", "vit_small_patch16_dinov3")

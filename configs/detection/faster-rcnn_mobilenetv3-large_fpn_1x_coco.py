@@ -1,5 +1,4 @@
-_base_ = ["faster-rcnn_resnet50_fpn_1x_coco.py"]
-from mmbackbones import pair
+_base_ = ["mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py"]
+from mmbackbones.compose.filling import fill
 
-pretrained = dict(type="Pretrained", checkpoint="timm://mobilenetv3_large_100")
-model = pair("mobilenetv3_large_100", neck="FPN", frozen_stages=1, norm_eval=True, init_cfg=pretrained)
+model, optim_wrapper = fill(_base_, "faster-rcnn", "mobilenetv3_large_100")

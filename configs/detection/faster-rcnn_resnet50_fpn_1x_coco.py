@@ -1,10 +1,4 @@
-_base_ = [
-    "mmdet::_base_/models/faster-rcnn_r50_fpn.py",
-    "mmdet::_base_/datasets/coco_detection.py",
-    "mmdet::_base_/schedules/schedule_1x.py",
-    "mmdet::_base_/default_runtime.py",
-]
-from mmbackbones import pair
+_base_ = ["mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py"]
+from mmbackbones.compose.filling import fill
 
-pretrained = dict(type="Pretrained", checkpoint="torchvision://resnet50")
-model = pair("resnet50", neck="FPN", frozen_stages=1, norm_eval=True, init_cfg=pretrained)
+model, optim_wrapper = fill(_base_, "faster-rcnn", "resnet50", pretrained="torchvision://resnet50")

@@ -1,5 +1,4 @@
 _base_ = ["mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py"]
-from mmbackbones import pair
+from mmbackbones.compose.filling import fill
 
-pretrained = dict(type="Pretrained", checkpoint="torchvision://shufflenet_v2_x1_0")
-model = pair("shufflenet_v2_x1_0", frozen_stages=1, norm_eval=True, init_cfg=pretrained)
+model, optim_wrapper = fill(_base_, "faster-rcnn", "shufflenet_v2_x1_0")

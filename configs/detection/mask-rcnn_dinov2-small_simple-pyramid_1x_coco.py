@@ -1,5 +1,4 @@
-_base_ = ["mask-rcnn_vit-base_simple-pyramid_1x_coco.py"]
-from mmbackbones import pair
+_base_ = ["mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py"]
+from mmbackbones.compose.filling import fill
 
-pretrained = dict(type="Pretrained", checkpoint="timm://vit_small_patch14_dinov2")
-model = pair("vit_small_patch14_dinov2", "SimpleFeaturePyramid", init_cfg=pretrained)
+model, optim_wrapper = fill(_base_, "mask-rcnn", "vit_small_patch14_dinov2")

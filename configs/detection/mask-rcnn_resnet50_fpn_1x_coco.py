@@ -1,5 +1,4 @@
 _base_ = ["mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py"]
-from mmbackbones import pair
+from mmbackbones.compose.filling import fill
 
-pretrained = dict(type="Pretrained", checkpoint="torchvision://resnet50")
-model = pair("resnet50", frozen_stages=1, norm_eval=True, init_cfg=pretrained)
+model, optim_wrapper = fill(_base_, "mask-rcnn", "resnet50", pretrained="torchvision://resnet50")

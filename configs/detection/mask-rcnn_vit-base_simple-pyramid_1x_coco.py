@@ -1,13 +1,5 @@
 # Plain ViT with the pyramid and the optimiser of ViTDet (arXiv 2203.16527).
 _base_ = ["mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py"]
-from mmbackbones import pair
+from mmbackbones.compose.filling import fill
 
-pretrained = dict(type="Pretrained", checkpoint="timm://vit_base_patch16_224")
-model = pair("vit_base_patch16_224", "SimpleFeaturePyramid", init_cfg=pretrained)
-optim_wrapper = dict(
-    _delete_=True,
-    type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=1e-4, betas=(0.9, 0.999), weight_decay=0.1),
-    constructor="mmbackbones.LayerDecayOptimWrapperConstructor",
-    paramwise_cfg=dict(decay_rate=0.7, by="layer"),
-)
+model, optim_wrapper = fill(_base_, "mask-rcnn", "vit_base_patch16_224")

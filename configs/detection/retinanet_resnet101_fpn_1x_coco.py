@@ -1,12 +1,4 @@
 _base_ = ["mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"]
-from mmbackbones import pair
+from mmbackbones.compose.filling import fill
 
-pretrained = dict(type="Pretrained", checkpoint="torchvision://resnet101")
-model = pair(
-    "resnet101",
-    strides=(8, 16, 32),
-    neck_cfg=dict(add_extra_convs="on_input"),
-    frozen_stages=1,
-    norm_eval=True,
-    init_cfg=pretrained,
-)
+model, optim_wrapper = fill(_base_, "retinanet", "resnet101", pretrained="torchvision://resnet101")

@@ -1,6 +1,5 @@
 # No squeeze and excitation, so that INT8 tools take it.
-_base_ = ["../_base_/ssdlite.py", "../_base_/ssdlite_coco.py"]
-from mmbackbones.compose.detectors import ssdlite
+_base_ = ["../_base_/ssdlite_coco.py"]
+from mmbackbones.compose.filling import fill
 
-pretrained = dict(type="Pretrained", checkpoint="timm://tf_efficientnet_lite0")
-model = ssdlite("efficientnet_lite0", init_cfg=pretrained)
+model, optim_wrapper = fill(_base_, "ssdlite", "efficientnet_lite0")

@@ -1,5 +1,4 @@
-_base_ = ["../_base_/ssdlite.py", "../_base_/ssdlite_coco.py"]
-from mmbackbones.compose.detectors import ssdlite
+_base_ = ["../_base_/ssdlite_coco.py"]
+from mmbackbones.compose.filling import fill
 
-pretrained = dict(type="Pretrained", checkpoint="timm://mobilenetv3_large_100")
-model = ssdlite("mobilenetv3_large_100", init_cfg=pretrained)
+model, optim_wrapper = fill(_base_, "ssdlite", "mobilenetv3_large_100")

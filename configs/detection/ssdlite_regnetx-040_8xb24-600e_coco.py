@@ -1,6 +1,5 @@
 # No squeeze and excitation, so that INT8 tools take it.
-_base_ = ["../_base_/ssdlite.py", "../_base_/ssdlite_coco.py"]
-from mmbackbones.compose.detectors import ssdlite
+_base_ = ["../_base_/ssdlite_coco.py"]
+from mmbackbones.compose.filling import fill
 
-pretrained = dict(type="Pretrained", checkpoint="timm://regnetx_040")
-model = ssdlite("regnetx_040", init_cfg=pretrained)
+model, optim_wrapper = fill(_base_, "ssdlite", "regnetx_040")

@@ -1,4 +1,4 @@
-_base_ = ["../_base_/yolov4-tiny.py", "../_base_/yolov4-tiny_coco.py"]
-from mmbackbones.compose.detectors import yolov4_tiny
+_base_ = ["../_base_/yolov4-tiny_coco.py"]
+from mmbackbones.compose.filling import fill
 
-model = yolov4_tiny("cspdarknet53_tiny")
+model, optim_wrapper = fill(_base_, "yolov4-tiny", "cspdarknet53_tiny")

@@ -1,5 +1,4 @@
-_base_ = ["linear_dinov2-small_8xb2-40k_ade20k-512x512.py"]
-from mmbackbones import pair
+_base_ = ["../_base_/linear_ade20k.py"]
+from mmbackbones.compose.filling import fill
 
-pretrained = dict(type="Pretrained", checkpoint="timm://vit_small_patch16_dinov3.lvd1689m")
-model = pair("vit_small_patch16_dinov3", neck=None, strides=(16,), frozen_stages=4, init_cfg=pretrained)
+model, optim_wrapper = fill(_base_, "linear", "vit_small_patch16_dinov3")

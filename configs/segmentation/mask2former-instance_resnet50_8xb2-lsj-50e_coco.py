@@ -1,7 +1,5 @@
 # Instance masks.
 _base_ = ["mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco.py"]
-from mmbackbones import pair
+from mmbackbones.compose.filling import fill
 
-pretrained = dict(type="Pretrained", checkpoint="torchvision://resnet50")
-model = pair("resnet50", neck=None, norm_cfg=dict(type="BN", requires_grad=False), norm_eval=True)
-model["backbone"].update(init_cfg=pretrained)
+model, optim_wrapper = fill(_base_, "mask2former-instance", "resnet50", pretrained="torchvision://resnet50")

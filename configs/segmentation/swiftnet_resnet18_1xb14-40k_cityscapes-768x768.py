@@ -1,40 +1,5 @@
-# SwiftNet, single scale (arXiv 1903.08469): ResNet's maps before the last ReLU of each stage.
-_base_ = [
-    "mmseg::_base_/datasets/cityscapes_768x768.py",
-    "mmseg::_base_/default_runtime.py",
-    "mmseg::_base_/schedules/schedule_40k.py",
-]
-from mmbackbones import pair
+# ResNet's maps before the last ReLU of each stage (arXiv 1903.08469).
+_base_ = ["../_base_/swiftnet_cityscapes.py"]
+from mmbackbones.compose.filling import fill
 
-pretrained = dict(type="Pretrained", checkpoint="torchvision://resnet18")
-pieces = pair("resnet18", neck=None)
-model = dict(
-    type="EncoderDecoder",
-    data_preprocessor=dict(
-        **pieces["data_preprocessor"],
-        type="SegDataPreProcessor",
-        pad_val=0,
-        seg_pad_val=255,
-        size=(768, 768),
-    ),
-    backbone=dict(type="mmbackbones.PreActivationBackbone", name="resnet18", init_cfg=pretrained),
-    decode_head=dict(
-        type="mmbackbones.SwiftNetHead",
-        in_channels=[64, 128, 256, 512],
-        spp_norm_cfg=dict(type="BN", momentum=0.005),
-        num_classes=19,
-    ),
-    train_cfg=dict(),
-    test_cfg=dict(mode="whole"),
-)
-train_dataloader = dict(batch_size=14)
-# Pretrained weights learn at a quarter of the rate, and decay as much less.
-optim_wrapper = dict(
-    _delete_=True,
-    type="OptimWrapper",
-    optimizer=dict(type="Adam", lr=4e-4, weight_decay=1e-4),
-    paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.25, decay_mult=0.25))),
-)
-param_scheduler = [dict(type="CosineAnnealingLR", T_max=40000, eta_min=1e-6, by_epoch=False)]
-auto_scale_lr = dict(enable=False, base_batch_size=14)
-del pieces
+model, optim_wrapper = fill(_base_, "swiftnet", "resnet18", pretrained="torchvision://resnet18")

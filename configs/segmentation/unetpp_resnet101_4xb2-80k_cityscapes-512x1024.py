@@ -1,6 +1,4 @@
-_base_ = ["unetpp_resnet50_4xb2-80k_cityscapes-512x1024.py"]
-from mmbackbones import pair
+_base_ = ["../_base_/unetpp_cityscapes.py"]
+from mmbackbones.compose.filling import fill
 
-norm_cfg = dict(type="SyncBN")
-pretrained = dict(type="Pretrained", checkpoint="torchvision://resnet101")
-model = pair("resnet101", neck=None, strides=(2, 4, 8, 16, 32), norm_cfg=norm_cfg, init_cfg=pretrained)
+model, optim_wrapper = fill(_base_, "unetpp", "resnet101", pretrained="torchvision://resnet101")

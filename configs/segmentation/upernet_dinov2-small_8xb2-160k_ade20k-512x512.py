@@ -1,6 +1,4 @@
 _base_ = ["mmseg::swin/swin-tiny-patch4-window7-in1k-pre_upernet_8xb2-160k_ade20k-512x512.py"]
-from mmbackbones import pair
+from mmbackbones.compose.filling import fill
 
-pretrained = dict(type="Pretrained", checkpoint="timm://vit_small_patch14_dinov2.lvd142m")
-model = pair("vit_small_patch14_dinov2", neck=None, init_cfg=pretrained)
-model.update(decode_head=dict(in_channels=[384] * 4), auxiliary_head=dict(in_channels=384))
+model, optim_wrapper = fill(_base_, "upernet", "vit_small_patch14_dinov2")

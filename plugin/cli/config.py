@@ -38,8 +38,8 @@ def config_command(
 
     Example: mmbackbones config --model retinanet --backbone convnext_tiny --data my_coco -o my.py
     """
+    from ..compose.filling import compose
     from ..compose.fit import Settings
-    from ..compose.models import compose
 
     check_out(out, force)
     cfg, notes = compose(model, backbone, pretrained=pretrained, weights=weights, output_stride=output_stride)

@@ -31,7 +31,7 @@ def convert_command(
 ) -> None:
     """Turn torchvision's Faster R-CNN into a checkpoint for test, predict and train.
 
-    Its config is detection/faster-rcnn_resnet50_fpn_torchvision_coco.
+    Its config is detection/faster-rcnn-torchvision_resnet50_fpn_1x_coco.
 
     Example: mmbackbones convert torchvision://fasterrcnn_resnet50_fpn.COCO_V1 -o faster.pth
     """

@@ -9,7 +9,7 @@ import typer
 
 from .options import Device
 
-CONFIG = "detection/faster-rcnn_mobilenetv3-large_fpn_scratch"
+CONFIG = "detection/faster-rcnn_mobilenetv3-large-scratch_fpn_1xb8-8e_coco-160x160"
 TRAIN, VAL = 800, 120  # images
 SIZE = (160, 160)  # pixels
 EPOCHS = 7  # eight minutes on two cores are the limit, the drawing and the evaluations included

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
 
 PREFIX = "mmbackbones::"
 
@@ -60,8 +59,6 @@ def base_file(name: str) -> str:
     Raises:
         InputError: there is none; the message lists the nearest names.
     """
-    from .configs import config_folder, find_config
+    from .configs import find_config
 
-    folder: Any = config_folder("mmbackbones")
-    path = folder / f"{name.removeprefix(PREFIX).removesuffix('.py')}.py"
-    return str(path if path.is_file() else find_config(name))
+    return str(find_config(name))

@@ -16,7 +16,6 @@ from ..data.dataset import Task
 from ..errors import InputError, nearest
 
 TASK_OF: dict[str, Task] = {"mmdet": "detection", "mmseg": "segmentation"}
-_OURS = Path(__file__).resolve().parents[1]
 # Keys that mmengine's Runner reads from the config although they are no parameters of it.
 _RUNNER_KEYS = {
     "compile",
@@ -69,9 +68,11 @@ def find_config(name: str) -> Path:
     if folder is None:
         raise InputError(f"Config '{name}': {package} is not installed; `pip install mmbackbones[mm]`.")
     short = short.removesuffix(".py")
+    if (whole := folder / f"{short}.py").is_file():  # those of _base_ too, which no list shows
+        return whole
     known = shipped_names(package)
     for full in known:
-        if short in (full, full.rpartition("/")[2]):
+        if short == full.rpartition("/")[2]:
             return folder / f"{full}.py"
     packages = [package] if "::" in name else ["mmbackbones", *TASK_OF]
     near = _near(short, packages)

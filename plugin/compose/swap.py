@@ -17,7 +17,7 @@ from ..feature_nets.specs import get_spec
 from .configs import TASK_OF, kind, load_config, task_of, walk
 from .consumers import Widths, fit_heads, fit_neck, fixed_width, one_width
 from .expects import Expected, Level, Shape, expected, made_of
-from .models import _has_batch_norm, _set_adamw
+from .optimizers import has_batch_norm, set_optimizer
 from .pairing import Replacing, _channels
 from .supply import Supply, supply
 from .unswappable import check_swappable
@@ -191,7 +191,7 @@ def _kept(old: Node, spec: Spec, weights: str | None, notes: list[str]) -> Node:
         kept["in_channels"] = old["in_channels"]
     if spec.family == "swin":
         kept["net_kwargs"] = {"always_partition": True}
-    if not _has_batch_norm(spec):
+    if not has_batch_norm(spec):
         return kept
     norm = old.get("norm_cfg") or {}
     if kind(norm) == "SyncBN":
@@ -338,10 +338,10 @@ def _fit_optimiser(cfg: Config, spec: Spec, found: Swapped) -> list[str]:
     if "Decay" in str(wrapper.get("constructor", "")):  # layers of the old backbone, by its names
         notes.append(f"{wrapper.pop('constructor')} goes: it counts the old backbone's layers.")
         wrapper.pop("paramwise_cfg", None)
-        if not _has_batch_norm(spec):
-            return [*notes, _set_adamw(cfg, spec, layer_decay=found.weights is not None)]
-    if kind(wrapper.get("optimizer")) == "SGD" and not _has_batch_norm(spec):
-        return [*notes, _set_adamw(cfg, spec, layer_decay=found.weights is not None)]
+        if not has_batch_norm(spec):
+            return [*notes, set_optimizer(cfg, spec, pretrained=found.weights is not None)]
+    if kind(wrapper.get("optimizer")) == "SGD" and not has_batch_norm(spec):
+        return [*notes, set_optimizer(cfg, spec, pretrained=found.weights is not None)]
     keys = (wrapper.get("paramwise_cfg") or {}).get("custom_keys") or {}
     gone = [key for key in keys if key.startswith("backbone.")]
     gone += [key for key in keys if key != "norm" and any(key in name for name in found.replaced.params)]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..compose.configs import shipped_names
 from ..data.dataset import TASKS, Task
 from ..errors import InputError, nearest
 
@@ -76,7 +78,7 @@ def recipe_for(images: int) -> Recipe:
 
 
 def config_name(recipe: Recipe, task: str | None, backbone: str | None = None) -> str:
-    """Name of the shipped config, as ``finetune/faster-rcnn_swin-tiny_fpn_hundreds``.
+    """Name of the shipped config, as ``finetune/faster-rcnn_swin-tiny_fpn_1xb4-hundreds-24e_coco``.
 
     Args:
         recipe: one of ``RECIPES``.
@@ -96,11 +98,11 @@ def config_name(recipe: Recipe, task: str | None, backbone: str | None = None) -
         raise InputError(
             f"--backbone '{backbone}': the recipe '{recipe.name}' has {', '.join(recipe.backbones)}. "
             + "".join(f"{hint}. " for hint in near if chosen in owners)
-            + "For any other backbone, copy the recipe's config and change the name in pair()."
+            + "For any other backbone, copy the recipe's config and change the name in fill()."
         )
-    if task == "detection":
-        return f"finetune/faster-rcnn_{chosen}_fpn_{recipe.name}"
-    return f"finetune/{'upernet' if chosen.startswith('swin') else 'deeplabv3plus'}_{chosen}_{recipe.name}"
+    model = "faster-rcnn" if task == "detection" else "upernet" if "swin" in chosen else "deeplabv3plus"
+    wanted = re.compile(rf"finetune/{model}_{chosen}(-d\d+)?(_fpn)?_\d+xb\d+-{recipe.name}-.*")
+    return next(name for name in shipped_names("mmbackbones") if wanted.fullmatch(name))
 
 
 def choose(

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..errors import InputError
 
 #: The config that converted weights are for.
-CONFIG = "detection/faster-rcnn_resnet50_fpn_torchvision_coco"
+CONFIG = "detection/faster-rcnn-torchvision_resnet50_fpn_1x_coco"
 # torchvision's names, with and without the zeros that it writes since 0.14, and ours.
 _RULES = {
     r"backbone\.body\.((?:conv1|bn1|layer[1-4])\..+)": r"backbone.\1",

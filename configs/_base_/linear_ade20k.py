@@ -1,0 +1,12 @@
+# A linear classifier of each cell of the last map, without backbone and in_channels.
+_base_ = ["mmseg::swin/swin-tiny-patch4-window7-in1k-pre_upernet_8xb2-160k_ade20k-512x512.py"]
+model = dict(
+    decode_head=dict(_delete_=True, type="mmbackbones.LinearHead", num_classes=150),
+    auxiliary_head=None,
+)
+optim_wrapper = dict(optimizer=dict(lr=1e-3, weight_decay=1e-4))
+param_scheduler = [
+    dict(type="LinearLR", start_factor=1e-6, by_epoch=False, begin=0, end=1500),
+    dict(type="PolyLR", eta_min=0.0, power=1.0, begin=1500, end=40000, by_epoch=False),
+]
+train_cfg = dict(max_iters=40000)

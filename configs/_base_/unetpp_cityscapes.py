@@ -1,0 +1,18 @@
+# U-Net++ (arXiv 1807.10165) over C1 to C5, with deep supervision, without backbone and in_channels.
+_base_ = [
+    "mmseg::_base_/datasets/cityscapes.py",
+    "mmseg::_base_/default_runtime.py",
+    "mmseg::_base_/schedules/schedule_80k.py",
+]
+model = dict(
+    type="EncoderDecoder",
+    data_preprocessor=dict(type="SegDataPreProcessor", pad_val=0, seg_pad_val=255, size=(512, 1024)),
+    decode_head=dict(
+        type="mmbackbones.UNetPlusPlusHead",
+        deep_supervision=True,
+        norm_cfg=dict(type="SyncBN"),
+        num_classes=19,
+    ),
+    train_cfg=dict(),
+    test_cfg=dict(mode="whole"),
+)

@@ -1,0 +1,4 @@
+_base_ = ["../_base_/efficientdet_coco.py"]
+from mmbackbones.compose.filling import fill
+
+model, optim_wrapper = fill(_base_, "efficientdet-d0", "efficientnet_b0")

@@ -1,1 +1,0 @@
-_base_ = ["../detection/mask-rcnn_resnet50_fpn_1x_coco.py"]

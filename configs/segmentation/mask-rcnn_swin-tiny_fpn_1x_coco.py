@@ -1,1 +1,0 @@
-_base_ = ["../detection/mask-rcnn_swin-tiny_fpn_1x_coco.py"]

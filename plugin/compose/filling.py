@@ -1,0 +1,223 @@
+"""Any model with any backbone: what shipped configs take from the table, ``mmbackbones config`` writes."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from mmengine.config import Config, ConfigDict
+
+from ..catalog.inputs import resolve
+from ..catalog.spec import Spec
+from ..errors import InputError, nearest
+from ..feature_nets.specs import get_spec
+from .configs import kind, load_config
+from .detectors import EFFICIENTDETS
+from .models import MODELS, Model
+from .optimizers import has_batch_norm, optimizer_for, state_batch
+from .pairing import Replacing
+from .scale import reference_scale, set_scale
+
+_ALL_STAGES = 4
+
+
+class Filled(NamedTuple):
+    """What of a config follows from model and backbone."""
+
+    model: ConfigDict
+    optim_wrapper: ConfigDict
+
+
+def fill(
+    base: Mapping[str, Any],
+    model: str,
+    backbone: str,
+    *,
+    pretrained: bool | str = True,
+    paramwise_cfg: Mapping[str, Any] | None = None,
+    **args: Any,
+) -> Filled:
+    """``model`` with ``backbone``, and the optimiser that suits both, over a base config::
+
+        _base_ = ["mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py"]
+        from mmbackbones.compose.filling import fill
+
+        model, optim_wrapper = fill(_base_, "faster-rcnn", "resnet50")
+
+    Both are whole: they take the place of the base's, and what is special is set in them afterwards, as
+    ``model.rpn_head.update(feat_channels=64)``.
+
+    Args:
+        base: What the config inherits; it is not changed. Where it has no model, as a base of data and
+            schedule only, the model is that of the table's base.
+        model: A key of :data:`.models.MODELS`.
+        backbone: A catalog name, ``timm:<name>`` or ``torchvision:<name>``.
+        pretrained: Start from the backbone's default weights, where it has any; a tag, an address or a
+            file for others; False for random ones.
+        paramwise_cfg: Layer-wise learning rates other than the usual ones for this kind of net, as
+            ``dict(decay_rate=0.8, by="layer")``; an empty one for none.
+        **args: Of the backbone, or of :func:`.pairing.pair`, as ``out_channels=64``; they win over the
+            defaults of the table. ``None`` takes a default away.
+
+    Raises:
+        InputError: no such model, backbone or weights, or the backbone cannot feed the model.
+    """
+    filled, _ = _fill(base, model, backbone, pretrained, paramwise_cfg, args)
+    for part, value in filled._asdict().items():
+        if part in base:
+            value["_delete_"] = True  # mmengine's word for: in place of the base's
+    return filled
+
+
+def compose(
+    model: str,
+    backbone: str,
+    *,
+    pretrained: bool = True,
+    weights: str | None = None,
+    output_stride: int | None = None,
+) -> tuple[Config, list[str]]:
+    """The config of ``model`` with ``backbone``, for the base's own data set.
+
+    Args:
+        model: A key of :data:`.models.MODELS`.
+        backbone: A catalog name, ``timm:<name>`` or ``torchvision:<name>``.
+        pretrained: Start from the backbone's default weights, where it has any.
+        weights: Instead of the default ones: a tag, an address or a file, as ``pretrained`` of a backbone.
+        output_stride: For models that dilate the backbone: 8 (the default), 16 or 32.
+
+    Returns:
+        The config, and what was decided, one sentence each.
+
+    Raises:
+        InputError: no such model or backbone, or a backbone that cannot feed the model.
+    """
+    row, spec = _row(model), get_spec(backbone)
+    _check_feeds(model, row, spec)
+    if output_stride is not None and row.dilated is None:
+        raise InputError(f"--output-stride {output_stride}: {model} dilates no backbone; leave it out.")
+    if weights is not None and not pretrained:
+        raise InputError(f"--weights {weights} and --no-pretrained contradict each other: give one.")
+    args = {} if output_stride is None else {"output_stride": output_stride}
+    cfg = _base_of(row, spec)
+    optimizer = kind(cfg.optim_wrapper.optimizer)
+    filled, notes = _fill(cfg, model, backbone, weights or pretrained, None, args)
+    cfg.model, cfg.optim_wrapper = filled
+    cfg.pop("data_preprocessor", None)  # a copy of the model's, with the mean of the base's backbone
+    if kind(cfg.optim_wrapper.optimizer) != optimizer:
+        cfg = Config(cfg.to_dict())  # without the base's file name, whose 4xb2 would say 8 images
+    state_batch(cfg, optimizer)
+    size = model.removeprefix("efficientdet-")
+    if size in EFFICIENTDETS and reference_scale(cfg) != (EFFICIENTDETS[size].img_scale,) * 2:
+        set_scale(cfg, (EFFICIENTDETS[size].img_scale,) * 2)
+    return cfg, notes
+
+
+def _fill(
+    base: Mapping[str, Any],
+    model: str,
+    backbone: str,
+    pretrained: bool | str,
+    paramwise_cfg: Mapping[str, Any] | None,
+    args: Mapping[str, Any],
+) -> tuple[Filled, list[str]]:
+    """See :func:`fill`; with what was decided, one sentence each."""
+    row, spec = _row(model), get_spec(backbone)
+    _check_feeds(model, row, spec)
+    weights = (
+        None if not pretrained or (pretrained is True and not spec.weights) else resolve(spec, pretrained)
+    )
+    asked = {**_defaults(row, spec, trained=weights is not None, args=args), **args}
+    if weights:
+        asked["init_cfg"] = {"type": "Pretrained", "checkpoint": weights}
+    pieces = row.pieces(backbone, **{key: value for key, value in asked.items() if value is not None})
+    whole = copy.deepcopy(base["model"] if "model" in base else _base_of(row, spec).model)
+    _lay_over(whole, pieces)
+    whole.pop("pretrained", None)  # mmseg's own way to load weights into its own nets
+    frozen = asked.get("frozen_stages", -1)
+    wrapper, note = optimizer_for(
+        spec,
+        row.task,
+        base["optim_wrapper"],
+        pretrained=weights is not None,
+        frozen=frozen == _ALL_STAGES,
+        paramwise_cfg=paramwise_cfg,
+    )
+    start = f"The backbone starts from {weights}." if weights else "The backbone starts from random weights."
+    start += {
+        1: " Its stem and first stage are frozen, its batch norms keep their statistics.",
+        _ALL_STAGES: " All of it is frozen.",
+    }.get(frozen, "")
+    return Filled(whole, wrapper), [start, *([note] if note else [])]
+
+
+def _defaults(row: Model, spec: Spec, *, trained: bool, args: Mapping[str, Any]) -> dict[str, Any]:
+    """The table's arguments for a backbone; ``trained`` if it starts from weights."""
+    found: dict[str, Any] = {}
+    if spec.family == "swin":
+        found["net_kwargs"] = {"drop_path_rate": row.drop_path, "always_partition": True}
+    if has_batch_norm(spec):
+        found |= {"norm_cfg": dict(row.norm_cfg)} if row.norm_cfg else {}
+        found |= row.trained if trained else {}
+    if row.frozen and trained:
+        found["frozen_stages"] = _ALL_STAGES
+    if "frozen_fraction" in args:  # which says the same in another way
+        found.pop("frozen_stages", None)
+    return found
+
+
+def _row(model: str) -> Model:
+    if model not in MODELS:
+        near = ", ".join(nearest(model, MODELS)) or "none"
+        raise InputError(f"--model '{model}' is unknown. Nearest: {near}. All: {', '.join(MODELS)}.")
+    return MODELS[model]
+
+
+def _base_of(row: Model, spec: Spec) -> Config:
+    return load_config(row.base if has_batch_norm(spec) or row.adamw_base is None else row.adamw_base)
+
+
+def _lay_over(node: ConfigDict, pieces: Mapping[str, Any]) -> None:
+    """Merge ``pieces`` into ``node``; a :class:`Replacing` takes the place of what is there."""
+    for key, value in pieces.items():
+        old = node.get(key)
+        if isinstance(value, Mapping) and isinstance(old, dict) and not isinstance(value, Replacing):
+            _lay_over(old, value)
+        else:
+            node[key] = _plain(value)
+
+
+def _plain(node: Any) -> Any:
+    """``node`` with mmengine's dicts in place of all others."""
+    if isinstance(node, Mapping):
+        return ConfigDict({key: _plain(value) for key, value in node.items()})
+    return type(node)(map(_plain, node)) if isinstance(node, (list, tuple)) else node
+
+
+def _check_feeds(model: str, row: Model, spec: Spec) -> None:
+    """Raises InputError if the backbone lacks a map or cannot be dilated; says what to choose instead."""
+    lacking = [stride for stride in row.strides if stride not in spec.channels]
+    stiff = row.dilated is not None and not spec.dilatable
+    if not lacking and not stiff:
+        return
+    others = [
+        name
+        for name, other in MODELS.items()
+        if other.task == row.task
+        and set(other.strides) <= set(spec.channels)
+        and (other.dilated is None or spec.dilatable)
+    ]
+    why = (
+        f"needs maps at strides {row.strides}, the backbone has {spec.strides}"
+        if lacking
+        else f"needs output_stride={row.dilated}, and the backbone cannot be dilated"
+    )
+    flags = f"--strides {','.join(map(str, row.strides))}" + (" --dilatable" if row.dilated else "")
+    instead = (
+        f"With this backbone choose {', '.join(others)}" if others else f"No model of {row.task} takes it"
+    )
+    raise InputError(
+        f"{model} cannot be fed by '{spec.name}': it {why}. {instead}; "
+        f"backbones for {model}: `mmbackbones list {flags}`."
+    )
