@@ -45,7 +45,8 @@ class ModelRegistry(Registry):
             near = nearest(own, self.module_dict)
             raise InputError(
                 f"'{SCOPE}.{own}' is not a registered type. Nearest: {', '.join(near) or 'none'}. "
-                f"`mmbackbones list` shows all backbones."
+                f"`mmbackbones list` shows all. A network of your own: name the file that registers it "
+                f"in the config's custom_imports."
             )
         return found
 

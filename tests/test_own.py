@@ -79,6 +79,8 @@ def test_an_own_name_is_known_wherever_names_are(tmp_path: Path) -> None:
     assert neck["in_channels"] == [16, 24, 32, 40]
     with pytest.raises(mmbackbones.InputError, match="Unknown backbone 'dictnt'. Nearest: dictnet"):
         mmbackbones.build("dictnt")
+    with pytest.raises(mmbackbones.InputError, match="network of your own: name the file"):
+        MODELS.build(dict(type="mmbackbones.dictnt"))
 
 
 def test_a_config_names_the_file_in_custom_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,6 +98,29 @@ def test_a_config_names_the_file_in_custom_imports(tmp_path: Path, monkeypatch: 
     assert {name.split(".")[0] for name, p in net.named_parameters() if not p.requires_grad} == {
         *("stem", "bn", "res2"),
     }
+
+
+def test_swap_puts_an_own_network_into_a_config(tmp_path: Path) -> None:
+    from mmdet.registry import MODELS as DETECTORS
+    from mmengine.registry import init_default_scope
+    from typer.testing import CliRunner
+
+    from mmbackbones.cli import app
+
+    out = tmp_path / "swapped.py"
+    file = str(Path(__file__).with_name("own_nets.py"))
+    command = ["swap", "mmdet::retinanet/retinanet_r50_fpn_1x_coco", "--backbone", "dictnet"]
+    command += ["--import", file, "--frozen-stages", "1", "-o", str(out)]
+    done = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    cfg = Config.fromfile(out)
+    assert cfg.custom_imports["imports"] == ["own_nets"]
+    assert cfg.model.neck.in_channels == [32, 48, 64, 80]
+    init_default_scope("mmdet")
+    model = DETECTORS.build(cfg.model)
+    assert type(model.backbone).__name__ == "dictnet"
+    assert model.backbone.frozen_stages == 1
+    assert len(model.extract_feat(torch.rand(1, 3, 64, 64))) == 5
 
 
 def test_dilation_checkpointing_and_other_channels() -> None:

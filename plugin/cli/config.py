@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .config_file import check_out, write_config
-from .options import BatchSize, Data, IgnoreLabel, ImgScale
+from .options import BatchSize, Data, IgnoreLabel, ImgScale, Imports, import_nets, name_imports
 
 
 def config_command(
@@ -33,6 +33,7 @@ def config_command(
         int | None, typer.Option(help="Of a dilated backbone (DeepLabV3+): 8, 16 or 32; default 8.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over a file that exists.")] = False,
+    imports: Imports = None,
 ) -> None:
     """Write a complete config for any model with any backbone.
 
@@ -42,6 +43,8 @@ def config_command(
     from ..compose.fit import Settings
 
     check_out(out, force)
+    import_nets(imports)
     cfg, notes = compose(model, backbone, pretrained=pretrained, weights=weights, output_stride=output_stride)
+    name_imports(cfg, backbone)
     settings = Settings(data, epochs, batch_size, lr, img_scale, ignore_labels=ignore_label or ())
     write_config(cfg, f"{model} with {backbone}.", notes, settings, out, model)

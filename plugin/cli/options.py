@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -101,6 +101,19 @@ def import_nets(files: Sequence[str] | None) -> None:
             raise InputError(
                 f"--import {file}: a module of that name is {module.__file__}. Give the file another name."
             )
+
+
+def name_imports(cfg: Any, backbone: str) -> None:
+    """Let the config import the file that registers ``backbone``, if that is a network of the user's own."""
+    from ..catalog.own import own_net
+
+    own = own_net(backbone)
+    if own is None:
+        return
+    given = dict(cfg.get("custom_imports") or {})
+    names = given.get("imports") or []
+    names = [names] if isinstance(names, str) else list(names)
+    cfg.custom_imports = {**given, "imports": [*dict.fromkeys([*names, own.home])]}
 
 
 def normalise(argv: Sequence[str]) -> list[str]:

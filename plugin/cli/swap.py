@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .config_file import check_out, write_config
-from .options import BatchSize, Config, Data, IgnoreLabel, ImgScale
+from .options import BatchSize, Config, Data, IgnoreLabel, ImgScale, Imports, import_nets, name_imports
 
 
 def swap_command(
@@ -36,6 +36,7 @@ def swap_command(
         str | None, typer.Option(help="Instead of the default weights: a tag, an address or a file.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over a file that exists.")] = False,
+    imports: Imports = None,
 ) -> None:
     """Put another backbone into any config of mmdet, mmseg, this package, or your own.
 
@@ -45,7 +46,9 @@ def swap_command(
     from ..compose.swap import swapped
 
     check_out(out, force)
+    import_nets(imports)
     args = {} if frozen_stages is None else {"frozen_stages": frozen_stages}
     cfg, notes = swapped(config, backbone, at=at, pretrained=pretrained, weights=weights, **args)
+    name_imports(cfg, backbone)
     settings = Settings(data, epochs, batch_size, lr, img_scale, ignore_labels=ignore_label or ())
     write_config(cfg, f"{config} with {backbone}.", notes, settings, out, "swap")

@@ -39,9 +39,9 @@ def _shows_batch_norm(source: str, upstream: str) -> bool:
     from torch.nn.modules.batchnorm import _BatchNorm
 
     from ..feature_nets.specs import without_values
-    from ..sources import open_net
+    from ..feature_nets.steps import opened
 
-    net = without_values(lambda: open_net(source, upstream, 3, {})).net
+    net = without_values(lambda: opened(source, upstream, 3, {})).net
     return any(isinstance(module, _BatchNorm) for module in net.modules())
 
 

@@ -116,6 +116,20 @@ def make_feature_net(spec: Spec, name: str, strides: tuple[int, ...], how: Chang
     return Made(feature_net, asked, multiple, stages, frozen, shapes, every.order, arguments)
 
 
+def opened(
+    source: str, upstream: str, in_channels: int, arguments: dict[str, Any], repair: bool = True
+) -> FeatureNet:
+    """The network as its source or its user has it; arguments as :func:`open_traced` has them.
+
+    Raises:
+        InputError: there is no such network, or a user's own has no maps.
+    """
+    if source == "own":
+        return open_own(upstream, in_channels, arguments)
+    given = {"repair_padding": repair, **arguments} if source == "native" else arguments
+    return open_net(source, upstream, in_channels, given)
+
+
 def open_traced(
     source: str,
     upstream: str,
@@ -144,12 +158,7 @@ def open_traced(
     Raises:
         InputError: the source has no such network, or its maps have no power-of-two strides.
     """
-    feature_net: FeatureNet
-    if source == "own":
-        feature_net = open_own(upstream, in_channels, arguments)
-    else:
-        given = {"repair_padding": repair, **arguments} if source == "native" else arguments
-        feature_net = open_net(source, upstream, in_channels, given)
+    feature_net = opened(source, upstream, in_channels, arguments, repair)
     if attention is not None:
         embed_attention(feature_net.net, attention)
     pools_as_modules(feature_net.net)
