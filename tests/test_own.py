@@ -121,6 +121,10 @@ def test_swap_puts_an_own_network_into_a_config(tmp_path: Path) -> None:
     assert type(model.backbone).__name__ == "dictnet"
     assert model.backbone.frozen_stages == 1
     assert len(model.extract_feat(torch.rand(1, 3, 64, 64))) == 5
+    normed = mmbackbones.swap("mmseg::upernet/upernet_r50_4xb4-20k_voc12aug-512x512", "dictnet")
+    bare = mmbackbones.swap("mmseg::upernet/upernet_r50_4xb4-20k_voc12aug-512x512", "nhwcnet")
+    assert normed.model.backbone.norm_cfg.type == "SyncBN"
+    assert "norm_cfg" not in bare.model.backbone  # it has no batch norm
 
 
 def test_dilation_checkpointing_and_other_channels() -> None:

@@ -29,7 +29,7 @@ _LAYER_DECAY = "mmbackbones.LayerDecayOptimWrapperConstructor"
 
 def has_batch_norm(spec: Spec) -> bool:
     """Whether the network has batch norms; only one outside the catalog is built to see, without values."""
-    if ":" in spec.name:
+    if ":" in spec.name or spec.source == "own":
         return _shows_batch_norm(spec.source, spec.upstream)
     return spec.kind != "transformer" and not {spec.family, spec.name} & NO_BATCH_NORM
 
