@@ -45,6 +45,8 @@ No counterpart, so refused or to be used as `mmdet.X`, `mmseg.X` or `mmpretrain.
 
 - Res2Net: leaves out the pool of the first block; Darknet: other slope than timm's. Recognised and refused.
 - ResNets with `style="caffe"`: the stride is elsewhere. Refused where the file's name or config says so.
+- DeiT3 of mmpretrain 1.2 never runs its `ln2` (`ln1` runs twice): its weights load, and maps differ.
+- Twins' SVT and PCPVT of mmpretrain: the layers stand in another order. Refused; mmseg's PCPVT loads.
 - MixVisionTransformer (MiT), PVT v1, MSCAN, mmseg's MAE (a bias for keys too): timm has no such network.
 - HRNet: timm's maps lie behind further layers. CSPDarknet and CSPNeXt of mmdet are YOLOX's and RTMDet's.
 """
@@ -65,12 +67,11 @@ def find_mmpretrain() -> bool:
 def randomise(net: nn.Module) -> None:
     """Vectors, statistics and tables by chance: zeros and ones would hide what lies before them."""
     for module in net.modules():
-        for name, value in [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]:
+        buffers = [(name, value) for name, value in module._buffers.items() if name.startswith("running_")]
+        for name, value in [*module.named_parameters(recurse=False), *buffers]:
             if name in ("weight", "running_var", "gamma") and value.ndim == 1:
                 nn.init.uniform_(value, 0.5, 1.5)
-            elif value.is_floating_point() and (
-                value.ndim < 2 or re.search("token|pos|table|bias|gamma", name)
-            ):
+            elif value.ndim < 2 or re.search("token|pos|table|bias|gamma", name):
                 nn.init.normal_(value, std=0.2)
 
 
@@ -88,7 +89,11 @@ def difference(row: Counterpart, folder: Path) -> float:
             setattr(theirs, name, nn.Identity())
     size = (224, 224) if hasattr(ours._feature_net, "inner") else (96, 128)
     images = torch.randn(1, 3, *(row.arguments.get("img_size", side) for side in size))
+    seen: list[Tensor] = []
+    if row.at:
+        theirs.get_submodule(row.at).register_forward_hook(lambda _, inputs, out: seen.append(out))
     given = theirs(images)
+    given = tuple(seen) or given
     given = tuple(one for one in given if one is not None) if isinstance(given, (tuple, list)) else (given,)
     return max(_apart(given, fmap) for fmap in _maps(ours, images, given))
 

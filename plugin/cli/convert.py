@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ..errors import InputError
+
+LAYOUTS = ("mmbackbones", "openmmlab")
 
 
 def convert_command(
@@ -15,10 +17,27 @@ def convert_command(
         str,
         typer.Argument(
             metavar="FILE",
-            help="Weights of torchvision's fasterrcnn_resnet50_fpn (.pth), or torchvision://<name>.<tag>.",
+            help="Weights of torchvision's fasterrcnn_resnet50_fpn (.pth, torchvision://<name>.<tag>), or "
+            "with --backbone of mmdet, mmseg, mmpretrain or ours.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Checkpoint to write (.pth).")],
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="The backbone that FILE is of, alone or in a detector or segmentor."
+        ),
+    ] = None,
+    to: Annotated[
+        str, typer.Option(metavar="|".join(LAYOUTS), help="Whose names the backbone's weights get.")
+    ] = LAYOUTS[0],
+    like: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CLASS|FILE",
+            help="With --to openmmlab: mmdet.SwinTransformer, or a file of OpenMMLab's network of that size.",
+        ),
+    ] = None,
     classes: Annotated[
         str | None,
         typer.Option(metavar="NAME,NAME,...", help="Names of the classes in order; not needed for COCO's."),
@@ -29,20 +48,72 @@ def convert_command(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over a file that exists.")] = False,
 ) -> None:
-    """Turn torchvision's Faster R-CNN into a checkpoint for test, predict and train.
+    """Turn torchvision's Faster R-CNN into a checkpoint for us, or a backbone's weights into OpenMMLab's.
 
-    Its config is detection/faster-rcnn-torchvision_resnet50_fpn_1x_coco.
+    The detector's config is detection/faster-rcnn-torchvision_resnet50_fpn_1x_coco. Weights of OpenMMLab's
+    backbones load without this command; --to openmmlab makes files for mmdet, mmseg and mmpretrain.
 
     Example: mmbackbones convert torchvision://fasterrcnn_resnet50_fpn.COCO_V1 -o faster.pth
+
+    Example: mmbackbones convert work/best.pth --backbone swin_tiny --to openmmlab -o swin.pth
     """
     from ..weights.torchvision_detectors import CONFIG, checkpoint_of, number_of_classes
     from .console import new_console, shortest
 
     if out.exists() and not force:
         raise InputError(f"--out {out} exists. Choose another name, or add --force to write over it.")
-    names = None if classes is None else [name.strip() for name in classes.split(",")]
-    checkpoint = checkpoint_of(file, names, eps)
+    if to not in LAYOUTS:
+        raise InputError(f"--to '{to}' is not known; use {' or '.join(LAYOUTS)}.")
+    if backbone is None and (to != LAYOUTS[0] or like is not None):
+        raise InputError("--to and --like are for a backbone's weights: name it, as in --backbone swin_tiny.")
+    console = new_console()
+    if backbone is not None:
+        if classes is not None or eps is not None:
+            raise InputError(
+                "--classes and --eps are for torchvision's detector; leave them or --backbone out."
+            )
+        state = _renamed(file, backbone, to, like)
+        _write({"meta": {}, "state_dict": state}, out)
+        lines = [
+            f"Written: {shortest(out.absolute())}, {len(state)} tensors",
+            f"Use it: backbone=dict(..., init_cfg=dict(type='Pretrained', checkpoint='{out}'))",
+        ]
+    else:
+        names = None if classes is None else [name.strip() for name in classes.split(",")]
+        checkpoint = checkpoint_of(file, names, eps)
+        _write(checkpoint, out)
+        count = number_of_classes(checkpoint["state_dict"])
+        options = "" if count == 80 else f" --cfg-options model.roi_head.bbox_head.num_classes={count}"
+        lines = [
+            f"Written: {shortest(out.absolute())}, {count} classes",
+            f"Use it: mmbackbones predict {CONFIG} {out} photo.jpg{options}",
+        ]
+    for line in lines:
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
 
+
+def _renamed(file: str, backbone: str, to: str, like: str | None) -> dict[str, Any]:
+    """The backbone's weights in ``file`` by our names, or by those of OpenMMLab's class."""
+    from ..backbone import build
+    from ..sources.feature_net import PYRAMID_NAME
+    from ..weights.counterparts import counterpart
+    from ..weights.files import read_checkpoint, state_dict_of
+    from ..weights.loading import some
+
+    net = build(backbone, pretrained=file)
+    report = net.load_report
+    if report is not None and report.missing:
+        raise InputError(f"{file} has not all weights of {backbone}: {some(report.missing)} are missing.")
+    if to == LAYOUTS[0]:
+        return {k: v for k, v in net.state_dict().items() if not k.startswith(f"{PYRAMID_NAME}.")}
+    if like is not None and Path(like).is_file():
+        given = state_dict_of(read_checkpoint(like), like)
+        inside = {k.removeprefix("backbone."): v for k, v in given.items() if k.startswith("backbone.")}
+        return net.named_as(inside or given)
+    return net.named_as(counterpart(backbone, like).build_theirs().state_dict())
+
+
+def _write(checkpoint: dict[str, Any], out: Path) -> None:
     import torch
 
     try:
@@ -50,11 +121,3 @@ def convert_command(
         torch.save(checkpoint, out)
     except (OSError, RuntimeError) as error:
         raise InputError(f"--out {out} cannot be written: {error}.") from error
-    count = number_of_classes(checkpoint["state_dict"])
-    console = new_console()
-    options = "" if count == 80 else f" --cfg-options model.roi_head.bbox_head.num_classes={count}"
-    for line in (
-        f"Written: {shortest(out.absolute())}, {count} classes",
-        f"Use it: mmbackbones predict {CONFIG} {out} photo.jpg{options}",
-    ):
-        console.print(line, soft_wrap=True, highlight=False)

@@ -14,7 +14,7 @@ from ..sources import FeatureNet
 from ..sources.feature_net import PYRAMID_NAME
 from ..tracing.trace import Trace
 from ..weights.loading import LoadReport, first_layer, load_into, log_report, read_for
-from ..weights.openmmlab import Renamed, rename
+from ..weights.openmmlab import Renamed, give_back, rename
 
 
 class LoadingModule(BaseModule):
@@ -85,6 +85,19 @@ class LoadingModule(BaseModule):
             if cut_off == whole:
                 raise
             return rename(state, cut_off, self._order, self.spec.name)
+
+    def named_as(self, template: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Our weights by the names of another library's class for this network: :meth:`rename` undone.
+
+        Args:
+            template: A state dict of that class; what it has beyond ours stays in it as it is.
+
+        Raises:
+            InputError: it is of another network, or maps one way only.
+        """
+        added = tuple(f"{path}." for path in self._added)
+        own = {name: value for name, value in self.state_dict().items() if not name.startswith(added)}
+        return give_back(own, template, self._order, self.spec.name)
 
     def _refit(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         from ..sources.timm import refit

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import nn
 
-from ..errors import InputError
+from ..errors import InputError, nearest
 
 #: Where the classes of each package are.
 PACKAGES = {package: f"{package}.models.backbones" for package in ("mmdet", "mmseg", "mmpretrain")}
@@ -28,6 +28,7 @@ class Counterpart:
         arguments: For their constructor.
         ours: For ours.
         note: What is permuted in the tensors, or what to know.
+        at: Path of the module of theirs whose output is a map of ours, where theirs returns no map.
     """
 
     theirs: str
@@ -35,6 +36,7 @@ class Counterpart:
     arguments: dict[str, Any] = field(default_factory=dict)
     ours: dict[str, Any] = field(default_factory=dict)
     note: str = ""
+    at: str = ""
 
     def build_theirs(self) -> nn.Module:
         """Their network with fresh weights, in eval mode.
@@ -50,6 +52,27 @@ class Counterpart:
         net: nn.Module = getattr(module, kind)(**self.arguments)
         net.eval()  # mmdet's give None
         return net
+
+
+def counterpart(name: str, kind: str | None = None) -> Counterpart:
+    """The row of our backbone ``name``, with their class ``kind`` (``package.Class``) if it is given.
+
+    Raises:
+        InputError: there is none.
+    """
+    rows = [row for row in COUNTERPARTS if kind in (None, row.theirs)]
+    if not rows:
+        kinds = sorted({row.theirs for row in COUNTERPARTS})
+        near = ", ".join(nearest(str(kind), kinds))
+        raise InputError(f"--like {kind} is neither a file nor a class that was compared. Nearest: {near}.")
+    for row in rows:
+        if row.name == name:
+            return row
+    names = ", ".join(sorted({row.name for row in rows}))
+    raise InputError(
+        f"Of {kind or 'the classes that were compared'} none is known for {name}: {names}. For other sizes "
+        f"name a file of OpenMMLab's network of that size: --like FILE."
+    )
 
 
 _SWIN: dict[str, Any] = {"net_kwargs": {"always_partition": True}}
@@ -157,7 +180,6 @@ COUNTERPARTS = (
         "timm:deit_tiny_distilled_patch16_224",
         {"arch": "deit-t", **_RAW},
     ),
-    Counterpart("mmpretrain.DeiT3", "deit3_small", {"arch": "s", **_RAW}),
     Counterpart("mmpretrain.BEiTViT", "beit_base", {"arch": "base", **_RAW}),
     Counterpart(
         "mmpretrain.SwinTransformer", "swin_tiny", {"arch": "tiny", "pad_small_map": True}, _SWIN, _MERGING
@@ -181,7 +203,5 @@ COUNTERPARTS = (
     Counterpart("mmpretrain.VGG", "vgg11_bn", {"depth": 11, "norm_cfg": {"type": "BN"}}),
     Counterpart("mmpretrain.DenseNet", "densenet121", {"arch": "121"}),
     Counterpart("mmpretrain.ShuffleNetV2", "shufflenet_v2_x1_0", {"out_indices": (0, 1, 2)}),
-    Counterpart("mmpretrain.InceptionV3", "inception_v3", {}, {"repair_padding": False}),
-    Counterpart("mmpretrain.SVT", "timm:twins_svt_small", {"arch": "small", "qkv_bias": True}),
-    Counterpart("mmpretrain.PCPVT", "timm:twins_pcpvt_small", {"arch": "small", "qkv_bias": True}),
+    Counterpart("mmpretrain.InceptionV3", "inception_v3", {}, {"repair_padding": False}, at="Mixed_7c"),
 )

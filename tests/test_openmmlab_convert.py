@@ -1,0 +1,95 @@
+"""``mmbackbones convert --backbone``: a backbone's weights by our names and by OpenMMLab's, and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from typer.testing import CliRunner
+
+import mmbackbones
+from mmbackbones import InputError
+from mmbackbones.cli import app
+from mmbackbones.weights.counterparts import COUNTERPARTS, Counterpart
+
+#: One of each way to lay a tensor out.
+ROWS = [
+    row for row in COUNTERPARTS if row.theirs in ("mmdet.RegNet", "mmdet.SwinTransformer", "mmseg.ResNetV1c")
+]
+
+
+def convert(*words: object) -> str:
+    done = CliRunner().invoke(app, ["convert", *map(str, words)])
+    if isinstance(done.exception, InputError):
+        raise done.exception
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def weights(path: Path) -> dict[str, Tensor]:
+    return torch.load(path, weights_only=True)["state_dict"]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.theirs)
+def test_there_and_back(row: Counterpart, tmp_path: Path) -> None:
+    pytest.importorskip(row.theirs.partition(".")[0], reason="mmdet and mmseg come with the extra mm")
+    given = row.build_theirs().state_dict()
+    for value in given.values():
+        if value.is_floating_point():
+            torch.nn.init.normal_(value)
+    torch.save(
+        {"state_dict": {f"backbone.{name}": value for name, value in given.items()}}, tmp_path / "theirs.pth"
+    )
+    said = convert(tmp_path / "theirs.pth", "--backbone", row.name, "-o", tmp_path / "ours.pth")
+    ours = weights(tmp_path / "ours.pth")
+    assert f"ours.pth, {len(ours)} tensors" in said
+    assert ours.keys() == mmbackbones.build(row.name).state_dict().keys()
+    back = tmp_path / "back.pth"
+    convert(
+        tmp_path / "ours.pth", "--backbone", row.name, "--to", "openmmlab", "--like", row.theirs, "-o", back
+    )
+    found = weights(back)
+    assert list(found) == list(given)
+    norms = {name for name in given if name.startswith("norm")}  # behind the maps: not in ours
+    assert all(torch.equal(found[name], value) for name, value in given.items() if name not in norms)
+    convert(
+        tmp_path / "ours.pth", "--backbone", row.name, "--to", "openmmlab", "--like", tmp_path / "theirs.pth",
+        "-o", back, "--force",
+    )  # fmt: skip
+    found = weights(back)
+    assert all(torch.equal(found[name], value) for name, value in given.items())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--to", "openmmlab"], "name it, as in --backbone"),
+        (
+            ["--to", "keras", "--backbone", "resnet18"],
+            "--to 'keras' is not known; use mmbackbones or openmmlab",
+        ),
+        (["--backbone", "resnet18", "--eps", "0.1"], "--classes and --eps are for torchvision's detector"),
+        (
+            ["--backbone", "resnet18", "--to", "openmmlab", "--like", "mmdet.ResNext"],
+            "Nearest: .*mmdet.ResNeXt",
+        ),
+        (
+            ["--backbone", "resnet18", "--to", "openmmlab", "--like", "mmdet.RegNet"],
+            "none is known for resnet18: reg",
+        ),
+        (
+            ["--backbone", "resnet18", "--to", "openmmlab", "--like", "{deeper}"],
+            "only the file has layer1.2.conv1.weight .* more layers",
+        ),
+        (["--backbone", "resnet34"], "does not fit"),
+    ],
+)
+def test_what_cannot_be_converted(words: list[str], message: str, tmp_path: Path) -> None:
+    torch.save(mmbackbones.build("resnet18").state_dict(), tmp_path / "ours.pth")
+    torch.save(mmbackbones.build("resnet34").state_dict(), tmp_path / "deeper.pth")
+    words = [word.format(deeper=tmp_path / "deeper.pth") for word in words]
+    with pytest.raises(InputError, match=message):
+        convert(tmp_path / "ours.pth", *words, "-o", tmp_path / "out.pth")
+    assert not (tmp_path / "out.pth").exists()
