@@ -11,10 +11,12 @@ import copy
 import functools
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import mmbackbones
 from mmbackbones.backbone import Backbone
@@ -31,7 +33,8 @@ def _smallest() -> list[str]:
 
 
 SMALLEST = _smallest()
-NAMES = EVERY if os.environ.get("MMBACKBONES_SWEEP") else SMALLEST
+SWEEP = bool(os.environ.get("MMBACKBONES_SWEEP"))
+NAMES = EVERY if SWEEP else SMALLEST
 DILATABLE = [name for name in NAMES if mmbackbones.get_spec(name).dilatable]
 #: Residual attention reads half of each block's map at strides of its own: convolutions, and no dilation.
 CONVOLUTIONAL = [
@@ -41,11 +44,59 @@ CONVOLUTIONAL = [
 PLAIN = [name for name in NAMES if len(set(mmbackbones.get_spec(name).channels.values())) == 1]
 
 
+class Noise(TorchDispatchMode):
+    """Inside, weights are drawn by copying from one pool of noise: most of what building a net takes.
+
+    Means and deviations stay; only the weights of a net are no longer independent of each other.
+    """
+
+    SIZE = 1 << 20
+    at = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.normal = torch.randn(self.SIZE, generator=generator)
+        self.uniform = torch.rand(self.SIZE, generator=generator)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kind = func.overloadpacket
+        if kind not in self.DRAWS or args[0].device.type != "cpu":
+            return func(*args, **(kwargs or {}))
+        tensor, *limits = args
+        if kind is torch.ops.aten.uniform_:
+            low, high = (*limits, *(0.0, 1.0)[len(limits) :])
+            return self.fill(tensor, self.uniform).mul_(high - low).add_(low)
+        if kind is torch.ops.aten.erfinv_:  # of a uniform draw: timm and torch truncate normal ones so
+            return self.fill(tensor, self.normal).mul_(0.5**0.5)
+        mean, std = (*limits, *(0.0, 1.0)[len(limits) :])
+        return self.fill(tensor, self.normal).mul_(std).add_(mean)
+
+    DRAWS = (torch.ops.aten.normal_, torch.ops.aten.uniform_, torch.ops.aten.erfinv_)
+
+    def fill(self, tensor: Tensor, pool: Tensor) -> Tensor:
+        """Copy the pool into ``tensor``, over and over, beginning at another place for each tensor."""
+        flat = torch.empty(tensor.numel())
+        start = self.at = (self.at + 7919) % self.SIZE
+        for piece in flat.split(self.SIZE):
+            head = min(len(piece), self.SIZE - start)
+            piece[:head] = pool[start : start + head]
+            piece[head:] = pool[: len(piece) - head]
+        return tensor.copy_(flat.view(tensor.shape))
+
+
+def quick(name: str, **arguments: Any) -> Backbone:
+    """As ``mmbackbones.build``; the weights are cheap noise, for tests that load others or need only some."""
+    with Noise():
+        return mmbackbones.build(name, **arguments)
+
+
 @functools.lru_cache(maxsize=1)
 def built(name: str) -> Backbone:
     """The net in eval mode, with random statistics and affine parameters. Shared: never to be changed."""
-    torch.manual_seed(0)
-    return with_random_norms(mmbackbones.build(name)).eval()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return with_random_norms(quick(name)).eval()
 
 
 def copied(name: str) -> Backbone:

@@ -25,6 +25,18 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Sweep(config), "sweep")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Checks that share a name's built net follow each other, in all files; the rest comes after them."""
+    if config.pluginmanager.hasplugin("sweep"):
+        return  # it has an order of its own
+
+    def name_of(item: pytest.Item) -> str:
+        shares = {"built", "copied", "quick"} & vars(item.module).keys() and hasattr(item, "callspec")
+        return item.callspec.params.get("name", "") if shares else ""
+
+    items.sort(key=lambda item: (not name_of(item), name_of(item)))  # stable
+
+
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     random.seed(0)

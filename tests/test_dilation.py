@@ -4,26 +4,14 @@ import copy
 
 import pytest
 import torch
-from cases import NAMES, close, with_random_norms
+from cases import close, with_random_norms
 from torch import nn
 
 import mmbackbones
 from mmbackbones.errors import InputError
-from mmbackbones.feature_nets.specs import without_values
-from mmbackbones.feature_nets.steps import open_traced
 from mmbackbones.sources.feature_net import ChainNet
-from mmbackbones.surgery.dilatable import can_dilate
 from mmbackbones.surgery.dilation import dilate
 from mmbackbones.tracing.trace import trace
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_catalog_says_what_the_identity_says(name: str) -> None:
-    spec = mmbackbones.get_spec(name)
-    feature_net, _, found = without_values(
-        lambda: open_traced(spec.source, spec.upstream, 3, spec.arguments, name=name)
-    )
-    assert can_dilate(feature_net, found) == spec.dilatable
 
 
 @pytest.mark.parametrize(

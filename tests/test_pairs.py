@@ -7,13 +7,12 @@ takes the pairs one by one on a few small nets; ``make sweep`` takes them one by
 import functools
 import itertools
 import math
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from cases import SMALLEST, built, close
+from cases import SMALLEST, SWEEP, built, close, quick
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -27,7 +26,6 @@ NEUTRAL = ("frozen_stages", "frozen_fraction", "norm_cfg", "norm_eval", "with_cp
 #: Unpadded layers, and batch norms.
 ONE_BY_ONE = ["squeezenet1_1", "shufflenet_v2_x0_5"]
 TAKEN = sorted({*SMALLEST, *ONE_BY_ONE})
-WHOLE_SWEEP = bool(os.environ.get("MMBACKBONES_SWEEP"))
 
 
 def arguments(name: str, file: Path) -> dict[str, Any]:
@@ -68,17 +66,11 @@ def choices(values: dict[str, Any], one_by_one: bool, turn: int) -> list[dict[st
     return [{key: value for key, value in values.items() if key != other}]
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for files of weights."""
-    return tmp_path_factory.mktemp("weights")
-
-
 @pytest.mark.parametrize("name", TAKEN)
-def test_any_two_arguments_keep_their_promises(name: str, files: Path) -> None:
-    file = files / "weights.pth"
+def test_any_two_arguments_keep_their_promises(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "weights.pth"
     torch.save(built(name).state_dict(), file)
-    one_by_one = WHOLE_SWEEP or name in ONE_BY_ONE
+    one_by_one = SWEEP or name in ONE_BY_ONE
     for chosen in choices(arguments(name, file), one_by_one, turn=TAKEN.index(name)):
         net, plain = both(name, chosen)
         try:
@@ -90,8 +82,8 @@ def test_any_two_arguments_keep_their_promises(name: str, files: Path) -> None:
 
 def both(name: str, chosen: dict[str, Any]) -> tuple[Backbone, Backbone]:
     """The net as chosen, and without the arguments that change no value; with the same weights."""
-    net = mmbackbones.build(name, **chosen)
-    plain = mmbackbones.build(name, **{k: v for k, v in chosen.items() if k not in NEUTRAL})
+    net = quick(name, **chosen)
+    plain = quick(name, **{k: v for k, v in chosen.items() if k not in NEUTRAL})
     assert net.state_dict().keys() == plain.state_dict().keys() <= built(name).state_dict().keys()
     if "pretrained" in chosen:
         adapted = [k for k, v in net.state_dict().items() if not torch.equal(v, built(name).state_dict()[k])]
@@ -136,7 +128,7 @@ def ceil_sizes(size: tuple[int, int], stride: int) -> tuple[int, ...]:
 @functools.lru_cache
 def original_is_exact(name: str) -> bool:
     """Whether the net as its authors wrote it has maps of the promised sizes, so that nothing is repaired."""
-    net = mmbackbones.build(name, repair_padding=False).eval()
+    net = quick(name, repair_padding=False).eval()
     with torch.no_grad():
         maps = net(torch.rand(1, 3, *UNREPAIRED))
     cells = [ceil_sizes(UNREPAIRED, stride) for stride in net.out_strides]
