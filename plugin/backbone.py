@@ -150,6 +150,11 @@ class Backbone(LoadingModule):
         self._parameters = feature_net.net._parameters
         self._buffers = feature_net.net._buffers
 
+    @property
+    def feature_net(self) -> FeatureNet:
+        """The network inside, which shares this module's children, with the places of its maps."""
+        return self._feature_net
+
     def _feature_net_here(self) -> FeatureNet:
         """The network with our own children: those of a replica of ``DataParallel`` lie on its device."""
         net = self._feature_net.net

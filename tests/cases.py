@@ -44,40 +44,41 @@ CONVOLUTIONAL = [
 PLAIN = [name for name in NAMES if len(set(mmbackbones.get_spec(name).channels.values())) == 1]
 
 
-class Noise(TorchDispatchMode):
-    """Inside, weights are drawn by copying from one pool of noise: most of what building a net takes.
+class Draws(TorchDispatchMode):
+    """Inside, random weights are copied from one pool of noise, or left as the memory was.
 
-    Means and deviations stay; only the weights of a net are no longer independent of each other.
+    Drawing them is most of what building a net takes. Means and deviations stay; only the weights of a net
+    are no longer independent of each other.
     """
 
+    KINDS = (torch.ops.aten.normal_, torch.ops.aten.uniform_, torch.ops.aten.erfinv_)
     SIZE = 1 << 20
-    at = 0
 
-    def __init__(self) -> None:
+    def __init__(self, blank: bool = False) -> None:
         super().__init__()
+        self.blank, self.start = blank, 0
         generator = torch.Generator().manual_seed(0)
-        self.normal = torch.randn(self.SIZE, generator=generator)
-        self.uniform = torch.rand(self.SIZE, generator=generator)
+        self.normal = torch.randn(0 if blank else self.SIZE, generator=generator)
+        self.uniform = torch.rand(0 if blank else self.SIZE, generator=generator)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kind = func.overloadpacket
-        if kind not in self.DRAWS or args[0].device.type != "cpu":
+        if kind not in self.KINDS or args[0].device.type != "cpu":
             return func(*args, **(kwargs or {}))
         tensor, *limits = args
+        if self.blank:
+            return tensor
+        first, second = (*limits, *(0.0, 1.0)[len(limits) :])
         if kind is torch.ops.aten.uniform_:
-            low, high = (*limits, *(0.0, 1.0)[len(limits) :])
-            return self.fill(tensor, self.uniform).mul_(high - low).add_(low)
-        if kind is torch.ops.aten.erfinv_:  # of a uniform draw: timm and torch truncate normal ones so
+            return self.fill(tensor, self.uniform).mul_(second - first).add_(first)
+        if kind is torch.ops.aten.erfinv_:  # of a uniform draw: so timm and torch truncate normal ones
             return self.fill(tensor, self.normal).mul_(0.5**0.5)
-        mean, std = (*limits, *(0.0, 1.0)[len(limits) :])
-        return self.fill(tensor, self.normal).mul_(std).add_(mean)
-
-    DRAWS = (torch.ops.aten.normal_, torch.ops.aten.uniform_, torch.ops.aten.erfinv_)
+        return self.fill(tensor, self.normal).mul_(second).add_(first)
 
     def fill(self, tensor: Tensor, pool: Tensor) -> Tensor:
         """Copy the pool into ``tensor``, over and over, beginning at another place for each tensor."""
         flat = torch.empty(tensor.numel())
-        start = self.at = (self.at + 7919) % self.SIZE
+        start = self.start = (self.start + 7919) % self.SIZE
         for piece in flat.split(self.SIZE):
             head = min(len(piece), self.SIZE - start)
             piece[:head] = pool[start : start + head]
@@ -86,8 +87,14 @@ class Noise(TorchDispatchMode):
 
 
 def quick(name: str, **arguments: Any) -> Backbone:
-    """As ``mmbackbones.build``; the weights are cheap noise, for tests that load others or need only some."""
-    with Noise():
+    """As ``mmbackbones.build``, with cheap noise as weights."""
+    with Draws():
+        return mmbackbones.build(name, **arguments)
+
+
+def blank(name: str, **arguments: Any) -> Backbone:
+    """As ``mmbackbones.build``, with any values as weights: for those who load or set all of them."""
+    with Draws(blank=True):
         return mmbackbones.build(name, **arguments)
 
 

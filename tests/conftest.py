@@ -31,7 +31,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return  # it has an order of its own
 
     def name_of(item: pytest.Item) -> str:
-        shares = {"built", "copied", "quick"} & vars(item.module).keys() and hasattr(item, "callspec")
+        shares = {"built", "copied", "blank"} & vars(item.module).keys() and hasattr(item, "callspec")
         return item.callspec.params.get("name", "") if shares else ""
 
     items.sort(key=lambda item: (not name_of(item), name_of(item)))  # stable

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import pytest
 import torch
-from cases import CONVOLUTIONAL, quick
+from cases import CONVOLUTIONAL, blank
 from torch import Tensor, nn
 
 from mmbackbones.native.attention import GlobalGate
@@ -42,7 +42,7 @@ def field_of(fmap: torch.Tensor, image: torch.Tensor) -> tuple[int, torch.Tensor
 @lru_cache(maxsize=1)
 def straight(name: str) -> tuple[nn.Module, Tensor, tuple[Tensor, ...]]:
     """The linear net, an image and its maps; 448 pixels hold a central cell's field, or else 896 do."""
-    net = linear(quick(name))
+    net = linear(blank(name))
     for side in (448, 896):
         image = torch.rand(1, net.in_channels, side, side).mul_(1e-6).requires_grad_()  # below every ReLU6
         maps = net(image)

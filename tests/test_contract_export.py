@@ -45,9 +45,9 @@ def test_onnx_export_gives_the_same_maps(name: str) -> None:
 @pytest.fixture
 def compiler() -> Iterator[None]:
     """A compiler without anything kept from other nets."""
-    torch._dynamo.reset()
+    torch.compiler.reset()
     yield
-    torch._dynamo.reset()
+    torch.compiler.reset()
 
 
 @pytest.mark.parametrize("name", KINDS.values(), ids=[*KINDS])

@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 import torch
-from cases import DILATABLE, NAMES, built, close, copied, gate_values_from, on_meta, quick
+from cases import DILATABLE, NAMES, blank, built, close, copied, gate_values_from, on_meta, quick
 from torch import Tensor
 
 import mmbackbones
@@ -50,7 +50,7 @@ def test_dilated_net_sampled_equals_the_ordinary_net(name: str) -> None:
     with gate_values_from(plain) as held:
         ordinary = plain(x)
     for output_stride in (8, 16):
-        dilated = quick(name, output_stride=output_stride).eval()
+        dilated = blank(name, output_stride=output_stride).eval()
         assert dilated.out_strides == tuple(min(s, output_stride) for s in plain.out_strides)
         dilated.load_state_dict(plain.state_dict())
         held.give(dilated)
@@ -67,7 +67,7 @@ def test_dilated_net_sampled_equals_the_ordinary_net(name: str) -> None:
 def test_original_padding_is_dilated_too_or_needs_no_repair(name: str) -> None:
     """``repair_padding=False``: the authors' maps, dilated or not; without unpadded layers the same net."""
     x = torch.rand(1, 3, 128, 160)  # some originals take only sizes that 32 divides
-    original = quick(name, repair_padding=False).eval()
+    original = blank(name, repair_padding=False).eval()
     original.load_state_dict(built(name).state_dict())
     assert original.out_strides == built(name).out_strides
     with gate_values_from(original) as held:
@@ -77,7 +77,7 @@ def test_original_padding_is_dilated_too_or_needs_no_repair(name: str) -> None:
     if all(map(torch.equal, repaired, ordinary)):
         pytest.skip("nothing was repaired: the ordinary net's dilation is tested")
     for output_stride in (8, 16):
-        dilated = quick(name, repair_padding=False, output_stride=output_stride).eval()
+        dilated = blank(name, repair_padding=False, output_stride=output_stride).eval()
         dilated.load_state_dict(original.state_dict())
         held.give(dilated)
         with torch.no_grad():
@@ -90,7 +90,7 @@ def test_original_padding_is_dilated_too_or_needs_no_repair(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in DILATABLE])
 def test_a_net_that_cannot_be_dilated_refuses(name: str) -> None:
     with pytest.raises(InputError, match="cannot be dilated"):
-        quick(name, output_stride=16)
+        blank(name, output_stride=16)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -251,7 +251,7 @@ def test_a_fixed_size_net_is_built_for_its_size() -> None:
 def test_the_original_padding_can_be_kept(name: str) -> None:
     """Same weights, both geometries: the repaired net has exact maps, the original its own."""
     repaired = quick(name).eval()
-    original = quick(name, repair_padding=False).eval()
+    original = blank(name, repair_padding=False).eval()
     original.load_state_dict(repaired.state_dict())
     x = torch.randn(1, 3, 299, 299)
     with torch.no_grad():

@@ -120,7 +120,7 @@ def test_no_step_waits_for_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         hook.before_train_iter(runner, 0, {"inputs": [0, 0]})
         hook.after_train_iter(runner, 0, {"inputs": [0, 0]})
     assert not any(event.waited for event in Event.made)
-    assert len(hook._pending) == 1  # the others are read: what is kept does not grow
+    assert len(hook.pending) == 1  # the others are read: what is kept does not grow
     hook.after_train(runner)
     assert hook.figures == {"train_ms": 40.0, "memory_mib": 1.0}
 

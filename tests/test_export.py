@@ -277,6 +277,6 @@ def test_what_cannot_be_exported_is_refused(
 def test_free_size_with_a_torch_that_lacks_the_setting(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(onnx_file, "_OBLIVIOUS", "a_setting_of_the_future")
+    monkeypatch.setattr(onnx_file, "OBLIVIOUS", "a_setting_of_the_future")
     with pytest.raises(InputError, match=r"newer torch than .* leave --dynamic out"):
         onnx_file.write_onnx(SimpleNamespace(multiple=32), tmp_path / "a.onnx", (64, 64), dynamic=True)

@@ -13,7 +13,7 @@ from cases import NAMES
 from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
 from timm.models import group_parameters
-from timm.optim._param_groups import param_groups_layer_decay
+from timm.optim import param_groups_layer_decay
 from torch import nn
 
 import mmbackbones
@@ -64,7 +64,7 @@ def test_layers_count_from_the_stem_in_order_of_execution(name: str) -> None:
     along = [[stages[n] for n in layers if layers[n] == k] for k in sorted(set(layers.values()))]
     assert all(max(inside) <= min(behind) for inside, behind in zip(along, along[1:], strict=False))
     if net.spec.source == "timm" and net.spec.family not in UNLIKE_TIMM:
-        upstream = net._feature_net.net
+        upstream = net.feature_net.net
         found = group_parameters(upstream, upstream.group_matcher(coarse=False), reverse=True)
         number = {group: k for k, group in enumerate(sorted({found[n] for n in layers}))}
         assert layers == {n: number[found[n]] for n in layers}

@@ -276,7 +276,7 @@ def two_steps(rank: int, port: int, names: list[str], data: str, folder: str) ->
         cfg = small(name, Path(data), Path(folder) / f"{number}-{rank}")
         start_processes(cfg, "pytorch", "cpu")
         runner = build_runner(cfg)
-        loop = runner.build_train_loop(runner._train_loop)
+        loop = runner.build_train_loop(runner.cfg.train_cfg)
         optimizer = runner.build_optim_wrapper(runner.optim_wrapper)
         runner.model.train()
         batch = next(iter(loop.dataloader))

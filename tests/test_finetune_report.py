@@ -59,7 +59,7 @@ def test_norms_are_counted_as_they_are_while_the_model_trains_and_nothing_change
     modes = [module.training for module in model.modules()]
     parts = freeze_report(model)
     assert [module.training for module in model.modules()] == modes
-    assert not model.backbone._feature_net.net.training
+    assert not model.backbone.feature_net.net.training
     assert all(part.norms_eval == part.norms for part in parts)
     constant = freeze_report(tiny_model(norm_cfg=dict(type="FrozenBN")))
     assert all(part.norms_eval == part.norms for part in constant)

@@ -49,7 +49,7 @@ def build(name: str) -> mmbackbones.Backbone:
 
 
 def sized_of(net: mmbackbones.Backbone) -> SizedNet:
-    return net._feature_net if isinstance(net._feature_net, SizedNet) else net._feature_net.inner
+    return net.feature_net if isinstance(net.feature_net, SizedNet) else net.feature_net.inner
 
 
 @pytest.mark.parametrize("name", SIZED)

@@ -12,9 +12,9 @@ from mmbackbones.surgery.pools import pools_as_modules
 
 class Pooled(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        return self._pooled(x).relu()
+        return self.pooled(x).relu()
 
-    def _pooled(self, x: Tensor) -> Tensor:
+    def pooled(self, x: Tensor) -> Tensor:
         return F.max_pool2d(x, 3, stride=2) + F.avg_pool2d(x, 3, 2)
 
 

@@ -68,7 +68,7 @@ def test_a_net_comes_out_of_a_pickle_as_it_was(name: str) -> None:
         for ours, theirs in zip(again(x), net(x), strict=True):
             assert torch.equal(ours, theirs)
     assert again.train().layer1.training is False
-    assert again.layer1 is again._feature_net.net.layer1
+    assert again.layer1 is again.feature_net.net.layer1
 
 
 def test_a_lazy_config_names_a_backbone_by_import(tmp_path: Path) -> None:

@@ -117,10 +117,10 @@ def test_a_foreign_file_is_refused_by_name_and_not_by_timms_filter(tmp_path: Pat
 
 @pytest.mark.parametrize("old", sorted(timm.models.get_deprecated_models()))
 def test_every_old_name_of_timm_means_a_present_one(old: str) -> None:
-    from mmbackbones.feature_nets.specs import _current
+    from mmbackbones.feature_nets.specs import current_name
 
     with pytest.warns(UserWarning, match=f"timm calls '{old}'"):
-        present = _current(old)
+        present = current_name(old)
     base, _, tag = present.partition(".")
     assert base in timm.list_models()
     assert not tag or present in timm.list_pretrained(f"{base}.*")

@@ -32,7 +32,7 @@ class CostHook(Hook):
         self._seconds: dict[str, list[float]] = {"train": [], "val": []}
         self._memory: _Memory | None = None
         self._started: _Mark = _CpuMark()
-        self._pending: deque[tuple[str, _Mark, _Mark, int]] = deque()
+        self.pending: deque[tuple[str, _Mark, _Mark, int]] = deque()
         self._cuda = False
         self._handles: list[RemovableHandle] = []
         self._batch: Any = None
@@ -88,7 +88,7 @@ class CostHook(Hook):
         self._note("val", self._batch)
 
     def _note(self, what: str, batch: Any) -> None:
-        self._pending.append((what, self._started, self._mark(), len(batch["inputs"])))
+        self.pending.append((what, self._started, self._mark(), len(batch["inputs"])))
         self._read()
 
     def _mark(self) -> _Mark:
@@ -96,8 +96,8 @@ class CostHook(Hook):
 
     def _read(self, wait: bool = False) -> None:
         """Read the steps that have ended, or ``wait`` for all; only those still running are kept as marks."""
-        while self._pending and (wait or self._pending[0][2].passed()):
-            what, start, end, images = self._pending.popleft()
+        while self.pending and (wait or self.pending[0][2].passed()):
+            what, start, end, images = self.pending.popleft()
             self._seconds[what].append(end.seconds_since(start) / images)
 
 

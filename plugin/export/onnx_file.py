@@ -23,7 +23,7 @@ _SIDES = (64, 8192)
 #: would take for a row that is repeated.
 _RECORDED = 1024
 # A setting of torch that is not documented.
-_OBLIVIOUS = "backed_size_oblivious"
+OBLIVIOUS = "backed_size_oblivious"
 
 
 def write_onnx(
@@ -72,11 +72,11 @@ def _no_thought_of_one() -> AbstractContextManager[Any]:
     """
     from torch.fx.experimental import _config as symbolic
 
-    if not hasattr(symbolic, _OBLIVIOUS):
+    if not hasattr(symbolic, OBLIVIOUS):
         raise InputError(
             f"--dynamic needs a newer torch than {torch.__version__}. Update torch, or leave --dynamic out."
         )
-    setting: AbstractContextManager[Any] = symbolic.patch(**{_OBLIVIOUS: True})  # type: ignore[attr-defined]
+    setting: AbstractContextManager[Any] = symbolic.patch(**{OBLIVIOUS: True})  # type: ignore[attr-defined]
     return setting
 
 

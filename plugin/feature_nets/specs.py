@@ -59,10 +59,10 @@ def _spec_of_own(own: Own) -> Spec:
 @cache
 def spec_of(source: str, upstream: str) -> Spec:
     """What :func:`measured` says of a network as its source builds it by default."""
-    return measured(source, _current(upstream) if source == "timm" else upstream, {})
+    return measured(source, current_name(upstream) if source == "timm" else upstream, {})
 
 
-def _current(upstream: str) -> str:
+def current_name(upstream: str) -> str:
     """timm's present name of a model, with the tag of its weights, where ``upstream`` is an old one."""
     import timm
 

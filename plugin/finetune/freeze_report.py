@@ -132,7 +132,7 @@ def _group_of(optim_wrapper: Any) -> dict[int, tuple[float, float]]:
 
 def _norms(model: nn.Module) -> Iterator[tuple[str, bool]]:
     """Path of each normalisation layer, and whether it stays constant after ``model.train()``."""
-    nets = [backbone._feature_net.net for backbone in backbones(model).values()]  # each shares its children
+    nets = [backbone.feature_net.net for backbone in backbones(model).values()]  # each shares its children
     modes = [(module, module.training) for module in (*model.modules(), *nets)]
     model.train()
     try:

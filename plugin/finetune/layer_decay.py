@@ -148,7 +148,7 @@ def _without_decay(model: nn.Module) -> set[str]:
 
 def _declared(backbone: Backbone) -> set[str]:
     """What the upstream's network excludes from weight decay, by its own account (names or patterns)."""
-    declares = getattr(backbone._feature_net.net, "no_weight_decay", None)
+    declares = getattr(backbone.feature_net.net, "no_weight_decay", None)
     patterns = declares() if declares is not None else ()
     return {name for pattern in patterns for name in fnmatch.filter(backbone.param_stages, pattern)}
 

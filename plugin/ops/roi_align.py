@@ -72,7 +72,7 @@ def roi_align_forward(
     targets = (output, argmax_y, argmax_x) if pool_mode == MAX else (output,)
     pool = roi_max.pool if pool_mode == MAX else _mean
     with _one_thread:
-        for image, index, boxes in _groups(rois, input, spatial_scale, aligned):
+        for image, index, boxes in groups(rois, input, spatial_scale, aligned):
             cells, owner = _channels_last(input, image), _owner(rois, index, image)
             for part, own, box in zip(*(t.split(CHUNK) for t in (index, owner, boxes)), strict=True):
                 found = pool(cells, own.tolist(), box, bins, sampling_ratio, aligned)
@@ -104,7 +104,7 @@ def roi_align_backward(
         )
         return
     with _one_thread:
-        for image, index, boxes in _groups(rois, grad_input, spatial_scale, aligned):
+        for image, index, boxes in groups(rois, grad_input, spatial_scale, aligned):
             owner = _owner(rois, index, None)
             if pool_mode == MAX:
                 for own in owner.unique().tolist():
@@ -167,7 +167,7 @@ def _products(
             yield box, rows[box, :, : y2 - y1], columns[box, :, : x2 - x1], window
 
 
-def _groups(
+def groups(
     rois: Tensor, maps: Tensor, scale: float, aligned: bool
 ) -> Iterator[tuple[int | None, Tensor, Tensor]]:
     """Boxes to do together: an image or None, their indices, and the finite boxes in cells (R, 4).
