@@ -45,7 +45,7 @@ PLAIN = [name for name in NAMES if len(set(mmbackbones.get_spec(name).channels.v
 
 
 class Draws(TorchDispatchMode):
-    """Inside, random weights are copied from one pool of noise, or left as the memory was.
+    """Inside, random weights are copied from one pool of noise, or are all zero.
 
     Drawing them is most of what building a net takes. Means and deviations stay; only the weights of a net
     are no longer independent of each other.
@@ -67,7 +67,7 @@ class Draws(TorchDispatchMode):
             return func(*args, **(kwargs or {}))
         tensor, *limits = args
         if self.blank:
-            return tensor
+            return tensor.zero_()
         first, second = (*limits, *(0.0, 1.0)[len(limits) :])
         if kind is torch.ops.aten.uniform_:
             return self.fill(tensor, self.uniform).mul_(second - first).add_(first)
@@ -93,7 +93,7 @@ def quick(name: str, **arguments: Any) -> Backbone:
 
 
 def blank(name: str, **arguments: Any) -> Backbone:
-    """As ``mmbackbones.build``, with any values as weights: for those who load or set all of them."""
+    """As ``mmbackbones.build``, with zeros as weights: for those who load or set all of them."""
     with Draws(blank=True):
         return mmbackbones.build(name, **arguments)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from detection_sets import coco, draw, state, write
+from segmentation_sets import image, label
 
 ROOT = Path(__file__).parents[1]
 
@@ -62,6 +64,44 @@ def shared() -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def shapes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of generated images with boxes, masks and labels; a module's ``SHAPES`` says how many."""
+    from mmbackbones.data.shapes import write_shapes
+
+    wanted = {"train": 4, "val": 2, "size": (64, 64), **getattr(request.module, "SHAPES", {})}
+    return write_shapes(tmp_path_factory.mktemp("shapes") / "shapes", **wanted)
+
+
+@pytest.fixture(scope="session")
+def trainings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of pytest-xdist share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def detector(trainings: Path):
+    """A detector that the command has trained: see ``cli_trainings.Trained``."""
+    from cli_trainings import Trained
+
+    return Trained.once("detector", trainings)
+
+
+@pytest.fixture(scope="session")
+def segmenter(trainings: Path):
+    """The same for segmentation."""
+    from cli_trainings import Trained
+
+    return Trained.once("segmenter", trainings)
+
+
+@pytest.fixture(params=["detector", "segmenter"])
+def trained(request: pytest.FixtureRequest):
+    """Both, one after the other."""
+    return request.getfixturevalue(request.param)
+
+
 @pytest.fixture
 def plain(tmp_path):
     """``images/`` with train.json (a, b) and val.json (c)."""
@@ -74,16 +114,32 @@ def plain(tmp_path):
 
 
 @pytest.fixture
+def labelled(tmp_path):
+    """``images/{train,val}`` and ``labels/{train,val}`` with two and one images."""
+    root = tmp_path / "set"
+    for name in ("train/a", "train/b", "val/c"):
+        image(root / "images" / f"{name}.jpg")
+        label(root / "labels" / f"{name}.png")
+    return root
+
+
+@pytest.fixture
 def look(tmp_path):
     """Recognise a folder for detection and check that nothing in it was changed."""
+    return functools.partial(recognised, tmp_path / "cache", "detection")
 
-    def run(root: Path, **kwargs):
-        before = state(root) if root.is_dir() else {}
-        try:
-            from mmbackbones.data.layouts import recognise
 
-            return recognise(root, "detection", cache_dir=tmp_path / "cache", **kwargs)
-        finally:
-            assert (state(root) if root.is_dir() else {}) == before
+@pytest.fixture
+def look_at_labels(tmp_path):
+    """The same for segmentation."""
+    return functools.partial(recognised, tmp_path / "cache", "segmentation")
 
-    return run
+
+def recognised(cache: Path, task: str, root: Path, **kwargs):
+    from mmbackbones.data.layouts import recognise
+
+    before = state(root) if root.is_dir() else {}
+    try:
+        return recognise(root, task, cache_dir=cache, **kwargs)
+    finally:
+        assert (state(root) if root.is_dir() else {}) == before

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from mmbackbones.cli import main
-from mmbackbones.data.shapes import write_shapes
 from mmbackbones.engine.work_dir import check_unused
 from mmbackbones.errors import InputError
 from mmbackbones.weights.checkpoints import read_checkpoint
@@ -19,9 +18,8 @@ SEGMENTER = "segmentation/linear_resnet18-scratch-d16_1xb8-8k_cityscapes-360x480
 SMALL = ["--img-scale", "64x64", "--batch-size", "4", "--device", "cpu"]
 
 
-@pytest.fixture(scope="module")
-def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_shapes(tmp_path_factory.mktemp("failures") / "shapes", train=8, val=2, size=(64, 64))
+#: For the fixture ``shapes``.
+SHAPES = dict(train=8, val=2)
 
 
 def train(capsys: pytest.CaptureFixture[str], code: int, *words: object) -> str:

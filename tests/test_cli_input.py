@@ -14,15 +14,14 @@ from typer.testing import CliRunner
 
 from mmbackbones.cli import app, main
 from mmbackbones.compose.configs import load_config
-from mmbackbones.data.shapes import CLASSES, write_shapes
+from mmbackbones.data.shapes import CLASSES
 
 DETECTOR = "detection/faster-rcnn_mobilenetv3-large-scratch_fpn_1xb8-8e_coco-160x160"
 COMMANDS = ["train", "test", "predict", "demo", "list", "info"]
 
 
-@pytest.fixture(scope="module")
-def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_shapes(tmp_path_factory.mktemp("input") / "shapes", train=2, val=1, size=(64, 64))
+#: For the fixture ``shapes``.
+SHAPES = dict(train=2, val=1)
 
 
 @pytest.fixture

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from cli_trainings import IMAGES, Trained
 from PIL import Image
 
-from mmbackbones.cli import main
 from mmbackbones.compose.configs import config_folder
-from mmbackbones.data.shapes import CLASSES, write_shapes
+from mmbackbones.data.shapes import CLASSES
 
-CONFIGS = {
-    "detection": "detection/faster-rcnn_mobilenetv3-large-scratch_fpn_1xb8-8e_coco-160x160",
-    "segmentation": "segmentation/deeplabv3plus_resnet18-scratch-d16_1xb8-8k_cityscapes-360x480",
-}
 INFERENCES = {
     "detection": """
 from mmdet.apis import DetInferencer
@@ -39,27 +36,15 @@ assert np.array_equal(best, label)
 }
 
 
-@pytest.fixture(scope="module")
-def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_shapes(tmp_path_factory.mktemp("results") / "shapes", train=4, val=2, size=(64, 64))
+@pytest.fixture
+def work(trained: Trained, tmp_path: Path) -> Path:
+    """A copy of the folder of a training, named by its task."""
+    task = {"detector": "detection", "segmenter": "segmentation"}[trained.work.name]
+    return Path(shutil.copytree(trained.work, tmp_path / task, symlinks=True))
 
 
-@pytest.fixture(scope="module", params=CONFIGS)
-def trained(request: pytest.FixtureRequest, shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a training of the task that it is named by."""
-    work = tmp_path_factory.mktemp("trained") / request.param
-    words = ["train", CONFIGS[request.param], "--data", shapes, "--work-dir", work, "--epochs", 1]
-    words += ["--img-scale", "64x64", "--batch-size", 2, "--device", "cpu", "--seed", 0]
-    if request.param == "detection":  # so little training finds nothing that it is sure of
-        words += ["--cfg-options", "model.test_cfg.rcnn.score_thr=0.0"]
-    with pytest.raises(SystemExit) as end:
-        main([str(word) for word in words])
-    assert end.value.code == 0
-    return work
-
-
-def test_weights_are_read_without_any_allowance(trained: Path) -> None:
-    files = [*trained.glob("best*.pth"), trained / "last.pth"]
+def test_weights_are_read_without_any_allowance(work: Path) -> None:
+    files = [*work.glob("best*.pth"), work / "last.pth"]
     assert len(files) == 3
     allowed = torch.serialization.get_safe_globals()
     torch.serialization.clear_safe_globals()
@@ -70,31 +55,29 @@ def test_weights_are_read_without_any_allowance(trained: Path) -> None:
     for content in contents:
         assert content.keys() == {"meta", "state_dict"}
         assert content["meta"]["dataset_meta"]["classes"][-len(CLASSES) :] == CLASSES
-    state = torch.load(next(trained.glob("[ei]*_*.pth")), weights_only=False)  # made here
+    state = torch.load(sorted(work.glob("[ei]*_*.pth"))[-1], weights_only=False)  # made here
     assert {"optimizer", "message_hub", "param_schedulers"} <= state.keys()
     last = contents[-1]["state_dict"]
     assert last.keys() == state["state_dict"].keys()
     assert all(torch.equal(last[key], state["state_dict"][key]) for key in last)
 
 
-def test_test_tool_and_inferencers_predict_and_draw(trained: Path, shapes: Path) -> None:
+def test_test_tool_and_inferencers_predict_and_draw(work: Path, trained: Trained) -> None:
     """``tools/test.py --show-dir`` as mmdet and mmseg ship it, then the inferencers, in one process."""
-    photo = next((shapes / "images").rglob("*.*"))
-    folder = config_folder({"detection": "mmdet", "segmentation": "mmseg"}[trained.name])
+    photo = next((trained.data / "images").rglob("*.*"))
+    folder = config_folder({"detection": "mmdet", "segmentation": "mmseg"}[work.name])
     assert folder is not None
     tool = str(folder.parent / "tools" / "test.py")
     words = [tool, "config.py", "best.pth", "--work-dir", "tested", "--show-dir", "shown"]
     words += ["--cfg-options", "default_hooks.visualization.interval=1"]
     test = f"import runpy, sys\nsys.argv = {words}\nrunpy.run_path({tool!r}, run_name='__main__')"
-    program = f"PHOTO = {str(photo)!r}\n{test}\n{INFERENCES[trained.name]}"
+    program = f"PHOTO = {str(photo)!r}\n{test}\n{INFERENCES[work.name]}"
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=trained, env=env, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=work, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    (drawn,) = (trained / "drawn").rglob(f"{photo.stem}.*")
-    shown = [path for path in trained.rglob("shown/**/*.*") if path.suffix in (".png", ".jpg")]
-    assert len(shown) == 2  # the validation images
+    (drawn,) = (work / "drawn").rglob(f"{photo.stem}.*")
+    shown = [path for path in work.rglob("shown/**/*.*") if path.suffix in (".png", ".jpg")]
+    assert len(shown) == IMAGES["val"]  # the validation images
     for path in (drawn, *shown):
         with Image.open(path) as picture:
             assert picture.height == 64

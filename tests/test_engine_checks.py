@@ -18,7 +18,6 @@ from mmbackbones import InputError, build
 from mmbackbones.cli import main
 from mmbackbones.compose.configs import apply_options, load_config, parse_options
 from mmbackbones.compose.fit import Settings, fit
-from mmbackbones.data.shapes import write_shapes
 from mmbackbones.engine.checks import check_channels, check_heads, check_sync_bn
 from mmbackbones.engine.label_checks import check_size, check_values
 from mmbackbones.engine.runner import Runner, build_runner
@@ -27,9 +26,8 @@ DEEPLAB = "segmentation/deeplabv3plus_resnet18-scratch-d16_1xb8-8k_cityscapes-36
 SMALL = ["--img-scale", "64x64", "--batch-size", "2", "--epochs", "1", "--device", "cpu"]
 
 
-@pytest.fixture(scope="module")
-def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_shapes(tmp_path_factory.mktemp("checks") / "shapes", train=2, val=2, size=(64, 64))
+#: For the fixture ``shapes``.
+SHAPES = dict(train=2, val=2)
 
 
 #: Config, options, and what the message must have: the bad value, what there is, and what to write.

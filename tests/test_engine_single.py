@@ -14,7 +14,6 @@ from torch.utils.data import DataLoader
 
 from mmbackbones.cli import main
 from mmbackbones.compose.configs import load_config
-from mmbackbones.data.shapes import write_shapes
 from mmbackbones.engine.single import refuse_single_values, without_single
 from mmbackbones.errors import InputError
 
@@ -22,9 +21,8 @@ SSDLITE = "detection/ssdlite_mobilenetv3-large-minimal-scratch_1xb8-8e_coco-160x
 SMALL = ["--img-scale", "64x64", "--epochs", "1", "--device", "cpu", "--cfg-options"]
 
 
-@pytest.fixture(scope="module")
-def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_shapes(tmp_path_factory.mktemp("single") / "shapes", train=3, val=1, size=(64, 64))
+#: For the fixture ``shapes``.
+SHAPES = dict(train=3, val=1)
 
 
 def train(config: str, shapes: Path, work: Path, batch: int) -> int:

@@ -16,7 +16,6 @@ from mmbackbones.compose import warmup
 from mmbackbones.compose.configs import is_epoch_based, load_config
 from mmbackbones.compose.fit import Settings, fit
 from mmbackbones.compose.schedule import set_epochs
-from mmbackbones.data.shapes import write_shapes
 
 IMAGES = 8  # of which one step of an epoch takes all, or as many as the length asks for
 CONFIGS = [
@@ -43,9 +42,8 @@ class StepRates(Hook):
         self.rates.append(rate)
 
 
-@pytest.fixture(scope="module")
-def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_shapes(tmp_path_factory.mktemp("rates") / "shapes", train=IMAGES, val=2, size=(64, 64))
+#: For the fixture ``shapes``.
+SHAPES = dict(train=IMAGES, val=2)
 
 
 def fitted(name: str, shapes: Path, cache: Path, length: int, **settings: Any) -> tuple[Config, list[str]]:

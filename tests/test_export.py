@@ -26,7 +26,6 @@ from mmbackbones.compose.config_text import config_text
 from mmbackbones.compose.filling import compose
 from mmbackbones.compose.fit import Settings, fit
 from mmbackbones.compose.models import MODELS
-from mmbackbones.data.shapes import write_shapes
 from mmbackbones.engine.runner import build_runner
 from mmbackbones.export import onnx_file
 from mmbackbones.export.export import export, measure
@@ -46,9 +45,8 @@ EVERY += [(model, True) for model in SEGMENTERS]
 TRIED = EVERY if os.environ.get("MMBACKBONES_SWEEP") else FEW
 
 
-@pytest.fixture(scope="module")
-def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_shapes(tmp_path_factory.mktemp("export") / "shapes", train=4, val=3, size=(128, 128))
+#: For the fixture ``shapes``.
+SHAPES = dict(train=4, val=3, size=(128, 128))
 
 
 def awake(model: torch.nn.Module) -> None:

@@ -50,7 +50,13 @@ def test_a_file_is_short_and_looks_at_nothing_private(path: Path) -> None:
 
 
 def test_private_names_are_found_and_the_exceptions_are_used() -> None:
-    code = "net._inside\nself._own\nmonkeypatch.setattr(net, '_kept', 1)\nfrom mmbackbones.x import _y\na.__b__"
-    assert {name for _, name in private_names(ast.parse(code)) if is_private(name)} == {"_inside", "_kept", "_y"}
+    code = (
+        "net._inside\nself._own\nmonkeypatch.setattr(net, '_kept', 1)\nfrom mmbackbones.x import _y\na.__b__"
+    )
+    assert {name for _, name in private_names(ast.parse(code)) if is_private(name)} == {
+        "_inside",
+        "_kept",
+        "_y",
+    }
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in FILES]
     assert {name for tree in trees for _, name in private_names(tree)} >= OTHERS.keys()

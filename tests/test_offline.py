@@ -13,7 +13,6 @@ from mmbackbones.cli import main, train
 from mmbackbones.compose import configs
 from mmbackbones.compose.fit import Settings, fit
 from mmbackbones.compose.pretrained import addresses, drop_pretrained
-from mmbackbones.data.shapes import write_shapes
 from mmbackbones.errors import InputError
 from mmbackbones.weights.files import read_data
 
@@ -36,9 +35,8 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
 
 
-@pytest.fixture(scope="module")
-def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_shapes(tmp_path_factory.mktemp("offline") / "shapes", train=2, val=2, size=(64, 64))
+#: For the fixture ``shapes``.
+SHAPES = dict(train=2, val=2)
 
 
 def run(*words: object, code: int) -> None:

@@ -10,7 +10,7 @@ from test_compose import main_fails
 
 from mmbackbones.compose.configs import load_config
 from mmbackbones.compose.fit import Settings, fit, fit_for_test
-from mmbackbones.data.shapes import CLASSES, write_shapes
+from mmbackbones.data.shapes import CLASSES
 from mmbackbones.errors import InputError
 
 DETECTOR = "detection/faster-rcnn_mobilenetv3-large-scratch_fpn_1xb8-8e_coco-160x160"
@@ -78,9 +78,8 @@ MALFORMED = {
 }
 
 
-@pytest.fixture(scope="module")
-def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_shapes(tmp_path_factory.mktemp("places") / "shapes", train=2, val=1, size=(64, 64))
+#: For the fixture ``shapes``.
+SHAPES = dict(train=2, val=1)
 
 
 def fitted(shapes: Path | None, cache: Path, *options: str, config: str = DETECTOR) -> Config:

@@ -87,7 +87,7 @@ DOORS: dict[str, Callable[[str, Path], Any]] = {
     "check before --resume": lambda source, work: Runner.from_cfg(_config(work)).check_resume(source),
     "test": lambda source, work: evaluate.runner_for_test(_config(work), source, work).network,
     "predict": lambda source, work: predict.load_predictor(_config(work), source, "cpu", 0.5)[0].model,
-    "export": lambda source, work: export.load_model(_config(work), source)[0],
+    "export": lambda source, work: export.model_to_export(_config(work), source)[0],
     "any command's checkpoint": lambda source, _: checkpoints.load_model(torch.nn.Linear(2, 2), source),
     "pretrained": lambda source, _: mmbackbones.build("resnet18", pretrained=source),
     "init_cfg of our backbone": functools.partial(_init_cfg, dict(type="mmbackbones.resnet18")),

@@ -48,7 +48,7 @@ def export(
     Raises:
         InputError: the model cannot be exported, or the checkpoint does not fit.
     """
-    model, meta = load_model(cfg, checkpoint)
+    model, meta = model_to_export(cfg, checkpoint)
     net = ExportNet(model)
     size = _size(cfg, model)
     write_onnx(net, target, size, classes=meta.get("classes", ()), dynamic=dynamic)
@@ -66,7 +66,7 @@ def measure(cfg: Config, checkpoint: Path, files: dict[str, Path], accuracy: boo
     With ``accuracy`` also the main figures (mAP, mIoU) on the config's validation data, of torch too.
     """
     rows: Figures = {}
-    model, _ = load_model(cfg, checkpoint)
+    model, _ = model_to_export(cfg, checkpoint)
     image = torch.rand(1, 3, *_size(cfg, model)) * 255
     if accuracy:
         rows["torch"] = main_figures(_evaluate(cfg, checkpoint, None))
@@ -78,7 +78,7 @@ def measure(cfg: Config, checkpoint: Path, files: dict[str, Path], accuracy: boo
     return rows
 
 
-def load_model(cfg: Config, checkpoint: Path) -> tuple[Any, dict[str, Any]]:
+def model_to_export(cfg: Config, checkpoint: Path) -> tuple[Any, dict[str, Any]]:
     """The model in eval mode on the CPU, and what the checkpoint says of its data."""
     from mmengine.registry import MODELS, init_default_scope
 
