@@ -100,9 +100,9 @@ def test_the_message_names_the_option_what_may_stand_there_and_an_example(
 
 def test_each_example_of_a_message_is_taken(shapes: Path, tmp_path: Path) -> None:
     """Those that stand for a value of the user's end in dots, or name a folder or a file."""
-    from mmbackbones.compose.places import _PLACES
+    from mmbackbones.compose.places import PLACES
 
-    examples = {place.example for place in _PLACES if not place.example.endswith(("...", "DIR"))}
+    examples = {place.example for place in PLACES if not place.example.endswith(("...", "DIR"))}
     options = [text.replace('"', "") for text in examples if "..." not in text and ".max_" not in text]
     assert len(options) > 15
     fitted(shapes, tmp_path, *options)

@@ -46,7 +46,7 @@ class _Place:
     optional: bool = False
 
 
-_PLACES = (
+PLACES = (
     _Place("model", "a dict", "model.backbone.frozen_stages=1"),
     _Place("model.backbone", "a dict", "model.backbone.frozen_stages=1"),
     _Place("model.data_preprocessor", "a dict", "model.data_preprocessor.pad_size_divisor=32", True),
@@ -134,7 +134,7 @@ def check_places(cfg: Config, options: Mapping[str, Any], *, training: bool = Tr
         InputError: a value of another kind; the message says what is allowed, with an example.
     """
     values = cfg.to_dict()
-    for place in _PLACES:
+    for place in PLACES:
         for key, value in _at(values, place.key.split("."), ""):
             absent = value is None and (place.optional or (not training and key.startswith("train_")))
             if absent or _KINDS[place.what](value):
