@@ -16,9 +16,9 @@ NETS = ("dictnet", "listnet", "logitsnet", "unpaddednet", "nhwcnet")
 @pytest.fixture(scope="module")
 def registered() -> Iterator[None]:
     """Known by name; afterwards forgotten, so that other tests see the catalog only."""
-    before = dict(own._REGISTERED)
+    before = dict(own.REGISTERED)
     sys.modules.pop("own_nets", None)
     importlib.import_module("own_nets")
     yield
-    own._REGISTERED.clear()
-    own._REGISTERED.update(before)
+    own.REGISTERED.clear()
+    own.REGISTERED.update(before)

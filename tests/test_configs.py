@@ -70,7 +70,7 @@ def test_the_page_of_models_links_every_config(root: Path) -> None:
 def test_an_old_name_leads_to_the_new_one() -> None:
     """Until version 0.1 some names said neither schedule nor data."""
     for old, new in {
-        "detection/faster-rcnn_mobilenetv3-large-scratch_fpn_1xb8-8e_coco-160x160": "faster-rcnn_mobilenetv3-large-scratch_fpn",
+        "detection/faster-rcnn_mobilenetv3-large_fpn_scratch": "faster-rcnn_mobilenetv3-large-scratch_fpn",
         "segmentation/bisenet_resnet18_scratch": "bisenet_resnet18-scratch_1xb8-8k",
         "finetune/upernet_swin-tiny_hundreds": "upernet_swin-tiny_1xb8-hundreds-20k",
         "deeplabv3plus_resnet50_4xb2-80k_cityscapes-512x1024": "deeplabv3plus_resnet50-d8_4xb2-80k",

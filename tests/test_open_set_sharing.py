@@ -73,7 +73,8 @@ def test_a_size_is_built_once_and_its_memory_bounded(net: Backbone, monkeypatch:
     found = geometries(feature_net.inner.blueprint, False)
     built = []
     monkeypatch.setattr(found, "build", lambda size, build=found.build: built.append(size) or build(size))
-    first, *_, last = sizes = [(80, 32 * k) for k in range(2, 5)]  # of no other test
+    *sizes, new = [(80, 32 * k) for k in range(2, 6)]  # of no other test
+    first, last = sizes[0], sizes[-1]
 
     def run(*sizes: tuple[int, int]) -> None:
         with torch.no_grad():
@@ -85,10 +86,10 @@ def test_a_size_is_built_once_and_its_memory_bounded(net: Backbone, monkeypatch:
     built.clear()
     with monkeypatch.context() as less:
         less.setattr(found, "KEPT", 0)
-        run(last, last, first, first, last)
-        assert built == [last, first, last]
-    run(first, last, first)
-    assert built == [last, first, last, first]
+        run(new, new, last, last)
+        assert built == [new, last]
+    run(last, first, last, new)
+    assert built == [new, last, first, new]
 
 
 def test_the_network_is_not_changed_while_it_runs(net: Backbone) -> None:

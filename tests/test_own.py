@@ -177,7 +177,7 @@ def test_a_compiled_net_and_two_threads_read_the_same_maps() -> None:
     with ThreadPoolExecutor(4) as pool:
         for ours, theirs in zip(pool.map(net, images), expected, strict=True):
             assert torch.equal(ours[0], theirs)
-    torch._dynamo.reset()
+    torch.compiler.reset()
     compiled = torch.compile(net, backend="eager", fullgraph=True)(images[0])
     torch.testing.assert_close(compiled[0], expected[0])
 

@@ -83,7 +83,7 @@ def test_what_is_no_backbone_says_what_to_change(name: str) -> None:
         mmbackbones.build(name)
     with pytest.warns(UserWarning, match=f"Left out of the list: .*{name}"):
         assert name not in mmbackbones.list_backbones()
-    del own._REGISTERED[name]
+    del own.REGISTERED[name]
 
 
 def test_a_classifier_that_has_more_outputs_in_training_is_a_backbone() -> None:
@@ -126,7 +126,7 @@ def test_taps_that_are_none_are_refused(taps: dict, words: str) -> None:
     with pytest.raises(InputError, match=words):  # noqa: PT012
         register_backbone("wrong", lambda: Net(logits), taps=taps, force=True)
         mmbackbones.build("wrong")
-    own._REGISTERED.pop("wrong", None)
+    own.REGISTERED.pop("wrong", None)
 
 
 def test_names_that_exist_are_refused() -> None:
@@ -163,9 +163,9 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     )
     monkeypatch.syspath_prepend(tmp_path)
     importlib.invalidate_caches()
-    own._offered.cache_clear()
+    own.offered.cache_clear()
     yield
-    own._offered.cache_clear()
+    own.offered.cache_clear()
 
 
 @pytest.mark.usefixtures("package")

@@ -46,7 +46,7 @@ class Own:
         return str(getattr(self.factory, "__module__", ""))
 
 
-_REGISTERED: dict[str, Own] = {}
+REGISTERED: dict[str, Own] = {}
 
 
 def register_backbone(
@@ -103,7 +103,7 @@ def register_backbone(
     _check_name(name)
     if not callable(factory):
         raise InputError(f"'{name}': {factory!r} is no class or function that builds a network. Give one.")
-    before = _REGISTERED.get(name)
+    before = REGISTERED.get(name)
     if before is not None and not force and _place(before.factory) != _place(factory):
         raise InputError(
             f"'{name}' is registered already, for {_place(before.factory)}. Choose another name, or say "
@@ -111,7 +111,7 @@ def register_backbone(
         )
     facts: dict[str, Any] = {"family": family, "paper": paper, "year": year}
     facts |= {"mean": tuple(mean), "std": tuple(std), "weights": tuple(weights)}
-    _REGISTERED[name] = Own(name, factory, _checked_taps(name, taps or {}), facts)
+    REGISTERED[name] = Own(name, factory, _checked_taps(name, taps or {}), facts)
     return factory
 
 
@@ -149,7 +149,7 @@ def _checked_taps(name: str, taps: Mapping[int, str | int]) -> dict[int, str | i
 
 
 @cache
-def _offered() -> dict[str, EntryPoint]:
+def offered() -> dict[str, EntryPoint]:
     """Entry points of installed packages by name, the first of each; those of catalog names are left out."""
     found: dict[str, EntryPoint] = {}
     for point in entry_points(group=GROUP):
@@ -160,7 +160,7 @@ def _offered() -> dict[str, EntryPoint]:
 
 def own_names() -> tuple[str, ...]:
     """Names that were registered, and those that packages offer, whose code is not imported for that."""
-    return tuple({**_REGISTERED, **_offered()})
+    return tuple({**REGISTERED, **offered()})
 
 
 def own_net(name: str) -> Own | None:
@@ -169,11 +169,11 @@ def own_net(name: str) -> Own | None:
     Raises:
         InputError: the entry point cannot be loaded.
     """
-    if name not in _REGISTERED and name in _offered():
-        point = _offered()[name]
+    if name not in REGISTERED and name in offered():
+        point = offered()[name]
         try:
             factory = point.load()
-            if name not in _REGISTERED:  # it did not do so itself, with what else it has to say
+            if name not in REGISTERED:  # it did not do so itself, with what else it has to say
                 register_backbone(name, factory)
         except (Exception, SystemExit) as error:  # others' code, which may fail in any way
             package = point.dist.name if point.dist else "an installed package"
@@ -181,4 +181,4 @@ def own_net(name: str) -> Own | None:
                 f"'{name}' is offered by {package} as {point.value}, which cannot be loaded "
                 f"({type(error).__name__}: {error}). Mend or uninstall the package."
             ) from error
-    return _REGISTERED.get(name)
+    return REGISTERED.get(name)
