@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import copy
 import io
-import os
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
-from cases import SMALLEST, built, close
+from cases import SMALLEST, SWEEP, built, close, quick
+from torch import Tensor
 
 import mmbackbones
+from mmbackbones.backbone import Backbone
 
 #: One of each way that a net is put together. ``make test`` exports these, ``make sweep`` every family's.
 KINDS = {
@@ -28,11 +29,13 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("name", SMALLEST if os.environ.get("MMBACKBONES_SWEEP") else list(KINDS.values()))
+@pytest.mark.parametrize("name", SMALLEST if SWEEP else list(KINDS.values()))
 def test_onnx_export_gives_the_same_maps(name: str) -> None:
+    assert_onnx_gives_the_same(built(name), torch.rand(1, 3, 96, 64))
+
+
+def assert_onnx_gives_the_same(net: Backbone, x: Tensor) -> None:
     onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime comes with the extra dev")
-    net = built(name)
-    x = torch.rand(1, 3, 96, 64)
     file = io.BytesIO()
     torch.onnx.export(net, (x,), dynamo=True, verbose=False).save(file)
     session = onnxruntime.InferenceSession(file.getvalue(), providers=["CPUExecutionProvider"])
@@ -81,3 +84,30 @@ def test_a_compiled_net_trains(arguments: dict[str, Any]) -> None:
             torch.testing.assert_close(grads[key], param.grad, rtol=1e-3, atol=1e-4, msg=key)
     for (key, ours), theirs in zip(net.named_buffers(), plain.buffers(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5, msg=key)  # statistics, once each
+
+
+@pytest.fixture(scope="module")
+def fixed() -> Backbone:
+    """A small net that is built for images of 64x96, with tables of positions that are not zero."""
+    small = dict(depth=4, embed_dim=48, num_heads=3, img_size=(64, 96))
+    net = quick("timm:beit_base_patch16_224", net_kwargs=small).eval()
+    for key, param in net.named_parameters():
+        if "bias_table" in key:
+            torch.nn.init.normal_(param, std=0.5)
+    return net
+
+
+@pytest.mark.parametrize("size", [(64, 96), (96, 64)], ids=["its own", "another"])
+def test_onnx_of_a_net_of_fixed_size(size: tuple[int, int], fixed: Backbone) -> None:
+    assert_onnx_gives_the_same(fixed, torch.rand(1, 3, *size))
+
+
+@pytest.mark.parametrize("size", [(64, 96), (96, 64)], ids=["its own", "another"])
+@pytest.mark.usefixtures("compiler")
+def test_torch_compile_of_a_net_of_fixed_size(size: tuple[int, int], fixed: Backbone) -> None:
+    """At its own size it is one graph; at another the net for that size is made outside of it."""
+    x = torch.rand(1, 3, *size)
+    with torch.no_grad():
+        compiled = torch.compile(fixed, backend="eager", fullgraph=size == (64, 96))(x)
+        for ours, theirs in zip(compiled, fixed(x), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)

@@ -1,12 +1,13 @@
 """Contract points 1, 3, 4, 5, 10 and 11, swept over the whole catalog."""
 
 import copy
+import itertools
 import math
 import pickle
 
 import pytest
 import torch
-from cases import DILATABLE, NAMES, blank, built, close, copied, gate_values_from, on_meta, quick
+from cases import DILATABLE, NAMES, SWEEP, blank, built, close, copied, gate_values_from, on_meta, quick
 from torch import Tensor
 
 import mmbackbones
@@ -93,8 +94,11 @@ def test_a_net_that_cannot_be_dilated_refuses(name: str) -> None:
         blank(name, output_stride=16)
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("channels", [1, 4])
+#: One of the two for each family, in turn; ``make sweep`` takes both.
+CHANNELS = list(itertools.product(NAMES, (1, 4)) if SWEEP else zip(NAMES, itertools.cycle((1, 4))))
+
+
+@pytest.mark.parametrize(("name", "channels"), CHANNELS)
 def test_other_numbers_of_input_channels(name: str, channels: int) -> None:
     """All maps and their sizes stay; one weight alone has another shape, that of the first layer."""
     net = without_values(lambda: mmbackbones.build(name, in_channels=channels)).eval()

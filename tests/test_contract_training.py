@@ -1,13 +1,14 @@
 """Contract points 7 and 9, swept over the whole catalog."""
 
 import io
+from collections.abc import Iterable
 
 import pytest
 import torch
-from cases import NAMES, blank, built, copied, quick
+from cases import NAMES, SWEEP, blank, built, copied, quick
 from mmengine.model import revert_sync_batchnorm
 from steps import loss
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 import mmbackbones
@@ -16,25 +17,33 @@ from mmbackbones.surgery.norms import FrozenBatchNorm2d
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_selection_has_its_maps_and_a_gradient_for_every_parameter(name: str) -> None:
+    """``make test`` takes two of the strides alone for each family, in turn; ``make sweep`` every one."""
     spec = mmbackbones.get_spec(name)
     whole = quick(name, out_strides=spec.strides).eval()
     whole.load_state_dict(built(name).state_dict(), strict=False)
     weights = whole.state_dict()
     x = torch.randn(2, 3, 64, 64)
-    with torch.no_grad():
-        maps = dict(zip(spec.strides, whole(x), strict=True))
-    sizes = set()
-    for strides in [(s,) for s in spec.strides] + [spec.strides[-3::2], spec.strides]:
+    maps = dict(zip(spec.strides, whole(x), strict=True))
+    assert missing_gradients(whole, maps.values()) == []
+    alone, turn = [(stride,) for stride in spec.strides], NAMES.index(name)
+    if not SWEEP and len(alone) > 2:
+        alone = [alone[place % len(alone)] for place in (turn, turn + 2)]
+    sizes = {sum(p.numel() for p in whole.parameters())}
+    for strides in [*alone, spec.strides[-3::2]]:
         net = blank(name, out_strides=strides).eval()
         net.load_state_dict({key: weights[key] for key in net.state_dict()})
         found = net(x)
         for stride, fmap in zip(strides, found, strict=True):
-            torch.testing.assert_close(fmap.detach(), maps[stride], rtol=0, atol=1e-5)
-        sum((fmap**2).mean() for fmap in found).backward()
-        assert [n for n, p in net.named_parameters() if p.requires_grad and p.grad is None] == []
+            torch.testing.assert_close(fmap, maps[stride], rtol=0, atol=1e-5)
+        assert missing_gradients(net, found) == []
         sizes.add(sum(p.numel() for p in net.parameters()))
     assert len(sizes) > 1, "a coarser map must need more parameters"
     assert max(sizes) == spec.params
+
+
+def missing_gradients(net: nn.Module, maps: Iterable[Tensor]) -> list[str]:
+    sum((fmap**2).mean() for fmap in maps).backward()
+    return [name for name, param in net.named_parameters() if param.requires_grad and param.grad is None]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -178,3 +187,18 @@ def test_what_is_called_behind_the_last_map_is_taken_out() -> None:
     assert sum(p.numel() for p in net.parameters()) == mmbackbones.get_spec("ghostnet_100").params
     hrnet = mmbackbones.build("timm:hrnet_w18_small", out_strides=(4,)).eval()
     assert hrnet(torch.randn(1, 3, 64, 64))[0].shape == (1, 128, 16, 16)
+
+
+@pytest.mark.parametrize("name", ["timm:resnet10t", "mobilenetv3_small_050", "shufflenet_v2_x0_5"])
+def test_checkpointing_changes_no_value_in_mixed_precision(name: str) -> None:
+    """What is computed again in the backward pass is computed in the same precision."""
+    plain, cheap = quick(name).train(), blank(name, with_cp=True).train()
+    cheap.load_state_dict(plain.state_dict())
+    x = torch.randn(2, 3, 64, 64)
+    for net in (plain, cheap):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            value = loss(net, x)
+        value.backward()
+    for (key, ours), theirs in zip(cheap.named_parameters(), plain.parameters(), strict=True):
+        assert theirs.grad.isfinite().all()
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-3, atol=1e-5, msg=key)

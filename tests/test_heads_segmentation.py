@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
-from cases import DILATABLE
+from cases import DILATABLE, SWEEP, quick
 from head_cases import NARROW, R18, SMALL, UNETPP, build, maps
 from torch import Tensor, nn
 
@@ -174,14 +175,17 @@ def test_linear_head_is_a_norm_and_a_pointwise_convolution() -> None:
 
 #: But for LeNet and SqueezeNet, which lack strides.
 WITH_ALL_MAPS = [name for name in DILATABLE if {4, 8, 16, 32} <= set(mmbackbones.get_spec(name).channels)]
+#: One of the two in turn; ``make sweep`` takes both.
+WITH_STRIDES = list(
+    itertools.product(WITH_ALL_MAPS, (8, 16)) if SWEEP else zip(WITH_ALL_MAPS, itertools.cycle((8, 16)))
+)
 
 
-@pytest.mark.parametrize("output_stride", [8, 16])
-@pytest.mark.parametrize("name", WITH_ALL_MAPS)
+@pytest.mark.parametrize(("name", "output_stride"), WITH_STRIDES)
 def test_deeplabv3plus_on_dilatable_backbones(name: str, output_stride: int) -> None:
     """C5 at the output stride and C2 into the head, C4 into the auxiliary one; all of it learns."""
     channels = mmbackbones.get_spec(name).channels
-    backbone = mmbackbones.build(name, output_stride=output_stride, norm_eval=True)
+    backbone = quick(name, output_stride=output_stride, norm_eval=True)
     common = dict(num_classes=5, norm_cfg=dict(type="GN", num_groups=4), channels=16)
     head = build(
         dict(

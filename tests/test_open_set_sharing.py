@@ -100,3 +100,22 @@ def test_the_network_is_not_changed_while_it_runs(net: Backbone) -> None:
     net(torch.randn(1, 3, 64, 96))
     hook.remove()
     assert seen == [table]
+
+
+@pytest.mark.parametrize("kind", ["SyncBN", "FrozenBN"])
+def test_norms_are_replaced_in_a_net_of_fixed_size_too(kind: str) -> None:
+    """At its own size and at others it gives what it gave."""
+    plain = mmbackbones.build("timm:levit_128s").eval()
+    other = mmbackbones.build("timm:levit_128s", norm_cfg=dict(type=kind)).eval()
+    other.load_state_dict(plain.state_dict(), strict=kind == "SyncBN")
+    for size in ((224, 224), (64, 96), (97, 65)):
+        image = torch.randn(1, 3, *size)
+        with torch.no_grad():
+            for ours, theirs in zip(other(image), plain(image), strict=True):
+                torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5 * float(theirs.abs().max()))
+
+
+def test_norms_over_groups_train_at_another_size() -> None:
+    net = mmbackbones.build("timm:levit_128s", norm_cfg=dict(type="GN", num_groups=1)).train()
+    sum((fmap**2).mean() for fmap in net(torch.randn(2, 3, 64, 96))).backward()
+    assert [name for name, param in net.named_parameters() if param.grad is None] == []

@@ -193,3 +193,15 @@ def test_weights_are_found_under_both_names(wrapper: str, door: str, tmp_path: P
     torch.save({wrapper: state, "meta": meta}, tmp_path / "given.pth")
     found = DOORS[door](str(tmp_path / "given.pth"), tmp_path / "work")
     assert all(torch.equal(value, state[name]) for name, value in found.state_dict().items())
+
+
+@pytest.mark.parametrize("door", ["load_from", "pretrained", "init_cfg of our backbone"])
+def test_weights_behind_an_address_arrive(door: str, served: tuple[Path, str], tmp_path: Path) -> None:
+    folder, url = served
+    model = door == "load_from"
+    made = MODELS.build(_config(tmp_path / "made").model) if model else mmbackbones.build("resnet18")
+    state = {name: torch.full_like(value, 2) for name, value in made.state_dict().items()}
+    torch.save({"state_dict": state, "meta": {}}, folder / "given.pth")
+    found = DOORS[door](f"{url}/given.pth", tmp_path / "work")
+    assert found.state_dict().keys() == state.keys()
+    assert all(torch.equal(value, state[name]) for name, value in found.state_dict().items())
