@@ -171,13 +171,15 @@ class SizedNet:
         return [cut(fmap, surplus, _stride(canvas[0], fmap.shape[-2])) for fmap in maps]
 
     def _run_at(self, size: Size, x: Tensor, taps: Sequence[int]) -> list[Tensor]:
-        found = geometries(self.blueprint, self.plan.square != "no") if self.plan.resized else None
-        if found is None or size == found.old_size:
+        if not self.plan.resized or size == self.native:
             return self.inner.run(x, taps)
-        return self._run_resized(found, size, x, taps)
+        return self._run_resized(size, x, taps)
 
     @torch.compiler.disable  # a copy for each run would be compiled for each run
-    def _run_resized(self, found: Geometries, size: Size, x: Tensor, taps: Sequence[int]) -> list[Tensor]:
+    def _run_resized(self, size: Size, x: Tensor, taps: Sequence[int]) -> list[Tensor]:
+        found = geometries(self.blueprint, self.plan.square != "no")
+        if found is None:
+            return self.inner.run(x, taps)
         return bound_to(self.inner, found.resized(self.net, size, x.device)).run(x, taps)
 
 
