@@ -17,8 +17,10 @@ from typer.testing import CliRunner
 import mmbackbones
 from mmbackbones import InputError
 from mmbackbones.cli import app
+from mmbackbones.contract.alignment import beside, offsets
 from mmbackbones.contract.check import POINTS, check
-from mmbackbones.contract.point import FAILS, LEFT_OUT
+from mmbackbones.contract.point import FAILS, LEFT_OUT, Subject
+from mmbackbones.contract.points import alignment
 
 pytestmark = pytest.mark.usefixtures("registered")
 
@@ -41,6 +43,13 @@ def test_every_point_holds(name: str) -> None:
     assert found.keys() == POINTS.keys()
     assert {about for about, point in found.items() if point.outcome == LEFT_OUT} == WITHOUT.get(name, set())
     assert [point for point in found.values() if point.outcome == FAILS] == []
+
+
+def test_chance_does_not_count_as_an_offset() -> None:
+    """With the first random weights the map of stride 16 looks 14 pixels beside; its windows do not."""
+    subject = Subject("shufflenet_v2_x0_5")
+    assert 16 in beside(offsets(subject.built().eval()))
+    assert "stride 16: " in alignment(subject)
 
 
 def test_the_command_says_what_was_seen_and_takes_a_file() -> None:

@@ -40,6 +40,18 @@ def offsets(net: Backbone) -> dict[int, tuple[float, float]]:
     return found
 
 
+def averaging(net: Backbone) -> Backbone:
+    """``net``, changed in place, with windows that average: what is left of it is geometry.
+
+    Random weights of few channels look beside by chance, several pixels in a net of depth-wise convolutions.
+    """
+    with torch.no_grad():
+        for param in net.parameters():
+            if param.ndim > 1:
+                param.fill_(1.0 / param[0].numel())
+    return net
+
+
 def beside(found: dict[int, tuple[float, float]]) -> list[int]:
     """Strides whose cells look further beside their place than half a cell, by more than chance."""
     return [stride for stride, pair in found.items() if max(map(abs, pair)) > stride / 2 + NOISE]

@@ -21,7 +21,7 @@ from ..sources.feature_net import PYRAMID_NAME
 from ..surgery.dilatable import can_dilate
 from ..tracing.stages import STAGES
 from ..weights.loading import some
-from .alignment import beside, offsets
+from .alignment import averaging, beside, offsets
 from .point import FailsError, LeaveOutError, Subject, differs, loss
 
 #: Height and width of images of which no stride divides both, beside the smallest that is promised.
@@ -73,6 +73,8 @@ def alignment(subject: Subject) -> str:
         f"stride {stride}: {down:+} down, {right:+} right" for stride, (down, right) in found.items()
     )
     off = beside(found)
+    if off:  # by chance?
+        off = [stride for stride in beside(offsets(averaging(subject.built().eval()))) if stride in off]
     if off:
         raise FailsError(
             f"cells of stride {some(map(str, off))} look beside by more than half a cell ({text} pixels)",
