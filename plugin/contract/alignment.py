@@ -14,20 +14,22 @@ SIDE, BLOCK = 224, 32
 NOISE = 1.0  # pixels by which two measurements differ
 
 
-def offsets(net: Backbone) -> dict[int, tuple[float, float]]:
+def offsets(net: Backbone, averages: bool = False) -> dict[int, tuple[float, float]]:
     """Pixels down and right from the middle cells of each map to what they look at, by stride.
 
     The centre of mass of the gradient above its median: what lies everywhere, as behind attention, has no
-    place. ``net`` has random weights and is in eval mode.
+    place. ``net`` is in eval mode and has random weights, or ``averages``, see :func:`averaging`.
     """
     image = torch.randn(1, net.in_channels, SIDE, SIDE, requires_grad=True)
+    if averages:  # small and positive: no activation cuts it
+        image = torch.rand(1, net.in_channels, SIDE, SIDE).mul_(1e-6).requires_grad_()
     found = {}
     for stride, fmap in zip(net.out_strides, net(image), strict=True):
         cells = slice((SIDE - BLOCK) // 2 // stride, (SIDE + BLOCK) // 2 // stride)
         block = fmap[0, :, cells, cells]
         field = torch.zeros(SIDE, SIDE)
         for _ in range(4):
-            value = (block * torch.randn(block.shape).sign()).sum()
+            value = (block * (1 if averages else torch.randn(block.shape).sign())).sum()
             (grad,) = torch.autograd.grad(value, image, retain_graph=True)
             field += grad[0].abs().sum(0)
         centres = []

@@ -19,6 +19,7 @@ from ..registry import MODELS, SCOPE
 from ..sources import open_net
 from ..sources.feature_net import PYRAMID_NAME
 from ..surgery.dilatable import can_dilate
+from ..tracing.norms import is_norm
 from ..tracing.stages import STAGES
 from ..weights.loading import some
 from .alignment import averaging, beside, offsets
@@ -73,8 +74,9 @@ def alignment(subject: Subject) -> str:
         f"stride {stride}: {down:+} down, {right:+} right" for stride, (down, right) in found.items()
     )
     off = beside(found)
-    if off:  # by chance?
-        off = [stride for stride in beside(offsets(averaging(subject.built().eval()))) if stride in off]
+    if off and all(isinstance(module, _BatchNorm) or not is_norm(module) for module in subject.net.modules()):
+        windows = beside(offsets(averaging(subject.built().eval()), averages=True))
+        off = [stride for stride in off if stride in windows]  # the others looked beside by chance
     if off:
         raise FailsError(
             f"cells of stride {some(map(str, off))} look beside by more than half a cell ({text} pixels)",
