@@ -155,7 +155,10 @@ def judge(name: str) -> dict[str, Any]:
         try:
             made = ran(new.model.to_dict(), scope)
         except Exception as error:
-            result["nets"][net] = f"fault: built not: {type(error).__name__}: {error}"[:300]
+            why = f"{type(error).__name__}: {error}"[:250]
+            result["nets"][net] = (
+                f"fault: not built: {why}" if stock else "swapped; stock is not built either"
+            )
             continue
         off = [key for key in stock or {} if made.get(key) != stock[key]]
         heads = sum(not str(value).startswith("error") for key, value in made.items() if key != "maps")

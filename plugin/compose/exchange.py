@@ -1,0 +1,260 @@
+"""Exchange the backbone inside a model's config: where it stands, what it gave, who reads that, what goes."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..catalog.inputs import asked_weights, mean_std_of, resolve
+from ..catalog.spec import Spec
+from ..errors import InputError
+from .configs import kind, walk
+from .consumers import Widths, fit_heads, fit_neck, fixed_width, one_width
+from .expects import Expected, Level, Shape, expected, made_of
+from .optimizers import has_batch_norm
+from .pairing import _channels
+from .supply import Supply, supply
+from .unswappable import check_swappable
+
+Node = dict[str, Any]
+
+#: What swap decides itself, where a user may look for it among the backbone's arguments.
+_READ_OFF = {
+    "out_strides": "the maps that neck and heads expect",
+    "out_indices": "the maps that neck and heads expect",
+    "init_cfg": "weights= or pretrained=",
+}
+
+
+#: BiSeNet holds its backbone, whose coarsest two maps it reads. mmseg's takes one width at stride 16 only;
+#: ours, whose parameters have the same names, any. So ours takes its place, with these of its arguments.
+_BISENETS = ("BiSeNetV1", "BiSeNet")
+_BISENET_ARGS = ("in_channels", "spatial_channels", "out_channels", "norm_cfg", "act_cfg")
+
+
+@dataclass
+class Swapped:
+    """A model's part with its new backbone, and what was decided, one sentence each."""
+
+    model: Node
+    notes: list[str]
+    weights: str | None
+    replaced: Expected
+
+
+def exchange(
+    model: Node,
+    scope: str,
+    spec: Spec,
+    *,
+    at: str | None = None,
+    pretrained: bool = True,
+    weights: str | None = None,
+    **backbone_args: Any,
+) -> Swapped:
+    """Put the backbone of ``spec`` into ``model``, in place; arguments as those of :func:`.swap.swap`."""
+    for argument in _READ_OFF.keys() & backbone_args.keys():
+        raise InputError(f"swap() takes no {argument}: {_READ_OFF[argument]} decide that.")
+    if weights is not None and not pretrained:
+        raise InputError(f"weights={weights} and pretrained=False contradict each other: give one.")
+    check_swappable(model)
+    way, part = _place(model, at)
+    holder = part["backbone"] if kind(part["backbone"]) in _BISENETS else None
+    old = holder["backbone_cfg"] if holder else part["backbone"]
+    if pretrained:
+        weights = resolve(spec, weights) if weights else next(iter(spec.weights), None)
+    notes = [f"{spec.name} in place of {kind(old)}{f' at {way}' if way else ''}."]
+    notes.append(f"It starts from {weights}." if weights else "It starts from random weights.")
+    args = {**_kept(old, spec, weights, notes), **backbone_args}
+    if weights:
+        args["init_cfg"] = {"type": "Pretrained", "checkpoint": weights}
+    reads = expected(old, scope)
+    if holder:
+        part["backbone"] = _bisenet(holder, spec, reads.levels[-2:], args, notes)
+    else:
+        _fit(part, spec, reads.levels, args, scope, notes)
+    notes += _drop(model, part, old, args)
+    notes += _set_inputs(model, part, spec, args)
+    return Swapped(model, notes, weights, reads)
+
+
+def _place(model: Node, at: str | None) -> tuple[str, Node]:
+    """The part of the model that holds the backbone, with its dotted name."""
+    places = dict(_places(model, ""))
+    if at is not None:
+        if at not in places:
+            raise InputError(f"at='{at}': no backbone stands there. Backbones: {_shown(places)}.")
+        return at, places[at]
+    if not places:
+        raise InputError(
+            f"The model {kind(model)} has no `backbone = dict(type=...)`: nothing to exchange. "
+            f"Take a config whose model has one."
+        )
+    for usual in ("", "detector"):
+        if usual in places:
+            return usual, places[usual]
+    if len(places) > 1:
+        raise InputError(f"The model has several backbones: {_shown(places)}. Say at= (--at) which one.")
+    return next(iter(places.items()))
+
+
+def _places(node: Any, way: str) -> Iterator[tuple[str, Node]]:
+    if isinstance(node, dict):
+        backbone = node.get("backbone")
+        if isinstance(backbone, dict) and "type" in backbone:
+            yield way, node
+        for key, value in node.items():
+            yield from _places(value, f"{way}.{key}" if way else key)
+
+
+def _shown(places: Mapping[str, Node]) -> str:
+    return ", ".join(f"'{way}' ({kind(part['backbone'])})" for way, part in places.items()) or "none"
+
+
+def _kept(old: Node, spec: Spec, weights: str | None, notes: list[str]) -> Node:
+    """Of the old backbone's arguments those that are about images and batches, not about its layers."""
+    kept: Node = {}
+    if old.get("in_channels", 3) != 3:
+        kept["in_channels"] = old["in_channels"]
+    if spec.family == "swin":
+        kept["net_kwargs"] = {"always_partition": True}
+    if not has_batch_norm(spec):
+        return kept
+    norm = old.get("norm_cfg") or {}
+    if kind(norm) == "SyncBN":
+        kept["norm_cfg"] = {"type": "SyncBN"}
+        notes.append("SyncBN, as the base has it.")
+    if weights and old.get("norm_eval"):
+        kept["norm_eval"] = True
+        notes.append("Its batch norms keep their statistics (norm_eval), as the base's do.")
+    return kept
+
+
+def _fit(part: Node, spec: Spec, levels: Sequence[Level], args: Node, scope: str, notes: list[str]) -> None:
+    """Put backbone and necks into ``part``, and the new channels into what reads them."""
+    neck = part.get("neck")
+    necks: list[Node] = [*neck] if isinstance(neck, (list, tuple)) else [neck] if neck else []
+    channels = _channels(spec, args.get("net_kwargs") or {})
+    old: tuple[Shape, ...] = tuple((1, level.channels, *level.size) for level in levels)
+    if necks and (pyramid := _pyramid_of_one(necks[0], levels, channels, scope)):
+        notes.append(f"{kind(necks[0])} goes: {spec.name} has its maps itself.")
+        old = tuple((1, level.channels, *level.size) for level in pyramid)
+        levels, necks = pyramid, necks[1:]
+    new_channels = {level.channels for level in levels}
+    width, why = (one_width(necks[0]) if necks else None), ""
+    if not necks and (fixed := fixed_width(part)):
+        width, why = fixed
+    supplied: Supply = supply(spec, channels, levels, args, width)
+    if why and new_channels != set(_before(supplied)):
+        notes.append(f"{why} reads {width} channels, whatever the backbone: a 1x1 convolution gives them.")
+    notes += supplied.notes
+    part["backbone"] = supplied.backbone
+    new: tuple[Shape, ...] = tuple(
+        (1, width, *shape[2:]) for width, shape in zip(supplied.channels, old, strict=True)
+    )
+    for number, one in enumerate(necks):
+        if old == new:
+            break
+        necks[number] = fit_neck(one, Widths(_widths(old), _widths(new)))
+        if necks[number] != one:
+            notes.append(f"neck {kind(one)}: {_changes(one, necks[number])}.")
+        old, new = made_of(one, scope, old), made_of(necks[number], scope, new)
+        if [shape[2:] for shape in old] != [shape[2:] for shape in new]:
+            raise InputError(f"{kind(one)} makes maps {new} of the new backbone's, of the base's {old}.")
+    necks = [*supplied.necks, *necks]
+    if necks:
+        part["neck"] = necks[0] if len(necks) == 1 else necks
+    elif "neck" in part:  # some detectors need the argument, though it be None
+        part["neck"] = None
+    if old != new:
+        done = fit_heads(part, Widths(_widths(old), _widths(new)), scope)
+        notes.append(f"Channels of the new maps: {', '.join(done)}.")
+
+
+def _bisenet(old: Node, spec: Spec, levels: Sequence[Level], args: Node, notes: list[str]) -> Node:
+    """BiSeNet around the new backbone; it has no necks, so both maps must come as they are."""
+    supplied = supply(spec, _channels(spec, args.get("net_kwargs") or {}), levels, args)
+    if any(neck["type"] == "mmbackbones.ToStrides" for neck in supplied.necks):
+        raise InputError(f"'{spec.name}' lacks stride 16 or 32, which BiSeNet reads without a neck.")
+    context = old.get("context_channels", 128)
+    if kind(old) == "BiSeNetV1":
+        notes.append("mmbackbones.BiSeNet in place of BiSeNetV1, which takes one width at stride 16 only.")
+    return {
+        "type": "mmbackbones.BiSeNet",
+        "backbone_cfg": supplied.backbone,
+        **{key: old[key] for key in _BISENET_ARGS if key in old},
+        "context_channels": context if isinstance(context, int) else context[0],
+    }
+
+
+def _before(supplied: Supply) -> Sequence[int]:
+    for neck in supplied.necks:
+        return list(neck["in_channels"])
+    return supplied.channels
+
+
+def _pyramid_of_one(
+    neck: Node, levels: Sequence[Level], channels: Mapping[int, int], scope: str
+) -> list[Level] | None:
+    """The maps of a neck that makes a pyramid of maps of one stride, where the new net has all of them."""
+    first = levels[0]
+    if len(levels) < 2 or {level.size for level in levels} != {first.size} or first.stride != first.depth:
+        return None
+    made = made_of(neck, scope, [(1, level.channels, *level.size) for level in levels])
+    strides = [round(first.stride * first.size[0] / shape[2]) for shape in made]
+    if len(set(strides)) < len(strides) or not set(strides) <= channels.keys():
+        return None
+    return [
+        Level(shape[1], stride, stride, (shape[2], shape[3]))
+        for shape, stride in zip(made, strides, strict=True)
+    ]
+
+
+def _widths(shapes: Sequence[Shape]) -> tuple[int, ...]:
+    return tuple(shape[1] for shape in shapes)
+
+
+def _changes(old: Node, new: Node) -> str:
+    return ", ".join(f"{key} {old[key]} became {new[key]}" for key in new if old.get(key) != new[key])
+
+
+def _drop(model: Node, part: Node, old: Node, args: Node) -> list[str]:
+    """Take out what loads weights of the whole old model; say what of the old backbone is gone."""
+    notes = []
+    part.pop("pretrained", None)  # mmseg's own way to load weights into its own nets
+    for owner in [model] if part is model else [model, part]:
+        if (loads := owner.pop("init_cfg", None)) is not None:
+            notes.append(f"{kind(owner)}: init_cfg={loads} is dropped: it holds the old backbone.")
+    gone = [
+        key for key in ("frozen_stages", "dcn", "plugins", "norm_cfg", "conv_cfg") if old.get(key) is not None
+    ]
+    gone = [key for key in gone if key not in args and old[key] != -1]
+    if gone:
+        notes.append(f"Gone with {kind(old)}: {', '.join(f'{key}={old[key]}' for key in gone)}.")
+    return notes
+
+
+def _set_inputs(model: Node, part: Node, spec: Spec, args: Node) -> list[str]:
+    """Mean and std of the weights in every data_preprocessor of the part, or else of the model."""
+    mean, std = mean_std_of(spec, asked_weights(spec, args))
+    if args.get("in_channels", 3) != len(mean):
+        return [f"Images have {args['in_channels']} channels: mean and std stay."]
+    inputs = {
+        "mean": [round(255 * value, 3) for value in mean],
+        "std": [round(255 * value, 3) for value in std],
+        "bgr_to_rgb": True,
+    }
+    owners = [owner for owner in (part, model) if isinstance(owner.get("data_preprocessor"), dict)]
+    for owner in owners or [model]:
+        node = owner.setdefault("data_preprocessor", {})
+        for _, inner in walk(node):
+            if (
+                "data_preprocessor" not in inner
+                and (inner is node or "type" in inner)
+                and (inner is node or "mean" in inner or kind(inner).endswith("Preprocessor"))
+            ):
+                inner.pop("rgb_to_bgr", None)
+                inner.update(copy.deepcopy(inputs))
+    return [f"Images: mean {inputs['mean']}, std {inputs['std']}, RGB, as the weights were trained."]
