@@ -103,16 +103,16 @@ def test_a_deeper_swin_is_refused_everywhere(tmp_path: Path) -> None:
         mmbackbones.build("swin_tiny", pretrained=file, net_kwargs=TINY_SWIN)
     model = detector()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    with pytest.raises(InputError, match=f"has another backbone than the config.*{layer}"):
+    with pytest.raises(InputError, match=f"is of another model than the config.*{layer}"):
         load_model(model, file)
-    with pytest.raises(InputError, match=f"load_from=.*has another backbone than the config.*{layer}"):
+    with pytest.raises(InputError, match=f"load_from=.*is of another model than the config.*{layer}"):
         runner(model, tmp_path / "work").load_checkpoint(file)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
 def test_a_deeper_swin_under_our_names_is_refused_too(tmp_path: Path) -> None:
     file = save(tmp_path / "ours.pth", detector((2, 2, 18, 2)).state_dict())
-    with pytest.raises(InputError, match="has another backbone than the config .*it has more layers"):
+    with pytest.raises(InputError, match="is of another model than the config.*it has more layers"):
         by_our_names(detector(), torch.load(file), file)
 
 

@@ -44,9 +44,11 @@ def by_our_names(model: nn.Module, content: Mapping[str, Any], source: str | Pat
                 continue
         fits = [name for name, value in inside.items() if known.get(name) == tuple(value.shape)]
         if len(fits) < LEAST_MATCH * len(inside):
+            odd = next(name for name in inside if name not in fits)
             raise InputError(
-                f"{source} has another backbone than the config ({len(fits)} of its {len(inside)} weights "
-                f"fit): {reason}. Name that backbone in the config, or take the checkpoint's own config."
+                f"{source} is of another model than the config: of its backbone's {len(inside)} weights "
+                f"{len(fits)} fit, {start}{odd} does not: {reason}. Name that backbone in the config, or "
+                f"take the checkpoint's own config."
             )
     return state
 

@@ -112,7 +112,7 @@ def _paired(
             if pairs:
                 return pairs, there[count:]
     reason = reason or "the layers of one shape stand in another order"
-    if list(theirs) == sorted(theirs):
+    if len(theirs) > 8 and list(theirs) == sorted(theirs):
         reason += " (its names are sorted: the order of its layers is lost, take the file as first saved)"
     raise InputError(f"{what} and the network of the file differ: {reason}")
 
