@@ -52,7 +52,7 @@ def twins(cfg: Config) -> tuple[Any, Any]:
         backbone.pop(key, None)
     backbone.style = "pytorch"
     backbone.norm_cfg = dict(type="BN")
-    if "num_queries" in part:
+    if part.get("as_two_stage"):
         part.num_queries = QUERIES
     name = SAME[kind(backbone), backbone.depth]
     new = swap(
