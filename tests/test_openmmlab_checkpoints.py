@@ -43,6 +43,16 @@ def test_maps_are_those_of_the_class(row: Counterpart, tmp_path: Path) -> None:
     assert SCRIPT["difference"](row, tmp_path) <= 2e-5
 
 
+def test_the_page_has_a_row_for_each_class_that_was_compared() -> None:
+    """``python docs/checkpoints.py`` takes minutes, so its figures stay; the rows must be those of now."""
+    lines = [line.split(" | ") for line in SCRIPT["PAGE"].read_text(encoding="utf-8").splitlines()]
+    rows = [
+        (line[0].removeprefix("| "), line[2].split("`")[1]) for line in lines if line[0].startswith("| mm")
+    ]
+    assert rows == [(row.theirs, row.name) for row in COUNTERPARTS]
+    assert all(float(line[3]) <= 2e-5 for line in lines if line[0].startswith("| mm"))
+
+
 def detector(depths: tuple[int, ...] = (2, 2, 2, 2), classes: int = 3) -> nn.Module:
     from mmdet.registry import MODELS
     from mmengine.registry import init_default_scope
