@@ -11,8 +11,6 @@ import pytest
 
 FILES = sorted(Path(__file__).parent.glob("*.py"))
 LONGEST = 300
-#: Files that still have two subjects.
-LONGER = {"test_compose": 400}
 #: Private names of others that a test needs, and why.
 OTHERS = {
     "_roi_align_backward": "the operator of torchvision that ours calls on CUDA",
@@ -45,7 +43,7 @@ def private_names(tree: ast.Module) -> Iterator[tuple[int, str]]:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_file_is_short_and_looks_at_nothing_private(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    assert text.count("\n") <= LONGER.get(path.stem, LONGEST), "split it by concept"
+    assert text.count("\n") <= LONGEST, "split it by concept"
     found = [(line, name) for line, name in private_names(ast.parse(text)) if is_private(name)]
     assert [one for one in found if one[1] not in OTHERS] == []
 
