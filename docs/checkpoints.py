@@ -43,7 +43,8 @@ vectors, saved, loaded here, and the largest difference of a map by its largest 
 FOOT = """
 No counterpart, so refused or to be used as `mmdet.X`, `mmseg.X` or `mmpretrain.X`:
 
-- Res2Net: leaves out the pool of the first block; Darknet: other slope than timm's. Recognised and refused.
+- Res2Net: leaves out the pool of the first block; Darknet: other slope than timm's; ShuffleNetV1: shuffles
+  behind the depth-wise convolution, the paper before it. Recognised and refused.
 - ResNets with `style="caffe"`: the stride is elsewhere. Refused where the file's name or config says so.
 - DeiT3 of mmpretrain 1.2 never runs its `ln2` (`ln1` runs twice): its weights load, and maps differ.
 - Twins' SVT and PCPVT of mmpretrain: the layers stand in another order. Refused; mmseg's PCPVT loads.

@@ -154,6 +154,15 @@ def test_networks_that_only_look_alike_are_refused(
         mmbackbones.build(name, pretrained=file)
 
 
+def test_a_shufflenet_that_shuffles_elsewhere_is_refused(tmp_path: Path) -> None:
+    """By its names: mmpretrain need not be there."""
+    shapes = {"conv1.conv": (24, 3, 3, 3), "layers.0.0.g_conv_1x1_compress.conv": (60, 24, 1, 1)}
+    state = {f"backbone.{name}.weight": torch.zeros(shape) for name, shape in shapes.items()}
+    file = save(tmp_path / "w.pth", state)
+    with pytest.raises(InputError, match=r"w.pth is refused: mmpretrain's ShuffleNetV1 shuffles behind"):
+        mmbackbones.build("shufflenet_v1_g3", pretrained=file)
+
+
 def test_grey_images_and_fewer_maps(tmp_path: Path) -> None:
     """The first convolution is adapted, what lies behind the last map left out, as with our own files."""
     theirs = tiny_swin()

@@ -101,6 +101,12 @@ OTHERS = (
         "mmdet's Darknet has a slope of 0.1 in its leaky ReLUs, darknet53 one of 0.01: C5 differs by 40 %",
         "Take timm's weights, pretrained=True of darknet53, or mmdet.Darknet",
     ),
+    (
+        {"conv1.conv.weight", "layers.0.0.g_conv_1x1_compress.conv.weight"},
+        "mmpretrain's ShuffleNetV1 shuffles behind the depth-wise convolution, the paper (arXiv 1707.01083, "
+        "sec. 3.2) before it: C2 differs by half",
+        "Take mmpretrain.ShuffleNetV1",
+    ),
 )
 
 
