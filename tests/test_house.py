@@ -207,7 +207,7 @@ def code_blocks(path: Path) -> list[str]:
 
 @pytest.mark.parametrize("page", ["README.md", "docs/backbone-contract.md"])
 def test_python_of_the_docs_runs(page: str, root: Path, tmp_path: Path) -> None:
-    from mmbackbones.registry import MODELS
+    from mmengine.registry import MODELS
 
     for number, block in enumerate(code_blocks(root / page)):
         path = tmp_path / f"block{number}.py"
@@ -215,8 +215,9 @@ def test_python_of_the_docs_runs(page: str, root: Path, tmp_path: Path) -> None:
         if not block.startswith("_base_"):
             runpy.run_path(str(path))
             continue
-        model = Config.fromfile(path).model
-        backbone, neck = MODELS.build(model.backbone), MODELS.build(model.neck)
+        cfg = Config.fromfile(path)
+        with MODELS.switch_scope_and_registry(cfg.default_scope) as registry:
+            backbone, neck = registry.build(cfg.model.backbone), registry.build(cfg.model.neck)
         assert type(backbone).__module__ == "mmbackbones.backbone"
         neck(backbone(torch.rand(1, 3, 64, 64)))
 
