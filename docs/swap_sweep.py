@@ -126,6 +126,11 @@ def outputs(head: Any, maps: Any, scope: str) -> Any:
     return error
 
 
+def differing(stock: dict[str, Any] | None, made: dict[str, Any]) -> list[str]:
+    """What has other shapes than in the stock model; nothing where that is not built."""
+    return [key for key in stock or {} if made.get(key) != stock[key]]
+
+
 def judge(name: str) -> dict[str, Any]:
     """What became of one config: the stock model, then each net."""
     from mmbackbones import InputError
@@ -161,7 +166,10 @@ def judge(name: str) -> dict[str, Any]:
                 f"fault: not built: {why}" if stock else "swapped; stock is not built either"
             )
             continue
-        off = [key for key in stock or {} if made.get(key) != stock[key]]
+        off = differing(stock, made)
+        if off:  # one of them may have run without values, where some operators of heads do not
+            stock, made = ran_on("cpu", cfg.model.to_dict(), scope), ran_on("cpu", new.model.to_dict(), scope)
+            off = differing(stock, made)
         heads = sum(not str(value).startswith("error") for key, value in made.items() if key != "maps")
         result["nets"][net] = f"fault: other shapes at {off}" if off else f"accepted, {heads} heads ran"
     return result

@@ -15,6 +15,7 @@ from mmbackbones.cli import main
 from mmbackbones.compose.configs import find_config, load_config
 from mmbackbones.compose.swap import swapped
 from mmbackbones.compose.unswappable import UNSWAPPABLE
+from mmbackbones.data.shapes import CLASSES, write_shapes
 from mmbackbones.errors import InputError
 
 FASTER = "mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco"
@@ -222,3 +223,17 @@ def test_what_cannot_work_is_refused_before_anything_is_built(kind: str, monkeyp
     assert kind in str(error.value)
     assert why in str(error.value)
     assert find_config(instead).is_file()
+
+
+def test_fits_the_config_to_data_and_trains(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    data = write_shapes(tmp_path / "shapes", train=2, val=1, size=(64, 64))
+    path, work = tmp_path / "my.py", tmp_path / "work"
+    base = "mmdet::retinanet/retinanet_r18_fpn_1x_coco"
+    words = ["--backbone", "timm:resnet10t", "--no-pretrained", "--data", data, "--img-scale", "64x64"]
+    assert run("swap", base, *words, "-o", path) == 0
+    cfg = Config.fromfile(path)
+    assert cfg.model.bbox_head.num_classes == len(CLASSES)
+    assert "timm:resnet10t in place of ResNet" in " ".join(capsys.readouterr().out.split())
+    train = ["--work-dir", work, "--epochs", 1, "--batch-size", 2, "--device", "cpu", "--seed", 0]
+    assert run("train", path, *train) in (0, 1)  # 1: two images teach nothing, which is said
+    assert (work / "last.pth").is_file()
