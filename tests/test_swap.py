@@ -192,6 +192,7 @@ def changed(**places: object) -> Config:
             {},
             r"neck.in_channels of FPN=\[64, 128, 256, 500\].*\[64, 128, 256, 512\]",
         ),
+        (changed(backbone=dict(type="nosuchpackage.Net")), "resnet18", {}, "pip install nosuchpackage"),
         (FASTER, "resnet18", dict(out_indices=(1, 2)), "takes no out_indices"),
         (FASTER, "resnet18", dict(weights="a1_in1k", pretrained=False), "contradict"),
         (FASTER, "resnet18", dict(weights="nonsense"), "nonsense"),

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from math import log2
 from typing import Any
 
@@ -103,8 +104,11 @@ def _run_backbone(backbone: Mapping[str, Any], scope: str) -> tuple[Any, tuple[S
                 f"read something else, as class tokens, cannot read another backbone."
             )
         return net, shapes, image
+    package = _name(backbone).partition(".")[0]
+    lacking = "." in _name(backbone) and find_spec(package) is None
+    hint = f" {package} is not installed: pip install {package}." if lacking else ""
     raise InputError(
-        f"The base's backbone {_name(backbone)} cannot be run here, so what its maps are cannot be read: "
+        f"The base's backbone {_name(backbone)} cannot be run here, so its maps cannot be read:{hint} "
         f"{type(failed).__name__}: {failed}"
     ) from failed
 
