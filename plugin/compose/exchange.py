@@ -14,7 +14,7 @@ from .configs import kind, walk
 from .consumers import Widths, fit_heads, fit_neck, fixed_width, one_width
 from .expects import Expected, Level, Shape, expected, made_of
 from .optimizers import has_batch_norm
-from .pairing import _channels
+from .pairing import channels_with
 from .supply import Supply, supply
 from .unswappable import check_swappable
 
@@ -136,7 +136,7 @@ def _fit(part: Node, spec: Spec, levels: Sequence[Level], args: Node, scope: str
     """Put backbone and necks into ``part``, and the new channels into what reads them."""
     neck = part.get("neck")
     necks: list[Node] = [*neck] if isinstance(neck, (list, tuple)) else [neck] if neck else []
-    channels = _channels(spec, args.get("net_kwargs") or {})
+    channels = channels_with(spec, args.get("net_kwargs") or {})
     old: tuple[Shape, ...] = tuple((1, level.channels, *level.size) for level in levels)
     if necks and (pyramid := _pyramid_of_one(necks[0], levels, channels, scope)):
         notes.append(f"{kind(necks[0])} goes: {spec.name} has its maps itself.")
@@ -175,7 +175,7 @@ def _fit(part: Node, spec: Spec, levels: Sequence[Level], args: Node, scope: str
 
 def _bisenet(old: Node, spec: Spec, levels: Sequence[Level], args: Node, notes: list[str]) -> Node:
     """BiSeNet around the new backbone; it has no necks, so both maps must come as they are."""
-    supplied = supply(spec, _channels(spec, args.get("net_kwargs") or {}), levels, args)
+    supplied = supply(spec, channels_with(spec, args.get("net_kwargs") or {}), levels, args)
     if any(neck["type"] == "mmbackbones.ToStrides" for neck in supplied.necks):
         raise InputError(f"'{spec.name}' lacks stride 16 or 32, which BiSeNet reads without a neck.")
     context = old.get("context_channels", 128)

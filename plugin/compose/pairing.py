@@ -94,7 +94,7 @@ def pair(
     own = tuple(s for s in PYRAMID if s in spec.channels)  # the backbone's default
     if strides is None:
         strides = _STRIDES.get((neck_type or "").removeprefix("mmbackbones."), own)
-    channels = _channels(spec, backbone_args.get("net_kwargs") or {})
+    channels = channels_with(spec, backbone_args.get("net_kwargs") or {})
     lacking = [s for s in strides if s not in channels]
     if lacking or not strides:
         raise InputError(f"strides={tuple(strides)}: '{name}' has maps at strides {spec.strides} only.")
@@ -134,7 +134,7 @@ def pair(
     return pieces
 
 
-def _channels(spec: Spec, net_kwargs: Mapping[str, Any]) -> dict[int, int]:
+def channels_with(spec: Spec, net_kwargs: Mapping[str, Any]) -> dict[int, int]:
     """Channels by stride; where arguments of the constructor may change them the net is traced to see."""
     if net_kwargs.keys() <= _SHAPELESS:
         return spec.channels
