@@ -16,7 +16,7 @@ from mmengine.logging import MessageHub
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.structures import BaseDataElement, PixelData
 
-from mmbackbones.engine import checks
+from mmbackbones.engine import label_checks
 from mmbackbones.engine.failures import LossCheckHook, failure_of
 from mmbackbones.engine.label_checks import LabelCheckHook
 from mmbackbones.errors import InputError
@@ -107,7 +107,9 @@ def test_labels_that_are_all_ignored_are_a_failure(values: tuple[int, int]) -> N
 def test_a_label_is_scanned_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its size is compared in every step; a label without a file, which may be another, is scanned too."""
     scanned: list[str] = []
-    monkeypatch.setattr(checks, "check_values", lambda label, classes, ignore, name: scanned.append(name))
+    monkeypatch.setattr(
+        label_checks, "check_values", lambda label, classes, ignore, name: scanned.append(name)
+    )
     hook, train = LabelCheckHook(), SimpleNamespace(model=SimpleNamespace(num_classes=2))
 
     def look(file: str | None, size: tuple[int, int] = (2, 2)) -> None:
