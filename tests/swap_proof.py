@@ -62,9 +62,8 @@ def twins(cfg: Config) -> tuple[Any, Any]:
     for one in (cfg, new):
         with MODELS.switch_scope_and_registry(scope) as registry:
             torch.manual_seed(0)
-            models.append(
-                registry.build(Config(without_pretrained(_plain_norms(one.model.to_dict())))._cfg_dict)
-            )
+            plain = without_pretrained(_plain_norms(one.model.to_dict()))
+            models.append(registry.build(Config(dict(model=plain)).model))
     state = {_ours(key): value for key, value in models[0].state_dict().items()}
     models[1].load_state_dict(state)
     return models[0], models[1]

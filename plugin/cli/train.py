@@ -178,9 +178,8 @@ def run(
     folder = prepare_work_dir(folder.expanduser().absolute())
     checkpoint = find_resume(folder, resume)
     check_unused(folder, checkpoint)
-    console.print(
-        f"[bold]{stem}[/] on {kind_of_device}" + (f", {processes} processes" if processes > 1 else "")
-    )
+    together = f", {processes} processes" if processes > 1 else ""
+    console.print(f"[bold]{stem}[/] on {kind_of_device}{together}", soft_wrap=True)
     with reading(console) as progress:
         cache = cache_dir or folder / "data_cache"
         decided = fit(cfg, settings, cache_dir=cache, world_size=processes, progress=progress)

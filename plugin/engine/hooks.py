@@ -68,7 +68,8 @@ class ProgressHook(Hook):
     def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
         self._hide("evaluate")
         if runner.rank == 0 and metrics:
-            self.console.print(f"{_when(runner, runner.epoch, runner.iter)}: {_figures(metrics)}")
+            when = _when(runner, runner.epoch, runner.iter)
+            self.console.print(f"{when}: {_figures(metrics)}", soft_wrap=True)
 
     def after_test_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
         self.close()
