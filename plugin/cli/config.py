@@ -2,37 +2,45 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from .config_file import check_out, write_config
-from .options import BatchSize, Data, IgnoreLabel, ImgScale, Imports, import_nets, name_imports
+from .options import (
+    BackboneName,
+    BatchSize,
+    ConfigOut,
+    Data,
+    Epochs,
+    Force,
+    IgnoreLabel,
+    ImgScale,
+    Imports,
+    Lr,
+    Pretrained,
+    Weights,
+    import_nets,
+    name_imports,
+)
 
 
 def config_command(
     model: Annotated[str, typer.Option(help="Detector or segmenter, as faster-rcnn or upernet.")],
-    backbone: Annotated[
-        str, typer.Option(help="A name of `mmbackbones list`, timm:<name> or torchvision:<name>.")
-    ],
+    backbone: BackboneName,
     data: Data = None,
     ignore_label: IgnoreLabel = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="File to write; default: standard output.")
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
+    out: ConfigOut = None,
+    epochs: Epochs = None,
     batch_size: BatchSize = None,
-    lr: Annotated[float | None, typer.Option(help="Learning rate; default: follows the batch size.")] = None,
+    lr: Lr = None,
     img_scale: ImgScale = None,
-    pretrained: Annotated[bool, typer.Option(help="Start from the backbone's default weights.")] = True,
-    weights: Annotated[
-        str | None, typer.Option(help="Instead of the default weights: a tag, an address or a file.")
-    ] = None,
+    pretrained: Pretrained = True,
+    weights: Weights = None,
     output_stride: Annotated[
         int | None, typer.Option(help="Of a dilated backbone (DeepLabV3+): 8, 16 or 32; default 8.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over a file that exists.")] = False,
+    force: Force = False,
     imports: Imports = None,
 ) -> None:
     """Write a complete config for any model with any backbone.

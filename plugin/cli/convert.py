@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import InputError
+from .options import Force
 
 LAYOUTS = ("mmbackbones", "openmmlab")
 
@@ -46,7 +47,7 @@ def convert_command(
         float | None,
         typer.Option(help="Of the frozen batch norms of a detector that did not begin as torchvision's own."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over a file that exists.")] = False,
+    force: Force = False,
 ) -> None:
     """Turn torchvision's Faster R-CNN into a checkpoint for us, or a backbone's weights into OpenMMLab's.
 

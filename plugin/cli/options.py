@@ -43,6 +43,19 @@ ImgScale = Annotated[
     str | None, typer.Option(metavar="WIDTHxHEIGHT", help="Image size in pixels, also as: 640 480.")
 ]
 BatchSize = Annotated[int | None, typer.Option(help="Images per process and step.")]
+BackboneName = Annotated[
+    str, typer.Option(help="A name of `mmbackbones list`, timm:<name> or torchvision:<name>.")
+]
+ConfigOut = Annotated[
+    Path | None, typer.Option("--out", "-o", help="File to write; default: standard output.")
+]
+Epochs = Annotated[int | None, typer.Option(help="Passes over the training images.")]
+Lr = Annotated[float | None, typer.Option(help="Learning rate; default: follows the batch size.")]
+Pretrained = Annotated[bool, typer.Option(help="Start from the backbone's default weights.")]
+Weights = Annotated[
+    str | None, typer.Option(help="Instead of the default weights: a tag, an address or a file.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Write over a file that exists.")]
 CfgOptions = Annotated[
     list[str] | None,
     typer.Option(metavar="KEY=VALUE ...", help="Any other setting of the config, as in mmengine."),

@@ -2,40 +2,49 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from .config_file import check_out, write_config
-from .options import BatchSize, Config, Data, IgnoreLabel, ImgScale, Imports, import_nets, name_imports
+from .options import (
+    BackboneName,
+    BatchSize,
+    Config,
+    ConfigOut,
+    Data,
+    Epochs,
+    Force,
+    IgnoreLabel,
+    ImgScale,
+    Imports,
+    Lr,
+    Pretrained,
+    Weights,
+    import_nets,
+    name_imports,
+)
 
 
 def swap_command(
     config: Config,
-    backbone: Annotated[
-        str, typer.Option(help="A name of `mmbackbones list`, timm:<name> or torchvision:<name>.")
-    ],
+    backbone: BackboneName,
     data: Data = None,
     ignore_label: IgnoreLabel = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="File to write; default: standard output.")
-    ] = None,
+    out: ConfigOut = None,
     at: Annotated[
         str | None, typer.Option(help="Which of a model's backbones, as reid in a tracker; default: its own.")
     ] = None,
     frozen_stages: Annotated[
         int | None, typer.Option(help="0: freeze the stem; k: also the first k stages.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
+    epochs: Epochs = None,
     batch_size: BatchSize = None,
-    lr: Annotated[float | None, typer.Option(help="Learning rate; default: follows the batch size.")] = None,
+    lr: Lr = None,
     img_scale: ImgScale = None,
-    pretrained: Annotated[bool, typer.Option(help="Start from the backbone's default weights.")] = True,
-    weights: Annotated[
-        str | None, typer.Option(help="Instead of the default weights: a tag, an address or a file.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over a file that exists.")] = False,
+    pretrained: Pretrained = True,
+    weights: Weights = None,
+    force: Force = False,
     imports: Imports = None,
 ) -> None:
     """Put another backbone into any config of mmdet, mmseg, this package, or your own.

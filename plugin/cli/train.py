@@ -12,7 +12,7 @@ import typer
 from ..errors import InputError
 from ..finetune.recipes import AMOUNTS
 from .console import new_console, print_results, reading, shortest
-from .options import CONFIG_HELP, BatchSize, CfgOptions, Data, Device, IgnoreLabel, ImgScale, Launcher
+from .options import CONFIG_HELP, BatchSize, CfgOptions, Data, Device, IgnoreLabel, ImgScale, Launcher, Lr
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,7 +34,7 @@ def train_command(
         int | None, typer.Option(help="Passes over the training images; schedules follow.")
     ] = None,
     batch_size: BatchSize = None,
-    lr: Annotated[float | None, typer.Option(help="Learning rate; default: follows the batch size.")] = None,
+    lr: Lr = None,
     img_scale: ImgScale = None,
     resume: Annotated[
         str | None,

@@ -57,10 +57,10 @@ def expected(backbone: Mapping[str, Any], scope: str) -> Expected:
     backbone = {key: value for key, value in backbone.items() if key not in _SHAPELESS}
     net, shapes, image = _run_backbone(backbone, scope)
     real = [_stride(image, shape) for shape in shapes]
-    twin = _undilated(backbone, scope)
+    plain = _undilated(backbone, scope)
     depths = real
-    if twin != backbone:
-        _, undilated, _ = _run_backbone(twin, scope)
+    if plain != backbone:
+        _, undilated, _ = _run_backbone(plain, scope)
         depths = [_stride(image, shape) for shape in undilated]
     if depths == real:  # dilation that no argument says: MobileNetV3, CGNet
         depths = [*real[:-1], max(real[-1], min(32, real[-1] * _dilation(net)))]
@@ -178,15 +178,15 @@ def defaults(kind: Any) -> dict[str, Any]:
 
 def _undilated(backbone: Mapping[str, Any], scope: str) -> dict[str, Any]:
     """The same backbone with the strides of its class and without dilations."""
-    twin = dict(backbone)
+    plain = dict(backbone)
     own = defaults(class_of(backbone, scope))
     for key in _DILATING:
         default = own.get(key, inspect.Parameter.empty)
-        if key in twin and isinstance(default, (list, tuple)):
-            twin[key] = type(twin[key])(default[: len(twin[key])])
-        elif key in twin and default is not inspect.Parameter.empty:
-            twin[key] = default
-    return twin
+        if key in plain and isinstance(default, (list, tuple)):
+            plain[key] = type(plain[key])(default[: len(plain[key])])
+        elif key in plain and default is not inspect.Parameter.empty:
+            plain[key] = default
+    return plain
 
 
 def _dilation(net: Any) -> int:
