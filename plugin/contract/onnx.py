@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from ..errors import InputError
+from ..sources.exporting import need_onnx_exporter
 from .point import FailsError, LeaveOutError, Subject, differs
 
 
@@ -16,6 +18,10 @@ def onnx(subject: Subject) -> str:
     missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
     if missing:
         raise LeaveOutError(f"{', '.join(missing)} is not installed: pip install 'mmbackbones[export]'")
+    try:
+        need_onnx_exporter()
+    except InputError as error:
+        raise LeaveOutError(str(error)) from error
     import onnxruntime
 
     x, file = subject.image(), io.BytesIO()

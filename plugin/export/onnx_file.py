@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..sources.exporting import need_onnx_exporter
 from .graph import ExportNet
 
 INPUT = "image"
@@ -34,9 +35,10 @@ def write_onnx(
     The file's metadata has the classes, the value to pad images with, and what sides are multiples of.
 
     Raises:
-        InputError: onnx is not installed, or torch is too old for ``dynamic``.
+        InputError: onnx is not installed, or torch is too old, for ``dynamic`` or at all.
     """
     _need("onnx", "onnxscript")
+    need_onnx_exporter()
     import onnx
 
     shapes: Any = None

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError, nearest
+from .exporting import is_exporting
 
 #: What a timm module needs so that its nets take any input size, or stay small. Keyed by the
 #: name of timm's module, as ``timm.models.model_entrypoint(...).__module__`` ends.
@@ -128,7 +129,7 @@ class TimmNet:
 
     def run(self, x: Tensor, taps: Sequence[int]) -> list[Tensor]:
         """See :class:`mmbackbones.sources.FeatureNet`."""
-        with _unfused(self.net) if torch.compiler.is_exporting() else nullcontext():
+        with _unfused(self.net) if is_exporting() else nullcontext():
             return self._maps(x, taps)
 
     def _maps(self, x: Tensor, taps: Sequence[int]) -> list[Tensor]:

@@ -93,21 +93,37 @@ def trace(
     Raises:
         InputError: the network ran at no tried size, or its maps have no power-of-two strides.
     """
-    failure: Exception | None = None
+    failures: list[Exception] = []
     sizes = [*_ODD_MULTIPLES.values(), *([size] if size else EVEN_SIZES)]
     for tried in sizes:
         try:
             found = _run(feature_net, in_channels, tried)
         except Exception as error:  # networks refuse a size in many ways: AssertionError, RuntimeError ...
-            failure = error
+            failures.append(error)
             continue
         if found is not None:
             return found
-    reason = f"it does not run at them ({failure})" if failure else "their sizes are not ceil(size / stride)"
-    raise InputError(
-        f"'{name}' has no maps at strides that are powers of two: tried {sizes}, {reason}. "
-        f"`mmbackbones list` shows the backbones that do."
-    ) from failure
+    raise _without_maps(name, sizes, failures) from (failures[-1] if failures else None)
+
+
+def _without_maps(name: str, sizes: list[tuple[int, int]], failures: list[Exception]) -> InputError:
+    """The error for a network that ran at no size, or at some and gave no pyramid there.
+
+    The last of ``failures`` tells most: that size is the one that suits most networks, or this one.
+    """
+    tried = ", ".join(f"{high}x{wide}" for high, wide in sizes)
+    said = f"{type(failures[-1]).__name__}: {failures[-1]}" if failures else ""
+    if len(failures) == len(sizes):
+        return InputError(
+            f"'{name}' does not run: {said} (images of {tried} were tried). If your code or net_kwargs are "
+            f"at fault, mend that; if a library is, try another version of it. `mmbackbones list` shows "
+            f"other backbones."
+        )
+    refused = f", and at {len(failures)} of them it does not run ({said})" if failures else ""
+    return InputError(
+        f"'{name}' has no maps at strides that are powers of two: of images of {tried} their sizes are not "
+        f"ceil(size / stride){refused}. `mmbackbones list` shows the backbones that do."
+    )
 
 
 def trace_for_strides(
