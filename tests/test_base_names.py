@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
+from mmengine.config.utils import _get_external_cfg_base_path, _get_external_cfg_path
+from mmengine.utils import get_installed_path
 
 from mmbackbones.compose.configs import load_config
 from mmbackbones.errors import InputError
@@ -20,6 +22,8 @@ ALIEN = """
 import sys
 {first}
 from mmengine.config import Config
+from mmengine.config.utils import _get_external_cfg_base_path, _get_external_cfg_path
+from mmengine.utils import get_installed_path
 assert "mmbackbones.registry" not in sys.modules  # nothing of ours was asked for
 import {package}
 cfg = Config.fromfile({path!r})
@@ -43,6 +47,24 @@ def test_a_child_is_its_base_and_what_it_says(name: str, tmp_path: Path) -> None
     assert child.model.backbone.frozen_stages == 2
     base.model.backbone.frozen_stages = 2
     assert child.to_dict() == base.to_dict()  # no scope of another package either
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["mmdet::_base_/default_runtime.py", "mmseg::pspnet/pspnet_r50-d8_4xb2-40k_cityscapes-512x1024.py"],
+)
+def test_names_of_the_siblings_are_found_without_their_metafiles(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As mmengine finds them, which takes half a second for each name."""
+    package = name.partition("::")[0]
+    theirs = _get_external_cfg_base_path(get_installed_path(package), name.partition("::")[2])
+    with pytest.raises(ValueError, match="Expected configs"):  # so it is this file that mmengine takes
+        _get_external_cfg_path(get_installed_path(package), name.partition("::")[2])
+    monkeypatch.setattr("mmengine.config.config._get_external_cfg_path", None)
+    assert Config._get_cfg_path(name, "any.py") == (theirs, package)
+    (tmp_path / "child.py").write_text(f"_base_ = [{name!r}]\n")
+    assert Config.fromfile(tmp_path / "child.py").default_scope == package
 
 
 def test_the_pieces_of_configs_are_found_too(tmp_path: Path) -> None:

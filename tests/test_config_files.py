@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
 import pytest
 from fit_cases import DEEPLAB, FASTER
 from mmengine.config import Config
+from mmengine.config import config as mmengine_config
 
 from mmbackbones.cli.options import normalise
 from mmbackbones.compose.classes import set_num_classes
@@ -22,6 +24,7 @@ from mmbackbones.compose.configs import (
 )
 from mmbackbones.compose.fit import Settings, fit
 from mmbackbones.engine.report import read_history
+from mmbackbones.engine.runner import OnceFormatted
 from mmbackbones.errors import InputError
 
 # -- finding and reading configs ------------------------------------------------------------------
@@ -50,6 +53,23 @@ def test_a_lazy_config_is_read_like_a_text_config(tmp_path: Path) -> None:
     assert kind(cfg.model) == "FasterRCNN"
     assert set_num_classes(cfg.model, 3) == []
     assert cfg.model.roi_head.bbox_head.num_classes == 3
+
+
+def test_the_text_that_each_checkpoint_holds_is_formatted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    cfg = Config(dict(model=dict(type="FasterRCNN", scales=[1, 2]), work_dir="a"))
+    before = cfg.pretty_text
+    formatted: list[str] = []
+    theirs = mmengine_config.FormatCode
+    monkeypatch.setattr(
+        mmengine_config, "FormatCode", lambda text, **style: formatted.append(text) or theirs(text, **style)
+    )
+    once = OnceFormatted.of(cfg)
+    assert once.pretty_text == once.dump() == copy.deepcopy(once).pretty_text == before
+    assert len(formatted) == 1
+    once.work_dir = "b"
+    assert once.pretty_text == before.replace("'a'", "'b'")
+    assert len(formatted) == 2
+    assert once._format_python_code
 
 
 def test_options_have_mmengines_values() -> None:

@@ -121,7 +121,7 @@ def config(work_dir: Path, **changes: Any) -> Config:
         work_dir=str(work_dir),
         experiment_name=work_dir.name,
     )
-    cfg = Config(base)
+    cfg = Config(base, format_python_code=False)  # for each checkpoint, and nobody reads it
     cfg.merge_from_dict(changes)
     return cfg
 

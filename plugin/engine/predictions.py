@@ -147,7 +147,7 @@ def write_validation_grid(
     if len(groups) > 1:  # two images a row
         groups = [sum(groups[start : start + 2], []) for start in range(0, len(groups), 2)]
         titles *= 2
-    draw.grid(groups, titles, list(zip(classes, palette, strict=True))).save(path, optimize=True)
+    draw.grid(groups, titles, list(zip(classes, palette, strict=True))).save(path)
     return path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import logging
 import os
@@ -45,6 +46,30 @@ class _Console(logging.Filter):
         """Whether ``record`` is for the console."""
         mismatch = self.mismatches and str(record.msg).startswith("The model and loaded state dict do not")
         return record.levelno >= logging.ERROR or mismatch or hasattr(record, FOR_THE_USER)
+
+
+class OnceFormatted(Config):
+    """A config whose text is formatted anew only where the content has changed.
+
+    mmengine asks for the text at every checkpoint, and yapf takes a second for it.
+    """
+
+    @classmethod
+    def of(cls, cfg: Config) -> OnceFormatted:
+        """``cfg`` itself, with such a text."""
+        made = cls.__new__(cls)
+        made.__dict__.update(cfg.__dict__)
+        return made
+
+    @property
+    def pretty_text(self) -> str:
+        """The content as Python."""
+        plain = copy.copy(self)
+        object.__setattr__(plain, "_format_python_code", False)
+        content = Config.pretty_text.fget(plain)
+        if self.__dict__.get("_formatted", ("",))[0] != content:
+            object.__setattr__(self, "_formatted", (content, super().pretty_text))
+        return str(self.__dict__["_formatted"][1])
 
 
 class Runner(_Runner):
@@ -182,7 +207,7 @@ def build_runner(cfg: Config) -> Runner:
     check_heads(cfg.model)
     check_label_bits(cfg)
     try:
-        runner = Runner.from_cfg(cfg)
+        runner = Runner.from_cfg(OnceFormatted.of(cfg))
     except InputError:
         raise
     except (KeyError, TypeError, ImportError, ValueError, AssertionError) as error:
