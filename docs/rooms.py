@@ -27,7 +27,7 @@ ORDER = (
         "compose",
         "finetune",
     ),
-    *("engine", "export", "bench", "cli"),
+    *("engine", "export", "leaderboard", "bench", "cli"),
 )
 HEAD = """# Rooms
 
