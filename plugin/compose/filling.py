@@ -114,6 +114,11 @@ def compose(
     return cfg, notes
 
 
+def check_feeds(model: str, backbone: str) -> None:
+    """Raises InputError if the backbone lacks a map that the model reads, or cannot be dilated for it."""
+    _check_feeds(model, _row(model), get_spec(backbone))
+
+
 def _fill(
     base: Mapping[str, Any],
     model: str,

@@ -140,7 +140,8 @@ def read_record(path: Path) -> Record:
         known = {one.name for one in fields(Record)}
         if content.get("format") != FORMAT or not content.keys() <= known:
             raise InputError(
-                f"{path} has format {content.get('format')}, this version reads {FORMAT}. Take another folder."
+                f"{path} has format {content.get('format')}, this version reads {FORMAT}. Take another "
+                f"folder."
             )
         return Record(**content)
     except (ValueError, TypeError, AttributeError) as error:
@@ -177,7 +178,7 @@ def run_folder(board: Path, key: str) -> Path:
 
 
 def log_event(board: Path, event: str, **facts: Any) -> None:
-    """Append one line to ``events.jsonl``, on the disk before this returns; a torn last line is ended first."""
+    """Append one line to ``events.jsonl``, on the disk when this returns; a torn last line is ended first."""
     path = board / "events.jsonl"
     line = json.dumps({"time": now(), "event": event, **facts}) + "\n"
     with path.open("ab+") as file:

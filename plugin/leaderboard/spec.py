@@ -1,0 +1,246 @@
+"""What a board compares: a short YAML, read into one frozen dataclass; an error names file and line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError, nearest
+from .choice import choose_backbones
+from .marks import Marked, read_marked
+
+TASKS = ("detection", "instance", "segmentation")
+SCHEDULES = {"1x": 12, "2x": 24}  # epochs, as mmdet counts them
+_BUDGET = ("hours", "run_minutes")
+#: The grid where a spec names none, as learning rates for 16 images: CNNs lean to SGD, ConvNeXt and
+#: transformers to AdamW (arXiv 2410.06373). Those of mmdet's 1x schedules and of Swin's authors.
+_GRID: dict[str, dict[str, Any]] = {
+    "sgd": {"type": "SGD", "lr": 0.02, "momentum": 0.9, "weight_decay": 1e-4},
+    "adamw": {"type": "AdamW", "lr": 1e-4, "betas": [0.9, 0.999], "weight_decay": 0.05},
+}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One point of the grid: an optimiser, used as it is, whatever the batch size."""
+
+    name: str
+    optimizer: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class BoardSpec:
+    """What a board compares.
+
+    Attributes:
+        data: Folder of the user's data.
+        task: One of :data:`TASKS`.
+        architecture: A name of ``mmbackbones config --model``; empty if ``config`` is given.
+        config: A config's file or name, whose backbone is exchanged; empty if ``architecture`` is.
+        backbones: Names, globs expanded, limits applied, each once.
+        epochs: Passes over the training images, the same for all.
+        batch_size: Images in a step.
+        image_size: ``WIDTHxHEIGHT`` in pixels; empty for the config's own.
+        seeds: Of everything random.
+        trials: The grid that each net goes through on the first seed; the best trial goes on.
+        pretrained: Start from the default weights, where a net has any.
+        frozen_stages: Of every backbone.
+        seconds: Budget of all runs together; None for none.
+        run_minutes: Time-out of one run; None for none.
+        device: As ``cpu``; empty takes a GPU if there is one.
+        amp: Mixed precision, ``bf16`` or ``fp16``; empty for none.
+        ignore_labels: Segmentation: label values of pixels to ignore, beside 255.
+        options: ``key=value`` for all configs, as ``--cfg-options``.
+        left_out: Of globs' matches, those left out, with why.
+        marked: Where all this stands.
+    """
+
+    data: Path
+    task: str
+    architecture: str
+    config: str
+    backbones: tuple[str, ...]
+    epochs: int
+    batch_size: int
+    image_size: str
+    seeds: tuple[int, ...]
+    trials: tuple[Trial, ...]
+    pretrained: bool
+    frozen_stages: int
+    seconds: float | None
+    run_minutes: float | None
+    device: str
+    amp: str
+    ignore_labels: tuple[int, ...]
+    options: tuple[str, ...]
+    left_out: Mapping[str, str] = field(compare=False)
+    marked: Marked = field(compare=False, repr=False)
+
+    @property
+    def model(self) -> str:
+        """What every backbone feeds."""
+        return self.architecture or self.config
+
+    def error_at(self, backbone: str, message: str) -> InputError:
+        """``message`` with the line of a backbone, or of the list."""
+        given = self.marked.value["backbones"]
+        index = given.index(backbone) if backbone in given else 0
+        return self.marked.error(message, "backbones", index)
+
+
+FIELDS = (
+    *("data", "task", "architecture", "config", "backbones", "schedule", "epochs", "batch_size"),
+    *("image_size", "seeds", "trials", "pretrained", "frozen_stages", "limits", "budget", "device", "amp"),
+    *("ignore_labels", "options"),
+)
+
+
+def read_spec(path: Path) -> BoardSpec:
+    """Read and check a spec; no network is built and no image is read.
+
+    Paths in it are relative to its folder.
+
+    Raises:
+        InputError: with file and line: what is wrong, what is allowed.
+    """
+    marked = read_marked(path)
+    marked.check_keys(FIELDS)
+    given = marked.value
+    for key in ("data", "task", "backbones"):
+        if key not in given:
+            raise marked.error(f"the spec has no `{key}`.")
+    task = marked.one_of(TASKS, "task")
+    data = _data(marked, path)
+    architecture, config = _model(marked, task, path)
+    batch_size = marked.whole("batch_size", 1, 8)
+    backbones, left_out = choose_backbones(marked, architecture)
+    budget = marked.mapping("budget", _BUDGET)
+    hours, run_minutes = (marked.positive(budget.get(key), "budget", key) for key in _BUDGET)
+    return BoardSpec(
+        data=data,
+        task=task,
+        architecture=architecture,
+        config=config,
+        backbones=backbones,
+        epochs=_epochs(marked),
+        batch_size=batch_size,
+        image_size=_image_size(marked),
+        seeds=_seeds(marked),
+        trials=_trials(marked, batch_size),
+        pretrained=marked.truth("pretrained", True),
+        frozen_stages=marked.whole("frozen_stages", -1, -1),
+        seconds=hours * 3600 if hours else None,
+        run_minutes=run_minutes,
+        device=str(given.get("device") or ""),
+        amp=marked.one_of(("bf16", "fp16"), "amp") if given.get("amp") else "",
+        ignore_labels=tuple(marked.wholes("ignore_labels")),
+        options=_options(marked),
+        left_out=left_out,
+        marked=marked,
+    )
+
+
+def _data(marked: Marked, path: Path) -> Path:
+    folder = Path(str(marked.value["data"])).expanduser()
+    folder = folder if folder.is_absolute() else path.parent / folder
+    if not folder.is_dir():
+        raise marked.error(f"data: there is no folder '{folder}'. Give the folder of your data set.", "data")
+    return folder.resolve()
+
+
+def _model(marked: Marked, task: str, path: Path) -> tuple[str, str]:
+    from ..compose.configs import find_config
+    from ..compose.models import MODELS
+
+    given = marked.value
+    if bool(given.get("architecture")) == bool(given.get("config")):
+        raise marked.error(
+            "give one of `architecture` and `config`.", "config" if "config" in given else "architecture"
+        )
+    if given.get("config"):
+        name = str(given["config"])
+        beside = path.parent / name
+        try:
+            find_config(str(beside if beside.is_file() else name))
+        except InputError as error:
+            raise marked.error(f"config: {error}", "config") from error
+        return "", str(beside.resolve() if beside.is_file() else name)
+    name = str(given["architecture"])
+    if name not in MODELS:
+        near = ", ".join(nearest(name, MODELS)) or "none"
+        raise marked.error(
+            f"architecture '{name}' is unknown. Nearest: {near}. All: {', '.join(MODELS)}.", "architecture"
+        )
+    wanted = "segmentation" if task == "segmentation" else "detection"
+    if MODELS[name].task != wanted:
+        fitting = [other for other, row in MODELS.items() if row.task == wanted]
+        raise marked.error(
+            f"architecture '{name}' is for {MODELS[name].task}, the task is {task}. Take one of "
+            f"{', '.join(fitting)}.",
+            "architecture",
+        )
+    return name, ""
+
+
+def _epochs(marked: Marked) -> int:
+    given = marked.value
+    if "schedule" in given and "epochs" in given:
+        raise marked.error("`schedule` and `epochs` say the same thing: give one of them.", "epochs")
+    if "schedule" in given:
+        return SCHEDULES[marked.one_of(tuple(SCHEDULES), "schedule")]
+    return marked.whole("epochs", 1, SCHEDULES["1x"])
+
+
+def _image_size(marked: Marked) -> str:
+    size = str(marked.value.get("image_size") or "")
+    if size and not re.fullmatch(r"[1-9]\d*x[1-9]\d*", size):
+        raise marked.error(f"image_size '{size}': write WIDTHxHEIGHT in pixels, as 640x480.", "image_size")
+    return size
+
+
+def _seeds(marked: Marked) -> tuple[int, ...]:
+    """A number of seeds, or a list of them."""
+    given = marked.value.get("seeds", 3)
+    if isinstance(given, int) and not isinstance(given, bool):
+        return tuple(range(marked.whole("seeds", 1, 3)))
+    seeds = marked.wholes("seeds")
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise marked.error(f"seeds {given}: give a number, or a list of different ones.", "seeds")
+    return tuple(seeds)
+
+
+def _trials(marked: Marked, batch_size: int) -> tuple[Trial, ...]:
+    given = marked.value.get("trials")
+    if given is None:
+        grid = {name: dict(one) for name, one in _GRID.items()}
+        for one in grid.values():
+            one["lr"] = one["lr"] * batch_size / 16  # linearly, arXiv 1706.02677
+        return tuple(Trial(name, one) for name, one in grid.items())
+    if not isinstance(given, dict) or not given:
+        raise marked.error("trials is empty: name each, as `sgd: {type: SGD, lr: 0.01}`.", "trials")
+    for name, one in given.items():
+        if not isinstance(one, dict) or not {"type", "lr"} <= one.keys():
+            raise marked.error(f"trial '{name}' needs `type` and `lr` of an optimiser.", "trials", name)
+        if isinstance(one["lr"], bool) or not isinstance(one["lr"], (int, float)) or one["lr"] <= 0:
+            raise marked.error(f"trial '{name}': lr {one['lr']} is no rate above 0.", "trials", name, "lr")
+    return tuple(Trial(str(name), dict(one)) for name, one in given.items())
+
+
+def _options(marked: Marked) -> tuple[str, ...]:
+    from ..compose.configs import parse_options
+
+    given = marked.value.get("options") or {}
+    if not isinstance(given, dict):
+        raise marked.error("options must be a mapping, as `train_dataloader.num_workers: 2`.", "options")
+    words = []
+    for key, value in given.items():
+        word = f"{key}={value}"
+        try:
+            parse_options([word])
+        except InputError as error:
+            raise marked.error(f"options: {error}", "options", key) from error
+        words.append(word)
+    return tuple(words)
