@@ -12,6 +12,7 @@ from ..catalog.spec import Spec
 from ..errors import InputError, nearest
 from .catalog_tables import FAMILY_HEAD, FAMILY_SHORT, HEAD, SHORT, backbone_rows, family_rows
 from .catalog_tables import facts as facts_of
+from .console import said_once
 from .options import Imports, import_nets, quiet_log
 
 
@@ -50,7 +51,7 @@ def list_command(
     from ..feature_nets.specs import get_spec
 
     shell_pattern = pattern if set(pattern) & set("*?[") else f"*{pattern}*"
-    with quiet_log():
+    with quiet_log(), said_once():
         names = list_backbones(
             shell_pattern,
             family=family,
@@ -64,8 +65,8 @@ def list_command(
             dilatable=True if dilatable else None,
             has_weights=True if has_weights else None,
         )
-    if not names:
-        raise _nothing_fits(pattern, len(list_backbones(shell_pattern)))
+        if not names:
+            raise _nothing_fits(pattern, len(list_backbones(shell_pattern)))
     found = [get_spec(name) for name in names]
     if families:
         head, rows, shown = FAMILY_HEAD, family_rows(found), FAMILY_SHORT

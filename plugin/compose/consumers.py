@@ -58,6 +58,45 @@ def fit_neck(neck: Node, widths: Widths) -> Node:
     return fitted
 
 
+def check_consumer(part: Node, necks: Sequence[Node], given: Sequence[int], made: Sequence[int]) -> None:
+    """Check that the backbone's maps are read by the neck alone, or without one by the heads alone.
+
+    Args:
+        part: The part of the model that holds the backbone.
+        necks: Its necks, in order.
+        given: Channels of the backbone's maps.
+        made: Channels of the maps behind the necks.
+
+    Raises:
+        InputError: another part has the channels of these maps too; all that may read them are named.
+    """
+    apart = tuple(key.removesuffix("backbone") for key in part if key.endswith("_backbone"))  # teacher_neck
+    readers = {}
+    for key, value in part.items():
+        is_head = key.endswith("head")
+        if key in ("backbone", "neck") or (apart and key.startswith(apart)) or (is_head and not necks):
+            continue
+        for path, node in _nodes(value, key):
+            widths = node.get("in_channels")
+            if not isinstance(widths, (list, tuple)) or len(widths) < 2:
+                continue
+            if _runs(widths, given) and not (is_head and _runs(widths, made)):
+                readers[path] = kind(node)
+    if not readers:
+        return
+    usual = {"neck": kind(necks[0])} if necks else {way: kind(slot) for way, slot in _slots(part)}
+    names = ", ".join(f"{path} ({name})" for path, name in {**usual, **readers}.items())
+    raise InputError(
+        f"Several parts of the model may read the backbone's maps of {list(given)} channels: {names}. Only "
+        f"{', '.join(usual) or 'a neck or a head'} would get the new ones. Let one of them read the maps, or "
+        f"write the backbone and all in_channels yourself: `mmbackbones info NAME` says them."
+    )
+
+
+def _runs(values: Sequence[int], widths: Sequence[int]) -> bool:
+    return Widths(tuple(widths), tuple(widths)).translated(values) is not None
+
+
 def one_width(neck: Node) -> int | None:
     """The one number of channels that all maps must have for this neck; None if it takes different ones."""
     width = neck.get("embed_dim")

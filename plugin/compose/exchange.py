@@ -11,7 +11,7 @@ from ..catalog.inputs import asked_weights, mean_std_of, resolve
 from ..catalog.spec import Spec
 from ..errors import InputError
 from .configs import kind, walk
-from .consumers import Widths, fit_heads, fit_neck, fixed_width, one_width
+from .consumers import Widths, check_consumer, fit_heads, fit_neck, fixed_width, one_width
 from .expects import Expected, Level, Shape, expected, made_of
 from .optimizers import has_batch_norm
 from .pairing import channels_with
@@ -154,6 +154,7 @@ def _fit(part: Node, spec: Spec, levels: Sequence[Level], args: Node, scope: str
     new: tuple[Shape, ...] = tuple(
         (1, width, *shape[2:]) for width, shape in zip(supplied.channels, old, strict=True)
     )
+    given, same = _widths(old), old == new
     for number, one in enumerate(necks):
         if old == new:
             break
@@ -163,6 +164,8 @@ def _fit(part: Node, spec: Spec, levels: Sequence[Level], args: Node, scope: str
         old, new = made_of(one, scope, old), made_of(necks[number], scope, new)
         if [shape[2:] for shape in old] != [shape[2:] for shape in new]:
             raise InputError(f"{kind(one)} makes maps {new} of the new backbone's, of the base's {old}.")
+    if not same:
+        check_consumer(part, necks, given, _widths(old))
     necks = [*supplied.necks, *necks]
     if necks:
         part["neck"] = necks[0] if len(necks) == 1 else necks

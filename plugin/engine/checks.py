@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from types import NoneType
 from typing import Any
 
@@ -119,14 +117,6 @@ def _arriving(network: Any) -> tuple[str, list[int]]:
         return "", []  # others than ours may mean something else by these names
     text = f"The {'backbone' if neck is None else 'neck'} gives maps of {list(channels)} channels"
     return text + (f" at strides {list(strides)}" if neck is None and strides else ""), list(channels)
-
-
-def reason(error: Exception) -> str:
-    """What an exception says; of a bare ``assert`` the line that failed."""
-    if str(error) or not error.__traceback__:
-        return str(error)
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{Path(frame.filename).stem} demands: {frame.line}"
 
 
 def _heads(model: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

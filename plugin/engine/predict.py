@@ -11,6 +11,7 @@ import numpy as np
 from mmengine.config import Config
 from PIL import Image
 
+from ..compose.building import building
 from ..compose.pretrained import without_pretrained
 from ..data.scan import IMAGE_SUFFIXES, list_files
 from ..errors import InputError
@@ -63,13 +64,15 @@ def load_predictor(
     Classes come from the checkpoint, else from the config's own data set.
 
     Raises:
-        InputError: the checkpoint is unreadable or of another model, or nobody names the classes.
+        InputError: the model cannot be built, the checkpoint is unreadable or of another model, or nobody
+            names the classes.
     """
     from mmengine.registry import DATASETS, MODELS, init_default_scope
 
     read_for_mmengine()
     init_default_scope(cfg.default_scope)
-    model = MODELS.build(without_pretrained(cfg.model))  # the checkpoint has all weights
+    with building():
+        model = MODELS.build(without_pretrained(cfg.model))  # the checkpoint has all weights
     meta = load_model(model, checkpoint).get("dataset_meta") or {}
     if not (meta.get("classes") or meta.get("CLASSES")):
         dataset = (cfg.get("test_dataloader") or {}).get("dataset") or {}

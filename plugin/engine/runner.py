@@ -18,12 +18,13 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner as _Runner
 from torch.utils.data import DataLoader
 
+from ..compose.building import building
 from ..compose.configs import kind, task_of
 from ..errors import InputError
 from ..weights.checkpoints import by_our_names, check_fits, differences
-from ..weights.files import read_checkpoint, read_for_mmengine
+from ..weights.files import read_checkpoint, read_for_mmengine, state_dict_of
 from ..weights.loading import FOR_THE_USER, some, warn_user
-from .checks import check_channels, check_heads, check_label_bits, check_sync_bn, reason
+from .checks import check_channels, check_heads, check_label_bits, check_sync_bn
 from .label_checks import LabelCheckHook
 from .plain_weights import save_plain
 from .single import refuse_single_values, without_single
@@ -164,7 +165,7 @@ class Runner(_Runner):
             raise InputError(f"load_from={filename}: none of its weights fits the model. It has {names}.")
         missing, unexpected, other = differences(own, given)
         missing = [key for key in missing if not key.endswith("num_batches_tracked")]
-        left = {"missing": missing, "of another shape": other, "unexpected": unexpected}
+        left = {"missing": missing, "of another shape, left out": other, "unexpected": unexpected}
         if any(left.values()):
             parts = [f"{what}: {some(names)}" for what, names in left.items() if names]
             warn_user(f"load_from={filename}: {len(fits)} tensors loaded; {'; '.join(parts)}")
@@ -189,6 +190,12 @@ class Runner(_Runner):
             InputError: unreadable, of another model, or without the state of a training.
         """
         checkpoint = read_checkpoint(path)
+        own, given = self.network.state_dict().keys(), state_dict_of(checkpoint, path)
+        if own - given.keys() and not own - by_our_names(self.network, checkpoint, path).keys():
+            raise InputError(
+                f"Checkpoint {path} has OpenMMLab's names for the weights of this model: a training goes on "
+                f"from its own checkpoints only. Start anew from it with --cfg-options load_from={path}."
+            )
         check_fits(self.network, checkpoint, path)
         if not {"message_hub", "optimizer", "meta"} <= checkpoint.keys():
             raise InputError(
@@ -206,12 +213,8 @@ def build_runner(cfg: Config) -> Runner:
     read_for_mmengine()
     check_heads(cfg.model)
     check_label_bits(cfg)
-    try:
+    with building():
         runner = Runner.from_cfg(OnceFormatted.of(cfg))
-    except InputError:
-        raise
-    except (KeyError, TypeError, ImportError, ValueError, AssertionError) as error:
-        raise InputError(f"The config cannot be built: {reason(error)}") from error
     check_channels(cfg.model, runner.network)
     check_sync_bn(cfg.get("sync_bn"), runner.network)
     if task_of(cfg) == "segmentation":

@@ -14,6 +14,7 @@ import torch
 from mmengine.config import Config
 from torch import Tensor
 
+from ..compose.building import building
 from ..compose.configs import kind, walk
 from ..compose.pretrained import without_pretrained
 from ..compose.scale import reference_scale
@@ -88,7 +89,8 @@ def model_to_export(cfg: Config, checkpoint: Path) -> tuple[Any, dict[str, Any]]
     for _, node in walk(model_cfg):
         if kind(node) in ("SyncBN", "MMSyncBN"):
             node["type"] = "BN"
-    model = MODELS.build(model_cfg)
+    with building():
+        model = MODELS.build(model_cfg)
     meta = load_model(model, checkpoint).get("dataset_meta") or {}
     return model.eval(), meta
 

@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
+from ..compose.building import building
 from ..compose.pretrained import without_pretrained
-from ..errors import InputError
 from ..registry import HOOKS
 from ..surgery.norms import FrozenBatchNorm2d
 from ..tracing.norms import is_norm
@@ -210,12 +210,9 @@ def report_of_config(cfg: Config) -> list[Part]:
     logged = logging.root.manager.disable
     logging.disable(logging.INFO)  # mmengine logs the groups to standard output
     try:
-        model = MODELS.build(model_cfg)
-        wrapper = build_optim_wrapper(model, optim_cfg) if optim_cfg else None
-    except InputError:
-        raise
-    except (KeyError, TypeError, ImportError, ValueError) as error:
-        raise InputError(f"The config cannot be built: {error}") from error
+        with building():
+            model = MODELS.build(model_cfg)
+            wrapper = build_optim_wrapper(model, optim_cfg) if optim_cfg else None
     finally:
         logging.disable(logged)
     return freeze_report(model, wrapper)
