@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import random
 from pathlib import Path
@@ -37,6 +38,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return item.callspec.params.get("name", "") if shares else ""
 
     items.sort(key=lambda item: (not name_of(item), name_of(item)))  # stable
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector pass over what imports have left, hundreds of thousands of objects."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from warm import Command
 
 import mmbackbones
 from mmbackbones.data.shapes import write_shapes
@@ -32,18 +30,22 @@ def test_gaps_in_weights_are_said_on_the_console(tmp_path: Path) -> None:
         for key, value in (("type", "Pretrained"), ("checkpoint", tmp_path / f"{part}.pth"))
     ]
     options.append(f"load_from={tmp_path / 'detector.pth'}")
-    words = [CONFIG, "--data", data, "--work-dir", tmp_path / "work", *SMALL, "--cfg-options", *options]
-    done = subprocess.run(
-        [sys.executable, "-m", "mmbackbones.cli", "train", *map(str, words)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": "200", "OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    lines = [line for line in done.stdout.splitlines() if "WARNING" in line]
-    assert len(lines) == 3, done.stdout
+    words = [
+        "train",
+        CONFIG,
+        "--data",
+        data,
+        "--work-dir",
+        tmp_path / "work",
+        *SMALL,
+        "--cfg-options",
+        *options,
+    ]
+    output = Command(words, tmp_path / "output.txt").end(0)
+    lines = [line for line in output.splitlines() if "WARNING" in line]
+    assert len(lines) == 3, output
     assert f"from {tmp_path}/backbone.pth: {len(gap)} tensors loaded; missing: blocks.6." in lines[0]
     assert "The model and loaded state dict do not match exactly" in lines[1]
-    assert "missing keys in source state_dict: lateral_convs.0.conv.weight" in done.stdout
+    assert "missing keys in source state_dict: lateral_convs.0.conv.weight" in output
     assert f"load_from={tmp_path}/detector.pth: 1 tensors loaded; missing: backbone." in lines[2]
     assert lines[2].endswith("unexpected: extra")

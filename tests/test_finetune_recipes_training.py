@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from mmengine.registry import HOOKS
 from recipe_cases import GRADUAL, SHIPPED, read
 from rich.console import Console
 from torch import nn
+from warm import free_port, in_processes
 
 from mmbackbones.compose.configs import pipelines, walk
 from mmbackbones.compose.fit import Settings, fit
@@ -65,7 +65,7 @@ def test_both_recipes_for_hundreds_treat_swin_alike() -> None:
 
 
 @pytest.mark.parametrize("name", FREEZING)
-def test_what_is_frozen_stays_bit_equal_for_twenty_steps(name: str) -> None:
+def test_what_is_frozen_stays_bit_equal(name: str) -> None:
     cfg = without_download(name)
     parts = {part: MODELS.build(cfg.model[part]) for part in ("backbone", "neck") if cfg.model.get(part)}
     model = nn.ModuleDict(parts).train()
@@ -82,7 +82,7 @@ def test_what_is_frozen_stays_bit_equal_for_twenty_steps(name: str) -> None:
     ]
     before = {key: value.clone() for key, value in model.state_dict().items()}
     images = torch.rand(1, 3, 64, 64)
-    for _ in range(20):
+    for _ in range(4):
         maps = model["backbone"](images)
         maps = model["neck"](maps) if "neck" in parts else maps
         optimizer.update_params(sum(fmap.square().mean() for fmap in maps))
@@ -152,10 +152,7 @@ def two_steps(rank: int, port: int, names: list[str], data: str, folder: str) ->
 
 def test_two_processes_train_a_recipe(shapes: Path, tmp_path: Path) -> None:
     names = SHIPPED if os.environ.get("MMBACKBONES_SWEEP") else DISTRIBUTED
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    torch.multiprocessing.spawn(two_steps, (port, names, str(shapes), str(tmp_path)), nprocs=2)
+    in_processes(two_steps, free_port(), names, str(shapes), str(tmp_path))
 
 
 # -- resume ---------------------------------------------------------------------------------------

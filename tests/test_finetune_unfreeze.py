@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +10,7 @@ import tiny_training as tiny
 import torch
 from mmengine.registry import OPTIMIZERS
 from tiny_training import Recorder, config
+from warm import free_port, in_processes
 
 import mmbackbones
 from mmbackbones import InputError
@@ -167,12 +165,7 @@ def test_a_model_without_our_backbone_is_refused(tmp_path: Path) -> None:
 
 def test_two_processes_thaw_together(tmp_path: Path) -> None:
     """Each sees other images, so parameters stay the same only if all gradients are averaged."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += [tiny.__file__, str(tmp_path)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=300
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    in_processes(tiny.one_of_two, free_port(), tmp_path)
     first, second = (torch.load(tmp_path / f"rank{rank}.pth") for rank in (0, 1))
     sets = [stages_in(set(names)) for names in first["trainable"]]
     assert sets == [set()] * 2 + [{4}] * 2 + [{2, 3, 4}] * 2 + [{0, 1, 2, 3, 4}] * 2

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 from mmengine.runner import IterBasedTrainLoop
 from torch import distributed
+from warm import in_processes
 
 from mmbackbones.compose.configs import load_config
 from mmbackbones.compose.fit import Settings, fit
@@ -84,7 +84,7 @@ def process(rank: int, folder: Path, data: Path) -> None:
 
 def test_the_others_outlast_a_long_reading_and_all_stop_after_one_iteration(tmp_path: Path) -> None:
     shapes = write_shapes(tmp_path / "shapes", train=4, val=2, size=(64, 64))
-    mp.spawn(process, (tmp_path, shapes), nprocs=2)
+    in_processes(process, tmp_path, shapes)
     first, second = (torch.load(tmp_path / f"{rank}.pth") for rank in range(2))
     assert first == second
     assert first["iter"] == ASKED_AT + 1

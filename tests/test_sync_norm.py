@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 from torch import Tensor, nn
+from warm import in_processes
 
 from mmbackbones.errors import InputError
 from mmbackbones.surgery.norms import LocalSyncBatchNorm, convert_norms
@@ -39,7 +39,7 @@ def process(rank: int, folder: Path) -> None:
 
 
 def test_two_processes_on_cpus_do_what_one_does_with_both_batches(tmp_path: Path) -> None:
-    mp.spawn(process, (tmp_path,), nprocs=len(SIZES))
+    in_processes(process, tmp_path, count=len(SIZES))
     first, second = (torch.load(tmp_path / f"{rank}.pth") for rank in range(2))
     joint = trained(nn.BatchNorm2d(4), *batch())
     for key in ("out", "x"):

@@ -1,12 +1,11 @@
 """A small model, its data and its config, for trainings by mmengine's Runner in seconds.
 
-``python tests/tiny_training.py FOLDER`` under torchrun trains it in several processes; each leaves its
-parameters in ``FOLDER/rank<n>.pth``.
+:func:`one_of_two` trains it in several processes; each leaves its parameters in ``FOLDER/rank<n>.pth``.
 """
 
 from __future__ import annotations
 
-import sys
+import os
 from pathlib import Path
 from typing import Any
 
@@ -134,10 +133,13 @@ def train(cfg: Config) -> tuple[Runner, Recorder]:
     return runner, next(hook for hook in runner.hooks if isinstance(hook, Recorder))
 
 
-def main(folder: Path) -> None:
-    """One of several processes; no parameter of the model may go unused, or the backward pass raises."""
+def one_of_two(rank: int, port: int, folder: Path) -> None:
+    """One of two processes; no parameter of the model may go unused, or the backward pass raises."""
     from mmbackbones.engine.devices import choose_device, start_processes, stop_processes
 
+    torch.set_num_threads(1)
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2")
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     cfg = config(folder)
     choose_device("cpu")
     start_processes(cfg, "pytorch", "cpu")
@@ -150,7 +152,3 @@ def main(folder: Path) -> None:
     }
     torch.save(found, folder / f"rank{runner.rank}.pth")
     stop_processes()
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
