@@ -29,6 +29,7 @@ PAPERS = {
         "Cascade R-CNN: Delving into High Quality Detection",
         "1712.00726",
     ),
+    "deeplabv3": ("DeepLabV3", "Rethinking Atrous Convolution for Semantic Image Segmentation", "1706.05587"),
     "deeplabv3plus": ("DeepLabV3+", "Encoder-Decoder with Atrous Separable Convolution", "1802.02611"),
     "efficientdet-d0": (
         "EfficientDet",
@@ -36,7 +37,10 @@ PAPERS = {
         "1911.09070",
     ),
     "faster-rcnn": ("Faster R-CNN", "Faster R-CNN: Towards Real-Time Object Detection", "1506.01497"),
+    "fcn": ("FCN", "Fully Convolutional Networks for Semantic Segmentation", "1411.4038"),
+    "fcos": ("FCOS", "FCOS: Fully Convolutional One-Stage Object Detection", "1904.01355"),
     "linear": ("Linear head", "DINOv2: Learning Robust Visual Features without Supervision", "2304.07193"),
+    "lraspp": ("LR-ASPP", "Searching for MobileNetV3", "1905.02244"),
     "mask-rcnn": ("Mask R-CNN", "Mask R-CNN", "1703.06870"),
     "mask2former": ("Mask2Former", "Masked-attention Mask Transformer for Image Segmentation", "2112.01527"),
     "maskformer": ("MaskFormer", "Per-Pixel Classification is Not All You Need", "2107.06278"),

@@ -30,7 +30,7 @@ from torchvision.transforms.functional import to_tensor
 from mmbackbones.compose.configs import load_config
 from mmbackbones.compose.scale import set_scale
 from mmbackbones.engine.predict import load_predictor
-from mmbackbones.weights.torchvision_detectors import CONFIG, checkpoint_of
+from mmbackbones.weights.torchvision_models import checkpoint_of
 
 SHORT, LONG = 182, 243
 STEPS, BATCH, LR = 240, 4, 4e-4
@@ -87,8 +87,9 @@ def train(model: nn.Module, images: list[dict[str, Any]]) -> None:
 def ours(file: Path, given_back: tuple[str, ...], images: list[dict[str, Any]], ids: list[int]) -> Found:
     """What our detector finds with the weights in ``file``, converted."""
     converted = file.with_name("converted.pth")
-    torch.save(checkpoint_of(file, [str(number) for number in ids]), converted)
-    cfg, mmdets = load_config(CONFIG), load_config("detection/faster-rcnn_resnet50_fpn_1x_coco")
+    made = checkpoint_of(file, [str(number) for number in ids])
+    torch.save(made.checkpoint, converted)
+    cfg, mmdets = load_config(made.row.config), load_config("detection/faster-rcnn_resnet50_fpn_1x_coco")
     for path in given_back:
         *above, last = path.split(".")
         reduce(getattr, above, cfg)[last] = reduce(getattr, above, mmdets)[last]

@@ -24,7 +24,7 @@ NAME = re.compile(
     r"_(?P<backbone>[a-z0-9-]+?)(?:-d(?P<output_stride>8|16))?"
     r"(?:_(?P<neck>fpn|bifpn|simple-pyramid))?"
     r"_(?:(?P<times>\d)x|(?P<gpus>\d+)xb(?P<batch>\d+)(?P<setting>(?:-[a-z]+)*)-(?P<length>\d+)(?P<unit>e|k))"
-    r"_(?P<data>coco|cityscapes|ade20k)(?:-(?P<size>\d+x\d+))?"
+    r"_(?P<data>coco|cityscapes|ade20k|voc12aug)(?:-(?P<size>\d+x\d+))?"
 )
 NECKS = {"FPN": "fpn", "BiFPN": "bifpn", "SimpleFeaturePyramid": "simple-pyramid"}
 COCO_IMAGES = 118_000
@@ -98,7 +98,7 @@ def check_name(name: str) -> None:
     assert [NECKS[kind] for kind in types if kind in NECKS] == ([found["neck"]] if found["neck"] else [])
     check_schedule(found, cfg)
     types = [str(node.get("type")).lower() for _, node in walk(cfg.train_dataloader)]
-    assert f"{found['data']}dataset" in types
+    assert f"{found['data'].replace('voc12aug', 'pascalvoc')}dataset" in types
     if found["size"]:
         size = tuple(map(int, found["size"].split("x")))
         crops = {n.crop_size for p in pipelines(cfg, "train") for n in p if n.type == "RandomCrop"}
@@ -135,7 +135,7 @@ def parts_of_the_backbone(model: Mapping[str, Any], given: Collection[str]) -> d
         f"{part}.{key}": plain(model[part][key])
         for part in ("backbone", "decode_head", "data_preprocessor")
         for key in keys
-        if key in model.get(part, {}) and key not in given
+        if key in model.get(part, {}) and not {key, f"{part}.{key}"} & {*given}
     }
     defaults = {"frozen_stages", "norm_eval"} if "frozen_fraction" in given else set()
     ours = plain(backbone_of(model))

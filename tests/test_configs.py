@@ -33,6 +33,7 @@ from mmbackbones import InputError
 from mmbackbones.compose.configs import find_config, load_config, resolved, shipped_names, walk
 from mmbackbones.compose.filling import compose
 from mmbackbones.compose.fit import Settings, fit
+from mmbackbones.compose.models import MODELS as MODELS_OF_TABLE
 from mmbackbones.data.shapes import write_shapes
 from mmbackbones.engine.predictions import Predictor
 from mmbackbones.engine.report import main_figures
@@ -119,7 +120,7 @@ def check_the_command_writes_the_same(name: str) -> None:
         call.backbone,
         pretrained=init is not None,
         weights=init and init.checkpoint,
-        output_stride=call.args.get("output_stride") if call.model == "deeplabv3plus" else None,
+        output_stride=call.args.get("output_stride") if MODELS_OF_TABLE[call.model].dilated else None,
     )
     if is_only_the_call(name):
         theirs, found = plain(resolved(shipped)), plain(resolved(cfg))
@@ -129,6 +130,11 @@ def check_the_command_writes_the_same(name: str) -> None:
             assert found[key] == value, key
     else:
         given = {*call.args, *(("mean", "std") if "mean=" in text(name) else ())}
+        given |= {
+            f"decode_head.{key}"
+            for key in ("type", "dilations")
+            if re.search(rf"decode_head\.update\([^()]*\b{key}=", text(name))
+        }
         assert parts_of_the_backbone(shipped.model, given) == parts_of_the_backbone(cfg.model, given)
 
 

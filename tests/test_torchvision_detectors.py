@@ -27,8 +27,10 @@ from mmbackbones.engine.predict import load_predictor
 from mmbackbones.engine.predictions import Predictor
 from mmbackbones.errors import InputError
 from mmbackbones.heads import TorchvisionAnchorGenerator
-from mmbackbones.weights.torchvision_detectors import CONFIG, checkpoint_of, coco_classes, convert
+from mmbackbones.weights.torchvision_models import categories, checkpoint_of, convert, recognise
+from mmbackbones.weights.torchvision_rows import ROWS
 
+(ROW,) = (row for row in ROWS if row.name == "fasterrcnn_resnet50_fpn")
 SHORT, LONG = 92, 157  # 640 x 480 becomes 122 x 92 there, and 123 x 92 by mmdet's rounding
 
 
@@ -54,7 +56,7 @@ def theirs() -> nn.Module:
     for norm in model.modules():
         if isinstance(norm, nn.BatchNorm2d):
             norm.eps = 0.0
-    unused = sorted(set(range(1, 91)) - set(coco_classes().values()))
+    unused = sorted(set(range(1, 91)) - set(categories(ROW).values()))
     assert len(unused) == 10
     model.roi_heads.box_predictor.cls_score.bias.data[unused] = -50  # never seen in a training
     return model.eval()
@@ -74,7 +76,7 @@ def ours(state: dict[str, Tensor], tmp_path_factory: pytest.TempPathFactory) -> 
     done = CliRunner().invoke(app, ["convert", str(folder / "theirs.pth"), "-o", str(folder / "ours.pth")])
     assert done.exit_code == 0, done.output
     assert "80 classes" in done.output
-    cfg = load_config(CONFIG)
+    cfg = load_config(ROW.config)
     set_scale(cfg, (LONG, SHORT))
     predictor, meta = load_predictor(cfg, folder / "ours.pth", "cpu", 0.0)
     assert meta["classes"] == CocoDataset.METAINFO["classes"]
@@ -83,7 +85,7 @@ def ours(state: dict[str, Tensor], tmp_path_factory: pytest.TempPathFactory) -> 
 
 def labels_of(found: dict[str, Tensor]) -> Tensor:
     """Their numbers of classes as ours."""
-    return torch.tensor([list(coco_classes().values()).index(int(label)) for label in found["labels"]])
+    return torch.tensor([list(categories(ROW).values()).index(int(label)) for label in found["labels"]])
 
 
 @torch.no_grad()
@@ -144,7 +146,8 @@ def test_names_of_old_files(state: dict[str, Tensor]) -> None:
 
     renamed = {old(name): value for name, value in state.items()}
     assert "backbone.fpn.inner_blocks.0.weight" in renamed
-    expected, found = convert(state), convert(renamed)
+    assert recognise(renamed) is ROW
+    expected, found = convert(ROW, state), convert(ROW, renamed)
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], value) for name, value in expected.items())
 
@@ -153,34 +156,37 @@ def test_classes_and_eps(state: dict[str, Tensor]) -> None:
     bias = "roi_heads.box_predictor.cls_score.bias"
     boxes = "roi_heads.box_predictor.bbox_pred.weight"
     before = {name: value.clone() for name, value in state.items()}
-    found = convert(state, keep=[3, 1], eps=0.25)
+    found = convert(ROW, state, keep=[3, 1], eps=0.25)
     assert torch.equal(found["roi_head.bbox_head.fc_cls.bias"], state[bias][[3, 1, 0]])
     assert torch.equal(
         found["roi_head.bbox_head.fc_reg.weight"], torch.cat([state[boxes][12:16], state[boxes][4:8]])
     )
     variance = state["backbone.body.bn1.running_var"]
     assert torch.equal(found["backbone.bn1.running_var"], variance + 0.25)
-    assert torch.equal(convert(state)["backbone.bn1.running_var"], variance)
+    assert torch.equal(convert(ROW, state)["backbone.bn1.running_var"], variance)
     counted = {**state, "backbone.body.bn1.num_batches_tracked": torch.tensor(7)}
-    assert torch.equal(convert(counted)["backbone.bn1.running_var"], variance + 1e-5)
+    assert torch.equal(convert(ROW, counted)["backbone.bn1.running_var"], variance + 1e-5)
     assert all(torch.equal(value, before[name]) for name, value in state.items())
 
 
-OTHERS = ["fasterrcnn_resnet50_fpn_v2", "fasterrcnn_mobilenet_v3_large_fpn", "retinanet_resnet50_fpn"]
+OTHERS = {
+    "fasterrcnn_mobilenet_v3_large_fpn": "but it also has backbone.body.0.0.weight",
+    "keypointrcnn_resnet50_fpn": "The nearest is fasterrcnn_resnet50_fpn, but it also has roi_heads.keypoint",
+}
 
 
-@pytest.mark.parametrize("name", OTHERS)
-def test_other_detectors_are_refused(name: str) -> None:
+@pytest.mark.parametrize(("name", "words"), OTHERS.items())
+def test_other_detectors_are_refused(name: str, words: str) -> None:
     with torch.device("meta"):
         other = getattr(detection, name)(weights=None, weights_backbone=None)
-    with pytest.raises(InputError, match=r"no weights of torchvision's fasterrcnn_resnet50_fpn: it also has"):
-        convert(other.state_dict())
+    with pytest.raises(InputError, match=f"no weights of a model of torchvision that converts.*{words}"):
+        recognise(other.state_dict())
 
 
 def test_files_that_do_not_fit(state: dict[str, Tensor], tmp_path: Path) -> None:
     without = {name: value for name, value in state.items() if not name.startswith("rpn.")}
-    with pytest.raises(InputError, match="it has no rpn_head"):
-        convert(without)
+    with pytest.raises(InputError, match="but it has no rpn_head.rpn_conv"):
+        recognise(without)
     path = tmp_path / "mine.pth"
     few = {k: v[: 16 if "bbox_pred" in k else 4] if "box_predictor" in k else v for k, v in state.items()}
     torch.save({"model": few}, path)
@@ -188,7 +194,13 @@ def test_files_that_do_not_fit(state: dict[str, Tensor], tmp_path: Path) -> None
         checkpoint_of(path)
     with pytest.raises(InputError, match="and there are 2 names"):
         checkpoint_of(path, ["red", "white"])
-    assert checkpoint_of(path, ["red", "white", "platelet"])["meta"]["dataset_meta"]["classes"][1] == "white"
+    converted = checkpoint_of(path, ["red", "white", "platelet"])
+    assert converted.checkpoint["meta"]["dataset_meta"]["classes"][1] == "white"
+    assert converted.options == ("model.roi_head.bbox_head.num_classes=3",)
+    wide = {**state, "backbone.body.layer1.0.conv1.weight": torch.zeros(128, 64, 1, 1)}
+    torch.save(wide, path)
+    with pytest.raises(InputError, match=r"conv1\.weight is \(128, 64, 1, 1\) instead of \(64, 64"):
+        checkpoint_of(path)
     with pytest.raises(InputError, match=r"no checkpoint file .*gone\.pth"):
         checkpoint_of(tmp_path / "gone.pth")
 

@@ -1,6 +1,6 @@
 # For torchvision's fasterrcnn_resnet50_fpn and what was fine-tuned from it: `mmbackbones convert` writes its
 # weights for this config. Tests as torchvision does; the settings of the training are mmdet's.
-_base_ = ["mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py"]
+_base_ = ["mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py", "../_base_/torchvision_detection.py"]
 from mmbackbones.compose.filling import fill
 
 norm = dict(type="FrozenBN", eps=0.0)
@@ -10,12 +10,5 @@ model, optim_wrapper = fill(
 model.rpn_head.anchor_generator = dict(type="mmbackbones.TorchvisionAnchorGenerator")
 model.roi_head.bbox_roi_extractor.roi_layer.update(sampling_ratio=2, aligned=False)
 model.test_cfg.rpn.min_bbox_size = 1e-3
-# Grey values are not rounded when images are resized, and sides are rounded down.
-test_pipeline = [
-    dict(type="LoadImageFromFile", to_float32=True),
-    dict(type="FixScaleResize", scale=(1333, 800), keep_ratio=True),
-    dict(type="LoadAnnotations", with_bbox=True),
-    dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
-]
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=_base_.torchvision_pipeline))
+test_dataloader = val_dataloader

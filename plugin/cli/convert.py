@@ -18,7 +18,7 @@ def convert_command(
         str,
         typer.Argument(
             metavar="FILE",
-            help="Weights of torchvision's fasterrcnn_resnet50_fpn (.pth, torchvision://<name>.<tag>), or "
+            help="Weights of a detector or segmentor of torchvision (.pth, torchvision://<name>.<tag>), or "
             "with --backbone of mmdet, mmseg, mmpretrain or ours.",
         ),
     ],
@@ -49,16 +49,16 @@ def convert_command(
     ] = None,
     force: Force = False,
 ) -> None:
-    """Turn torchvision's Faster R-CNN into a checkpoint for us, or a backbone's weights into OpenMMLab's.
+    """Turn torchvision's detectors and segmentors into checkpoints for us, or a backbone into OpenMMLab's.
 
-    The detector's config is detection/faster-rcnn-torchvision_resnet50_fpn_1x_coco. Weights of OpenMMLab's
+    Which model of torchvision a file is of is seen in it; its config here is said. Weights of OpenMMLab's
     backbones load without this command; --to openmmlab makes files for mmdet, mmseg and mmpretrain.
 
     Example: mmbackbones convert torchvision://fasterrcnn_resnet50_fpn.COCO_V1 -o faster.pth
 
     Example: mmbackbones convert work/best.pth --backbone swin_tiny --to openmmlab -o swin.pth
     """
-    from ..weights.torchvision_detectors import CONFIG, checkpoint_of, number_of_classes
+    from ..weights.torchvision_models import checkpoint_of
     from .console import new_console, shortest
 
     if out.exists() and not force:
@@ -71,7 +71,7 @@ def convert_command(
     if backbone is not None:
         if classes is not None or eps is not None:
             raise InputError(
-                "--classes and --eps are for torchvision's detector; leave them or --backbone out."
+                "--classes and --eps are for torchvision's models; leave them or --backbone out."
             )
         state = _renamed(file, backbone, to, like)
         _write({"meta": {}, "state_dict": state}, out)
@@ -81,13 +81,15 @@ def convert_command(
         ]
     else:
         names = None if classes is None else [name.strip() for name in classes.split(",")]
-        checkpoint = checkpoint_of(file, names, eps)
-        _write(checkpoint, out)
-        count = number_of_classes(checkpoint["state_dict"])
-        options = "" if count == 80 else f" --cfg-options model.roi_head.bbox_head.num_classes={count}"
+        converted = checkpoint_of(file, names, eps)
+        _write(converted.checkpoint, out)
+        count = len(converted.checkpoint["meta"]["dataset_meta"]["classes"])
+        settings = "".join(f" {option}" for option in converted.options)
+        options = f" --cfg-options{settings}" if settings else ""
         lines = [
-            f"Written: {shortest(out.absolute())}, {count} classes",
-            f"Use it: mmbackbones predict {CONFIG} {out} photo.jpg{options}",
+            f"Written: {shortest(out.absolute())}, torchvision's {converted.row.name}, {count} classes",
+            *converted.notes,
+            f"Use it: mmbackbones predict {converted.row.config} {out} photo.jpg{options}",
         ]
     for line in lines:
         console.print(line, soft_wrap=True, highlight=False, markup=False)

@@ -12,7 +12,7 @@ from ..data.dataset import Task
 from ..feature_nets.specs import get_spec
 from .detectors import EFFICIENTDETS, efficientdet, ssdlite, yolov4_tiny
 from .optimizers import is_plain
-from .pairing import Replacing, pair
+from .pairing import Replacing, channels_with, pair
 
 Pieces = Callable[..., dict[str, Any]]
 
@@ -71,14 +71,20 @@ def _retinanet(name: str, **args: Any) -> dict[str, Any]:
     return pair(name, "FPN", strides=(8, 16, 32), neck_cfg=neck_cfg, **args)
 
 
-def _deeplabv3plus(name: str, **args: Any) -> dict[str, Any]:
-    channels = get_spec(name).channels
-    head: dict[str, Any] = {"in_channels": channels[32], "c1_in_channels": channels[4]}
+def _dilated(
+    name: str, *, c1: bool = False, rates: tuple[int, ...] = (12, 24, 36), **args: Any
+) -> dict[str, Any]:
+    """A decode head on the last map of a dilated backbone, ``c1`` if it takes the finest too; FCN's on C4."""
+    strides = tuple(sorted(args.get("out_strides", PYRAMID)))
+    channels = channels_with(get_spec(name), args.get("net_kwargs") or {})
+    head: dict[str, Any] = {"in_channels": channels[strides[-1]]}
+    if c1:
+        head["c1_in_channels"] = channels[strides[0]]
     stride = args.setdefault("output_stride", 8)  # whose rates the base has
-    if stride != 8:  # half the rates see as much at twice the stride (arXiv 1802.02611, sec. 3.1)
-        head["dilations"] = (1, *(rate * 8 // stride for rate in (12, 24, 36)))
+    if rates and stride != 8:  # half the rates see as much at twice the stride (arXiv 1802.02611, sec. 3.1)
+        head["dilations"] = (1, *(rate * 8 // stride for rate in rates))
     model = pair(name, None, **args)
-    return {**model, "decode_head": head, "auxiliary_head": {"in_channels": channels[16]}}
+    return {**model, "decode_head": head, "auxiliary_head": {"in_channels": channels[strides[-2]]}}
 
 
 def _all_maps(name: str, *, strides: tuple[int, ...] = PYRAMID, auxiliary: bool = False, **args: Any) -> Any:
@@ -159,7 +165,21 @@ MODELS: dict[str, Model] = {
     "deeplabv3plus": Model(
         "segmentation",
         "mmseg::deeplabv3plus/deeplabv3plus_r50-d8_4xb2-80k_cityscapes-512x1024",
-        _deeplabv3plus,
+        partial(_dilated, c1=True),
+        dilated=8,
+        norm_cfg=_SYNC,
+    ),
+    "deeplabv3": Model(
+        "segmentation",
+        "mmseg::deeplabv3/deeplabv3_r50-d8_4xb2-80k_cityscapes-512x1024",
+        _dilated,
+        dilated=8,
+        norm_cfg=_SYNC,
+    ),
+    "fcn": Model(
+        "segmentation",
+        "mmseg::fcn/fcn_r50-d8_4xb2-80k_cityscapes-512x1024",
+        partial(_dilated, rates=()),
         dilated=8,
         norm_cfg=_SYNC,
     ),

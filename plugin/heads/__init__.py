@@ -15,6 +15,7 @@ from ..registry import MODELS, TASK_UTILS
 # Registered name -> the module of this folder that has the class.
 HEADS = {
     "BiSeNet": "bisenet",
+    "DeepLabV3Head": "deeplabv3",
     "EfficientDetHead": "efficientdet",
     "LinearHead": "linear",
     "SSDLiteHead": "ssdlite",

@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class TorchvisionAnchorGenerator(AnchorGenerator):
-    """Anchors of one size and several ratios of height to width on each level, as torchvision has them.
+    """Anchors of some sizes and several ratios of height to width on each level, as torchvision has them.
 
     They differ from mmdet's ``AnchorGenerator`` in two things. Corners are rounded to whole pixels: 32 px
     at ratio 0.5 is 46 x 22 instead of 45.3 x 22.6. And the distance of two cells is the image's side
@@ -18,7 +18,8 @@ class TorchvisionAnchorGenerator(AnchorGenerator):
     of 800 px P6 has 13 rows, 61 px from each other, not 64.
 
     Args:
-        sizes: square root of an anchor's area on each level, in pixels.
+        sizes: square root of an anchor's area on each level, in pixels; or several of a level, each with
+            every ratio.
         ratios: height / width.
         strides: of the levels, in pixels. The image is the first of them times the first map: so it is
             where the data preprocessor pads its sides to multiples of that stride.
@@ -32,16 +33,19 @@ class TorchvisionAnchorGenerator(AnchorGenerator):
 
     def __init__(
         self,
-        sizes: Sequence[float] = (32, 64, 128, 256, 512),
+        sizes: Sequence[float | Sequence[float]] = (32, 64, 128, 256, 512),
         ratios: Sequence[float] = (0.5, 1.0, 2.0),
         strides: Sequence[int] = (4, 8, 16, 32, 64),
     ) -> None:
-        super().__init__(strides=list(strides), ratios=list(ratios), scales=[1.0], base_sizes=list(sizes))
+        self.sizes = [(size,) if isinstance(size, (int, float)) else tuple(size) for size in sizes]
+        super().__init__(strides=list(strides), ratios=list(ratios), scales=[1.0])
 
-    def gen_single_level_base_anchors(self, *args: object, **kwargs: object) -> Tensor:
-        """Anchors around (0, 0), ``(ratios, 4)``, x1 y1 x2 y2 in whole pixels."""
-        anchors: Tensor = super().gen_single_level_base_anchors(*args, **kwargs)
-        return anchors.round()
+    def gen_base_anchors(self) -> list[Tensor]:
+        """Anchors around (0, 0) of each level, ``(ratios * sizes, 4)``, x1 y1 x2 y2 in whole pixels."""
+        high = self.ratios.sqrt()[:, None]
+        shapes = torch.stack([1 / high, high])
+        sides = [torch.tensor(sizes, device=high.device) * shapes for sizes in self.sizes]
+        return [torch.cat([-level, level]).flatten(1).T.div(2).round() for level in sides]
 
     def grid_priors(
         self,

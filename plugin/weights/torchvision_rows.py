@@ -1,0 +1,144 @@
+"""Which of torchvision's detectors and segmentors convert: of each the config, and whose name is whose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+Rules = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Classes:
+    """A layer of ours that has values for each class: ``(anchors * classes * values, ...)``.
+
+    Attributes:
+        name: of the layer.
+        anchors: of a cell.
+        values: of a class, 4 where each has boxes of its own.
+        background: whether the background, the first class at torchvision, becomes the last one.
+        first: the first class that stays: 1 leaves the background out, which nobody reads; 0 keeps it, where
+            it is a class like any other.
+    """
+
+    name: str
+    anchors: int = 1
+    values: int = 1
+    background: bool = False
+    first: int = 1
+
+
+@dataclass(frozen=True)
+class Row:
+    """One of torchvision's models.
+
+    Attributes:
+        name: torchvision's.
+        config: what the converted weights are for.
+        rules: torchvision's names, whole, as patterns, and ours. A file has weights for each of them.
+        classes: the layers that have values for each class, that of the scores first.
+        num_classes: where the config's model has their number.
+        optional: as rules, of the auxiliary head, which a file may lack.
+        eps: what torchvision's own weights are divided with beside the variance, in the batch norms that
+            the config freezes without eps; None where it trains them.
+    """
+
+    name: str
+    config: str
+    rules: Rules
+    classes: tuple[Classes, ...]
+    num_classes: tuple[str, ...] = ("bbox_head.num_classes",)
+    optional: Rules = field(default_factory=dict)
+    eps: float | None = None
+
+
+def _resnet(depth: int, start: str) -> Rules:
+    """Of a ResNet of 50 or 101 layers, which differ in how many blocks the third stage has."""
+    blocks = {50: r"[0-5]", 101: r"(?:\d|1\d|2[0-2])"}[depth]
+    last = {50: 5, 101: 22}[depth]
+    return {
+        rf"{start}(layer3\.{last}\..+)": r"backbone.\1",
+        rf"{start}((?:conv1|bn1|layer[124]\.[0-2]|layer2\.3|layer3\.{blocks})\..+)": r"backbone.\1",
+    }
+
+
+def _fpn(levels: int, extra: int = 0) -> Rules:
+    """With and without the zeros that torchvision writes since 0.14."""
+    rules = {
+        r"backbone\.fpn\.inner_blocks\.(\d)\.(?:0\.)?(weight|bias)": r"neck.lateral_convs.\1.conv.\2",
+        r"backbone\.fpn\.layer_blocks\.(\d)\.(?:0\.)?(weight|bias)": r"neck.fpn_convs.\1.conv.\2",
+    }
+    for number in range(extra):
+        p = rf"backbone\.fpn\.extra_blocks\.p{6 + number}\.(.+)"
+        rules[p] = rf"neck.fpn_convs.{levels + number}.conv.\1"
+    return rules
+
+
+def _conv_bn(theirs: str, ours: str, first: int = 0) -> Rules:
+    """A convolution and the batch norm behind it."""
+    pairs = ((first, "conv"), (first + 1, "bn"))
+    return {rf"{theirs}\.{place}\.(?P<what>.+)": rf"{ours}.{name}.\g<what>" for place, name in pairs}
+
+
+_FASTER_RCNN = {
+    r"rpn\.head\.conv\.(?:0\.0\.)?(weight|bias)": r"rpn_head.rpn_conv.\1",
+    r"rpn\.head\.cls_logits\.(.+)": r"rpn_head.rpn_cls.\1",
+    r"rpn\.head\.bbox_pred\.(.+)": r"rpn_head.rpn_reg.\1",
+    r"roi_heads\.box_head\.fc6\.(.+)": r"roi_head.bbox_head.shared_fcs.0.\1",
+    r"roi_heads\.box_head\.fc7\.(.+)": r"roi_head.bbox_head.shared_fcs.1.\1",
+    r"roi_heads\.box_predictor\.cls_score\.(.+)": r"roi_head.bbox_head.fc_cls.\1",
+    r"roi_heads\.box_predictor\.bbox_pred\.(.+)": r"roi_head.bbox_head.fc_reg.\1",
+}
+_BOX_CLASSES = (
+    Classes("roi_head.bbox_head.fc_cls", background=True),
+    Classes("roi_head.bbox_head.fc_reg", values=4),
+)
+#: With the names until 0.13, which count the activations too.
+_RETINANET = {
+    rf"head\.{theirs}_head\.conv\.(?:{i}\.0|{2 * i})\.(weight|bias)": rf"bbox_head.{ours}_convs.{i}.conv.\1"
+    for theirs, ours in (("classification", "cls"), ("regression", "reg"))
+    for i in range(4)
+} | {
+    r"head\.classification_head\.cls_logits\.(.+)": r"bbox_head.retina_cls.\1",
+    r"head\.regression_head\.bbox_reg\.(.+)": r"bbox_head.retina_reg.\1",
+}
+
+_AUXILIARY = {
+    **_conv_bn(r"aux_classifier", "auxiliary_head.convs.0"),
+    r"aux_classifier\.4\.(.+)": r"auxiliary_head.conv_seg.\1",
+}
+_DEEPLABV3 = {
+    **_conv_bn(r"classifier\.0\.convs\.([0-3])", r"decode_head.aspp_modules.\1"),
+    **_conv_bn(r"classifier\.0\.convs\.4", "decode_head.image_pool.1", first=1),
+    **_conv_bn(r"classifier\.0\.project", "decode_head.project"),
+    **_conv_bn(r"classifier", "decode_head.bottleneck", first=1),
+    r"classifier\.4\.(.+)": r"decode_head.conv_seg.\1",
+}
+_PIXELS = (Classes("decode_head.conv_seg", first=0),)
+_SEGMENTOR = ("decode_head.num_classes", "auxiliary_head.num_classes")
+_VOC = "segmentation/{}_4xb4-40k_voc12aug-512x512".format
+
+ROWS = (
+    Row(
+        "fasterrcnn_resnet50_fpn",
+        "detection/faster-rcnn-torchvision_resnet50_fpn_1x_coco",
+        {**_resnet(50, r"backbone\.body\."), **_fpn(4), **_FASTER_RCNN},
+        classes=_BOX_CLASSES,
+        num_classes=("roi_head.bbox_head.num_classes",),
+        eps=0.0,
+    ),
+    Row(
+        "retinanet_resnet50_fpn",
+        "detection/retinanet-torchvision_resnet50_fpn_1x_coco",
+        {**_resnet(50, r"backbone\.body\."), **_fpn(3, 2), **_RETINANET},
+        classes=(Classes("bbox_head.retina_cls", anchors=9),),
+        eps=0.0,
+    ),
+    Row(
+        "deeplabv3_resnet50",
+        _VOC("deeplabv3-torchvision_resnet50-d8"),
+        {**_resnet(50, r"backbone\."), **_DEEPLABV3},
+        _PIXELS,
+        _SEGMENTOR,
+        _AUXILIARY,
+    ),
+)

@@ -1,0 +1,151 @@
+"""torchvision's detectors and segmentors here: the same boxes and label maps from the same weights."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import pytest
+import torch
+from mmdet.datasets import CocoDataset
+from mmdet.structures import DetDataSample
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from mmseg.datasets import PascalVOCDataset
+from mmseg.structures import SegDataSample
+from shipped import read
+from torch import Tensor, nn
+from torchvision import models
+
+from mmbackbones.weights.torchvision_models import categories, convert, recognise
+from mmbackbones.weights.torchvision_rows import ROWS, Row
+
+DETECTORS = [row for row in ROWS if row.config.startswith("detection/")]
+SEGMENTORS = [row for row in ROWS if row not in DETECTORS]
+CLASSES = 4  # as torchvision counts them, a detector's with the background
+HIGH, WIDE = 64, 96
+THEIR_SCORES = {"retinanet_resnet50_fpn": "head.classification_head.cls_logits.bias"}
+
+
+def name_of(row: Row) -> str:
+    return row.name
+
+
+def their_net(row: Row, **args: Any) -> nn.Module:
+    """Without values."""
+    aux = {"aux_loss": True} if row.optional else {}
+    with torch.device("meta"):
+        return models.get_model(row.name, weights=None, weights_backbone=None, **aux, **args)
+
+
+def their_random_net(row: Row, image: Tensor) -> nn.Module:
+    """With weights from chance, under which the output of every layer varies over ``image``."""
+    sizes = {"min_size": HIGH, "max_size": WIDE} if row in DETECTORS else {}
+    net = their_net(row, num_classes=CLASSES, **sizes).to_empty(device="cpu").eval()
+    torch.manual_seed(0)
+    hooks = []
+    for name, module in net.named_modules():
+        if not list(module.parameters(recurse=False)):
+            continue
+        norm = not isinstance(module, (nn.Conv2d, nn.Linear))
+        nn.init.uniform_(module.weight, *((0.5, 1.5) if norm else (-1, 1)))
+        if module.bias is not None:
+            nn.init.normal_(module.bias, std=0.2 if norm else 0.01)
+        settle = functools.partial(settled, std=0.2 if "bbox" in name else 1.0)
+        hooks.append(module.register_forward_hook(settle))
+    net([image] if row in DETECTORS else image[None])
+    for hook in hooks:
+        hook.remove()
+    if row in DETECTORS and not row.classes[0].background:  # a sigmoid, that no training raises
+        bias = net.get_parameter(THEIR_SCORES[row.name]).data
+        bias.unflatten(0, (row.classes[0].anchors, CLASSES))[:, 0] = -50
+    return net
+
+
+def settled(layer: nn.Module, inputs: tuple[Tensor], output: Tensor, std: float) -> Tensor:
+    """What a layer gives when it is called first, brought to a deviation: a norm by its statistics."""
+    if not hasattr(layer, "settled"):
+        layer.settled = True
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.num_batches_tracked.zero_()
+            variance, mean = torch.var_mean(inputs[0], (0, 2, 3), correction=0)
+            layer.running_mean.copy_(mean if inputs[0][0, 0].numel() > 1 else 0 * mean)
+            layer.running_var.copy_(variance if inputs[0][0, 0].numel() > 1 else 0 * variance + 1)
+        elif not isinstance(layer, nn.GroupNorm):
+            layer.weight.data *= std / output.std()
+        output = layer(*inputs)
+    return output
+
+
+def our_net(row: Row, num_classes: int | None = None) -> nn.Module:
+    """Without values."""
+    cfg = read(row.config)[0]
+    if num_classes is not None:
+        cfg = Config(cfg.to_dict())
+        cfg.merge_from_dict({f"model.{place}": num_classes for place in row.num_classes})
+    init_default_scope(cfg.default_scope)
+    with torch.device("meta"):
+        return MODELS.build(cfg.model)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=name_of)
+def test_every_weight_has_its_place(row: Row) -> None:
+    state = their_net(row).state_dict()
+    assert recognise(state) is row
+    kept = categories(row)
+    converted = convert(row, state, list(kept.values()))
+    expected = our_net(row).state_dict()
+    assert {k: v.shape for k, v in converted.items()} == {k: v.shape for k, v in expected.items()}
+    dataset = read(row.config)[0].test_dataloader.dataset.type
+    names = {"CocoDataset": CocoDataset, "PascalVOCDataset": PascalVOCDataset}[dataset].METAINFO["classes"]
+    assert tuple(kept) == tuple(names)
+
+
+def both(row: Row, image: Tensor) -> tuple[nn.Module, nn.Module]:
+    theirs = their_random_net(row, image.float()).to(image.dtype)
+    ours = our_net(row, CLASSES - row.classes[0].first).to(image.dtype).to_empty(device="cpu").eval()
+    ours.load_state_dict(convert(row, theirs.state_dict()))
+    return theirs, ours
+
+
+@pytest.mark.parametrize("row", DETECTORS, ids=name_of)
+@torch.no_grad()
+def test_the_same_boxes(row: Row) -> None:
+    """In double precision: the last bits of single precision order near ties of a random net."""
+    image = torch.rand(3, HIGH, WIDE, dtype=torch.double)
+    theirs, ours = both(row, image)
+    (expected,) = theirs([image])
+    batch, _ = theirs.transform([image])
+    meta = dict(img_shape=(HIGH, WIDE), ori_shape=(HIGH, WIDE), scale_factor=(1.0, 1.0))
+    found = ours.predict(batch.tensors, [DetDataSample(metainfo=meta)])[0].pred_instances
+    assert len(expected["boxes"]) >= 20
+    assert expected["scores"].std() > 0.01
+    assert len(expected["labels"].unique()) >= 2
+    check_same(found, expected)
+
+
+def check_same(found: Any, expected: dict[str, Tensor]) -> None:
+    """Each of their boxes is one of ours, and there are no others."""
+    assert len(found.bboxes) == len(expected["boxes"])
+    ours = (found.bboxes, found.scores[:, None], 1e3 * found.labels[:, None] + 1e3)
+    theirs = (expected["boxes"], expected["scores"][:, None], 1e3 * expected["labels"][:, None])
+    difference, which = torch.cdist(torch.cat(theirs, 1), torch.cat(ours, 1), p=float("inf")).min(1)
+    assert difference.max() < 1e-5
+    assert len(which.unique()) == len(which)
+
+
+@pytest.mark.parametrize("row", SEGMENTORS, ids=name_of)
+@torch.no_grad()
+def test_the_same_label_map(row: Row) -> None:
+    """At a size that is no multiple of the stride."""
+    size = (33, 49)
+    image = torch.randn(3, *size)
+    theirs, ours = both(row, image)
+    (expected,) = theirs(image[None])["out"]
+    (found,) = ours.predict(image[None], [SegDataSample(metainfo=dict(img_shape=size, ori_shape=size))])
+    assert len(expected.argmax(0).unique()) > 1
+    torch.testing.assert_close(found.seg_logits.data, expected, rtol=0, atol=1e-5)
+    best, second = expected.topk(2, dim=0).values
+    clear = best - second > 1e-4
+    assert clear.float().mean() > 0.99
+    assert torch.equal(found.pred_sem_seg.data[0][clear], expected.argmax(0)[clear])
