@@ -12,6 +12,11 @@ from ..errors import InputError
 from ..sources.exporting import need_onnx_exporter
 from .point import FailsError, LeaveOutError, Subject, differs
 
+_CHANGE = (
+    "Let forward do the same for every image: no `if` and no Python number that depends on values "
+    "(float(x), x.item(), counters), no code outside torch."
+)
+
 
 def onnx(subject: Subject) -> str:
     """The network as an ONNX file gives the same maps."""
@@ -25,7 +30,11 @@ def onnx(subject: Subject) -> str:
     import onnxruntime
 
     x, file = subject.image(), io.BytesIO()
-    program: Any = torch.onnx.export(subject.net, (x,), dynamo=True, verbose=False)
+    try:
+        program: Any = torch.onnx.export(subject.net, (x,), dynamo=True, verbose=False)
+    except Exception as error:  # the network's own code, which may stop it in any way
+        said = str(error.__cause__ or error).strip().partition("\n")[0]
+        raise FailsError(f"it cannot be exported: {said}", _CHANGE) from error
     program.save(file)
     session = onnxruntime.InferenceSession(file.getvalue(), providers=["CPUExecutionProvider"])
     outputs = session.run(None, {session.get_inputs()[0].name: x.numpy()})
@@ -37,5 +46,5 @@ def onnx(subject: Subject) -> str:
         if differs(torch.from_numpy(ours), theirs, 1e-3)
     ]
     if other:
-        raise FailsError(f"maps of stride {other} have other values in ONNX", "Do not ask for values.")
+        raise FailsError(f"maps of stride {other} have other values in ONNX", _CHANGE)
     return "exported, with the same maps in onnxruntime"

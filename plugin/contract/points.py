@@ -25,6 +25,7 @@ from ..weights.loading import some
 from .alignment import averaging, beside, offsets
 from .point import FailsError, LeaveOutError, Subject, differs, loss
 
+_NAMES = "Let state_dict() call parameters as named_parameters() does."
 #: Height and width of images of which no stride divides both, beside the smallest that is promised.
 SIZES = ((64, 64), (97, 133), (131, 66))
 
@@ -176,17 +177,18 @@ def state_dict(subject: Subject) -> str:
     theirs = whole.state_dict()
     others = [key for key in net.state_dict() if key not in theirs and not key.startswith(f"{PYRAMID_NAME}.")]
     if others:
-        raise FailsError(
-            f"{some(others)} have other names than in the network itself", "Report this as a bug."
-        )
+        odd = {key for key, _ in whole.named_parameters()} - theirs.keys()
+        change = _NAMES if odd else "Report this as a bug."
+        raise FailsError(f"{some(others)} have other names than in the network itself", change)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "whole.pth"
         torch.save(theirs, file)
-        report = subject.built(pretrained=str(file)).load_report
+        try:
+            report = subject.built(pretrained=str(file)).load_report
+        except InputError as error:
+            raise FailsError(f"a file of the whole network does not load: {error}", _NAMES) from error
     if report is None or report.missing or report.unexpected:
-        raise FailsError(
-            f"a file of the whole network does not load: {report}", "Name parameters the same each time."
-        )
+        raise FailsError(f"a file of the whole network does not load: {report}", _NAMES)
     return f"{len(report.matched)} names as in the network itself; a file of it loads"
 
 
@@ -233,7 +235,7 @@ def layers(subject: Subject) -> str:
     """Each parameter has a stage and a layer, for freezing and layer-wise learning rates."""
     net = subject.net
     names = {key for key, _ in net.named_parameters() if not key.startswith(f"{PYRAMID_NAME}.")}
-    without = sorted(names - net.param_layers.keys()) + sorted(names - net.param_stages.keys())
+    without = sorted(names - (net.param_layers.keys() & net.param_stages.keys()))
     if without:
         raise FailsError(f"{some(without)} have no layer or stage", "Let the maps depend on every parameter.")
     return f"{max(net.param_layers.values())} layers behind the stem"

@@ -23,6 +23,8 @@ _CHANNELS = ("in_channels", "in_chans")
 _LEAST_BEFORE = 0.25
 #: Where the maps of a network are, by all that this depends on.
 _PLACES: dict[tuple[object, ...], dict[int, Place]] = {}
+#: Shapes of their parameters and buffers, likewise.
+_SHAPES: dict[tuple[object, ...], dict[str, tuple[int, ...]]] = {}
 
 
 def known_own(name: str) -> Own:
@@ -54,7 +56,23 @@ def open_own(name: str, in_channels: int, net_kwargs: dict[str, Any]) -> HookedN
         except InputError as error:
             raise InputError(f"'{name}': {error}") from error
         print_log(f"{name}: maps are read at {says(_PLACES[key])}", logger="current")
+    _check_same(name, key, net)
     return HookedNet(net, list(_PLACES[key].values()))
+
+
+def _check_same(name: str, key: tuple[object, ...], net: nn.Module) -> None:
+    """Raises InputError where a factory builds another network than it did the first time."""
+    now = {path: tuple(value.shape) for path, value in net.state_dict().items()}
+    first = _SHAPES.setdefault(key, now)
+    if now != first:
+        there, here = (
+            next((f"{path} {shape}" for path, shape in one.items() if other.get(path) != shape), "no more")
+            for one, other in ((first, now), (now, first))
+        )
+        raise InputError(
+            f"'{name}': its factory built a network with {there} first, and with {here} now. Let it build "
+            f"the same each time, under the same names."
+        )
 
 
 def taps_of(name: str) -> dict[int, Place]:

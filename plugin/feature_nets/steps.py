@@ -15,6 +15,7 @@ from ..catalog.spec import Spec
 from ..errors import InputError
 from ..native.attention import embed_attention
 from ..sources import FeatureNet, open_net
+from ..sources.hooked import HookedNet
 from ..surgery.checkpointing import add_checkpoints
 from ..surgery.dilatable import check_still_dilatable
 from ..surgery.dilation import dilate
@@ -112,6 +113,9 @@ def make_feature_net(spec: Spec, name: str, strides: tuple[int, ...], how: Chang
             param.requires_grad_(False)
     if how.with_cp:
         add_checkpoints(net, asked)
+    hooked = getattr(feature_net, "inner", feature_net)
+    if isinstance(hooked, HookedNet):  # its first pass may be a program's that is traced
+        hooked.hang([asked.taps[stride] for stride in strides])
     multiple = every.multiple if how.repair_padding else 1
     return Made(feature_net, asked, multiple, stages, frozen, shapes, every.order, arguments)
 

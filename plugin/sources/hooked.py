@@ -117,9 +117,12 @@ class HookedNet:
         at = dict.fromkeys((place.path, place.inward) for place in self.places if place.path)
         self._hooks = {(path, inward): _Hook(self._passes, path, inward) for path, inward in at}
 
-    def _hang(self, places: Sequence[Place]) -> None:
-        """The hook of each place, at the module that is there now: norms and pools are replaced by others."""
-        for place in places:
+    def hang(self, taps: Sequence[int]) -> None:
+        """The hook of each tap, at the module that is there now: norms and pools are replaced by others.
+
+        While a program is traced no hook can be hung, so :meth:`run` does it only in passes before.
+        """
+        for place in (self.places[tap] for tap in taps):
             if place.path:
                 hook, module = self._hooks[place.path, place.inward], self.net.get_submodule(place.path)
                 held = module._forward_pre_hooks if place.inward else module._forward_hooks
@@ -135,7 +138,7 @@ class HookedNet:
         """
         places = [self.places[tap] for tap in taps]
         if not torch.compiler.is_compiling():
-            self._hang(places)
+            self.hang(taps)
         thread = _thread()
         on = self._passes[thread] = _Pass(places)
         try:
