@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import subprocess
-import sys
 import time
 import weakref
 from pathlib import Path
@@ -16,10 +14,11 @@ import torch
 from mmengine.registry import METRICS
 from tiny_training import config
 from torch import nn
+from warm import in_processes
 
 import mmbackbones.registry  # noqa: F401 the scope
 from mmbackbones.engine import cost
-from mmbackbones.engine.cost import CostHook
+from mmbackbones.engine.cost import CostHook, resident
 from mmbackbones.engine.report import class_figures, read_history
 from mmbackbones.engine.runner import Runner
 
@@ -125,11 +124,16 @@ def test_no_step_waits_for_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert hook.figures == {"train_ms": 40.0, "memory_mib": 1.0}
 
 
-def test_the_memory_of_this_process() -> None:
-    code = "import torch; from mmbackbones.engine.cost import resident; a = resident();"
-    code += "held = torch.ones(100 * 2**18); print(resident() - a)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert 90 < float(done.stdout.split()[-1]) < 150
+def hold_100_mib(rank: int, folder: Path) -> None:
+    before = resident()
+    held = torch.ones(100 * 2**18)
+    (folder / "grown.txt").write_text(str(resident() - before))
+    assert held.all()
+
+
+def test_the_memory_of_this_process(tmp_path: Path) -> None:
+    in_processes(hold_100_mib, tmp_path, count=1)
+    assert 90 < float((tmp_path / "grown.txt").read_text()) < 150
 
 
 def test_two_trainings_in_one_process_share_neither_log_nor_memory(tmp_path: Path) -> None:

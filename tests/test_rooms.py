@@ -6,12 +6,11 @@ import ast
 import importlib
 import re
 import runpy
-import subprocess
-import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+from warm import Command
 
 SCRIPT = runpy.run_path(str(Path(__file__).parents[1] / "docs" / "rooms.py"))
 #: The corridor that a name goes down, and what runs it; a room imports those that stand before it.
@@ -87,17 +86,15 @@ def test_the_page_says_what_the_rooms_say() -> None:
     assert "|  |" not in SCRIPT["page"]()  # every room says what it is for
 
 
-def test_a_name_goes_straight_down_the_corridor(root: Path) -> None:
+def test_a_name_goes_straight_down_the_corridor(root: Path, tmp_path: Path) -> None:
     """A residual network, a plain transformer, and one that is built for one image size."""
     names = ["resnet50", "vit_tiny_patch16_224", "beit_base_patch16_224"]
-    command = [sys.executable, root / "docs" / "corridor.py", *names]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    found = re.findall(r"^(\w+): (\d+) stays in (\d+) files, (\d+) climbs$", done.stdout, re.M)
+    said = Command([root / "docs" / "corridor.py", *names], tmp_path / "said.txt").end(0)
+    found = re.findall(r"^(\w+): (\d+) stays in (\d+) files, (\d+) climbs$", said, re.M)
     assert [name for name, *_ in found] == names
     for name, stays, files, climbs in found:
         assert int(stays) > int(files) > 10, name  # calls are followed at all
-        assert int(climbs) <= 5, done.stdout
+        assert int(climbs) <= 5, said
 
 
 def names_of_places(path: Path) -> list[str]:

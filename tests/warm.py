@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import runpy
 import signal
 import socket
 import sys
@@ -34,7 +35,7 @@ class Command:
     """``mmbackbones`` with ``words`` in a process of its own, leader of a group as in a terminal.
 
     Args:
-        words: of the command line.
+        words: of the command line; or a Python file and its words, in place of ``mmbackbones``.
         output: file that gets what it says on both channels.
         env: beside the variables of this process.
     """
@@ -76,7 +77,11 @@ def _command(words: list[str], output: str, variables: dict[str, str]) -> None:
     for channel in (1, 2):
         os.dup2(file, channel)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    main(words)
+    if words[0].endswith(".py"):
+        sys.argv = words
+        runpy.run_path(words[0], run_name="__main__")
+    else:
+        main(words)
 
 
 def free_port() -> int:
