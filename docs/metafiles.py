@@ -144,10 +144,10 @@ def results_of(config: str, text: str) -> list[dict[str, Any]]:
         for (task, metric), column in measured.metrics.items():
             value = float(cells[column].rpartition(",")[2])  # the last of several epochs
             value = round(100 * value, 2) if measured.dataset != "CamVid" else value  # else a fraction
-            if found and found[-1]["Task"] == task:
+            source = f"docs/results.md, {heading}"
+            if found and (found[-1]["Task"], found[-1]["Source"]) == (task, source):
                 found[-1]["Metrics"][metric] = value
                 continue
-            source = f"docs/results.md, {heading}"
             found.append(
                 {"Task": task, "Dataset": measured.dataset, "Metrics": {metric: value}, "Source": source}
             )

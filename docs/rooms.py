@@ -27,7 +27,7 @@ ORDER = (
         "compose",
         "finetune",
     ),
-    *("engine", "export", "leaderboard", "bench", "cli"),
+    *("engine", "export", "leaderboard", "advisor", "bench", "cli"),
 )
 HEAD = """# Rooms
 

@@ -24,6 +24,7 @@ __all__ = [
     "get_spec",
     "list_backbones",
     "pair",
+    "recommend",
     "register_backbone",
     "swap",
 ]
@@ -36,6 +37,7 @@ _HOMES = {
     "get_spec": "feature_nets.specs",
     "list_backbones": "feature_nets.listing",
     "pair": "compose.pairing",
+    "recommend": "advisor.recommend",
     "register_backbone": "catalog.own",
     "swap": "compose.swap",
 }

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
+import timm
 import torch
 from mmengine.config import Config
 
 import mmbackbones
+from mmbackbones.catalog.selection import UNSTATED, choices
 from mmbackbones.compose import filling
-from mmbackbones.compose.configs import config_folder, is_epoch_based, load_config, pipelines, walk
+from mmbackbones.compose.configs import TASK_OF, config_folder, is_epoch_based, load_config, pipelines, walk
 from mmbackbones.compose.models import MODELS
 from mmbackbones.engine.runner import Runner
 
@@ -126,6 +128,24 @@ def backbone_of(model: Mapping[str, Any]) -> Any:
     """The config of the backbone of this package; inside BiSeNet's, which is a backbone too."""
     backbone = model["backbone"]
     return backbone.get("backbone_cfg", backbone)
+
+
+def check_entries(name: str) -> None:
+    """What the selection tables say of a config is what it holds."""
+    cfg, call = read(name)
+    init = backbone_of(cfg.model).get("init_cfg")
+    for entry in (each for each in choices() if each.config == name):
+        assert (call.model, call.backbone) == (entry.model, entry.backbone.name)
+        assert TASK_OF[cfg.default_scope] == ("segmentation" if entry.kind == "segmentation" else "detection")
+        assert entry.backbone.licence == licence_of(init.checkpoint if init else "")
+        # data without masks cannot train a model of masks
+        assert ("segm" in cfg.val_evaluator.get("metric", [])) == (entry.kind == "instance")
+
+
+def licence_of(weights: str) -> str:
+    """Of an address, as timm states it; torchvision states none."""
+    source, _, name = weights.partition("://")
+    return timm.get_pretrained_cfg(name).license if source == "timm" else UNSTATED if source else ""
 
 
 def parts_of_the_backbone(model: Mapping[str, Any], given: Collection[str]) -> dict[str, Any]:

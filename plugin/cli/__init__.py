@@ -20,6 +20,7 @@ from .export import export_command
 from .freeze_report import freeze_report_command
 from .options import normalise
 from .predict import predict_command
+from .recommend import recommend_command
 from .swap import swap_command
 from .train import train_command
 
@@ -40,6 +41,7 @@ app.command("config")(config_command)
 app.command("swap")(swap_command)
 app.command("list")(list_command)
 app.command("info")(info_command)
+app.command("recommend")(recommend_command)
 app.command("check")(check_command)
 app.command("export")(export_command)
 app.command("convert")(convert_command)

@@ -1,13 +1,13 @@
-"""Which shipped config fits an amount of data: the one table of recipes and their thresholds."""
+"""Which shipped config fits an amount of data, by the selection tables."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..compose.configs import shipped_names
+from ..catalog import selection
+from ..catalog.selection import choices
 from ..data.dataset import TASKS, Task
 from ..errors import InputError, nearest
 
@@ -16,7 +16,7 @@ AUTO = "auto"
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to fine-tune on an amount of images.
+    """How to fine-tune on an amount of images: rows of the selection tables.
 
     Attributes:
         name: as in ``--recipe`` and in the names of the configs.
@@ -31,25 +31,15 @@ class Recipe:
     why: str
 
 
-RECIPES = (
+_TUNED = [choice for choice in choices() if choice.task == "finetune"]
+RECIPES = tuple(
     Recipe(
-        "hundreds",
-        1_000,
-        ("swin-tiny",),
-        "too few to learn edges and textures anew, so patch embedding and stages 1 and 2 stay frozen",
-    ),
-    Recipe(
-        "thousands",
-        10_000,
-        ("vgg16", "densenet121"),
-        "enough to adapt all but the first third of the layers, which stays frozen; learning rate 1e-4",
-    ),
-    Recipe(
-        "tens-of-thousands",
-        None,
-        ("resnet50", "efficientnet-b0"),
-        "enough for everything to train, on images changed by RandAugment",
-    ),
+        amount.name,
+        amount.below,
+        tuple(dict.fromkeys(choice.label for choice in _TUNED if choice.scene == amount.name)),
+        amount.why,
+    )
+    for amount in selection.AMOUNTS
 )
 
 
@@ -74,7 +64,7 @@ def find_recipe(name: str) -> Recipe:
 
 def recipe_for(images: int) -> Recipe:
     """The recipe for a number of training images."""
-    return next(recipe for recipe in RECIPES if recipe.below is None or images < recipe.below)
+    return find_recipe(selection.amount_for(images).name)
 
 
 def config_name(recipe: Recipe, task: str | None, backbone: str | None = None) -> str:
@@ -100,9 +90,8 @@ def config_name(recipe: Recipe, task: str | None, backbone: str | None = None) -
             + "".join(f"{hint}. " for hint in near if chosen in owners)
             + "For any other backbone, copy the recipe's config and change the name in fill()."
         )
-    model = "faster-rcnn" if task == "detection" else "upernet" if "swin" in chosen else "deeplabv3plus"
-    wanted = re.compile(rf"finetune/{model}_{chosen}(-d\d+)?(_fpn)?_\d+xb\d+-{recipe.name}-.*")
-    return next(name for name in shipped_names("mmbackbones") if wanted.fullmatch(name))
+    wanted = (recipe.name, task, chosen)
+    return next(each.config for each in _TUNED if (each.scene, each.kind, each.label) == wanted)
 
 
 def choose(

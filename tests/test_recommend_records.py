@@ -1,0 +1,233 @@
+"""``mmbackbones recommend --records``: what was measured ranks, ties go to the cheaper, regret is small."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from test_compose import main_ok
+
+from mmbackbones import InputError, recommend
+from mmbackbones.advisor.ranking import expect, net_of, order
+from mmbackbones.advisor.records import Board, Measured, boards, read_records, shipped_records
+from mmbackbones.catalog import row_of
+from mmbackbones.catalog.rows import ROWS
+from mmbackbones.catalog.selection import choices
+from mmbackbones.leaderboard.records import Record, write_record
+
+ORDERED = ("regnety_040", "resnet101", "swin_tiny_patch4_window7_224", "resnet50", "resnet18")
+
+
+def write(folder: Path, number: int, **facts: Any) -> None:
+    """A record as a leaderboard writes it, with what is asked for in it."""
+    known = dict(
+        task="detection", model="faster-rcnn", metric_name="bbox_mAP", image_size="320x240", epochs=12
+    )
+    run = dict(key=f"run{number}", spec="s", data="abc", trial="sgd", seed=0, state="ok", **known)
+    write_record(folder / "runs" / f"run{number}", Record(**{**run, **facts}))
+
+
+def board(folder: Path, seeds: Sequence[float] = (-0.004, 0.0, 0.004), step: float = 0.05) -> Path:
+    """The nets of ``ORDERED``, best first, a step apart, each with three seeds."""
+    runs = [(name, place, seed) for place, name in enumerate(ORDERED) for seed in range(len(seeds))]
+    for number, (name, place, seed) in enumerate(runs):
+        write(folder, number, backbone=name, seed=seed, metric=0.6 - step * place + seeds[seed])
+    return folder
+
+
+def test_the_users_own_figures_rank_the_rows(tmp_path: Path) -> None:
+    assert recommend("detection")[0].backbone == "swin_tiny_patch4_window7_224"
+    answers = recommend("detection", records=[board(tmp_path)], top=99)
+    assert answers[0].config == "detection/faster-rcnn_regnety-040_fpn_1x_coco"
+    assert answers[0].evidence[0] == "table of detection, accuracy"
+    found = answers[0].evidence[1]
+    assert found.startswith("measured: bbox_mAP 0.6, mean of 3 seeds, 1. of 5 nets of faster-rcnn on abc (")
+    assert str(tmp_path) in found
+    rows = [answer.backbone for answer in answers if answer.model == "faster-rcnn"]
+    assert [name for name in rows if name in ORDERED] == list(ORDERED)
+
+
+def test_what_chance_may_have_ordered_goes_by_cost(tmp_path: Path) -> None:
+    answers = recommend("detection", records=[board(tmp_path, (-0.3, 0.0, 0.3), step=0.001)], top=99)
+    rows = [answer for answer in answers if answer.model == "faster-rcnn" and answer.backbone in ORDERED]
+    assert [answer.gflops for answer in rows] == sorted(answer.gflops for answer in rows)
+
+
+def test_a_pair_that_is_in_no_table_comes_with_the_commands_that_write_its_config(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board(tmp_path)
+    for number, name in ((90, "resnet34"), (91, "mobilenetv2_050")):
+        write(tmp_path, number, backbone=name, metric=0.9 - number / 1000)
+    write(tmp_path, 92, backbone="resnet26", metric=None, state="failed", cause="oom")
+    write(tmp_path, 93, backbone="vgg11", metric=0.99, task="segmentation", model="upernet")
+    (first, second, *rest) = recommend("detection", records=[tmp_path], top=99)
+    assert {first.backbone, second.backbone} == {"resnet34", "mobilenetv2_050"}
+    assert not {"resnet26", "vgg11"} & {answer.backbone for answer in rest}
+    assert first.config == ""
+    make, train = (shlex.split(command) for command in first.commands)
+    assert train == ["mmbackbones", "train", "my.py", "--data", "DIR"]
+    monkeypatch.chdir(tmp_path)
+    main_ok([word for word in make[1:] if word not in ("--data", "DIR")])
+    assert f"mmbackbones.{first.backbone}" in Path("my.py").read_text()
+    limited = recommend("detection", records=[tmp_path], max_params="1M", top=99)
+    assert limited[0].backbone == "mobilenetv2_050"
+
+
+def test_the_best_trial_of_a_net_counts_and_boards_stay_apart(tmp_path: Path) -> None:
+    for number, (trial, seed, metric) in enumerate(
+        [("sgd", 0, 0.5), ("adamw", 0, 0.4), ("sgd", 1, 0.6), ("adamw", 1, 0.1)]
+    ):
+        write(tmp_path, number, backbone="resnet18", trial=trial, seed=seed, metric=metric)
+    write(tmp_path, 10, backbone="resnet18", metric=0.9, image_size="640x480")
+    found = boards(read_records(tmp_path))
+    assert sorted(each.means["resnet18"] for each in found) == pytest.approx([0.55, 0.9])
+    assert all(each.standings == {} for each in found)  # one net alone stands nowhere
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "is no record: Expecting property name"),
+        ("[]", "is no record: 'list' object"),
+        ('{"metric": 1}', "has format None, this version reads"),
+        ('{"format": 1, "metric": 1}', "is no record: .*missing 7 required positional arguments: 'key'"),
+        (None, "no record.json is below it"),
+    ],
+)
+def test_what_is_no_record_is_named(text: str | None, words: str, tmp_path: Path) -> None:
+    if text is not None:
+        (tmp_path / "record.json").write_text(text)
+    with pytest.raises(InputError, match=words) as caught:
+        recommend("detection", records=[tmp_path])
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_the_shipped_records_are_those_of_the_page(root: Path) -> None:
+    shipped = shipped_records()
+    page = (root / "docs" / "results.md").read_text(encoding="utf-8")
+    assert len(shipped) > 15
+    for one in shipped:
+        assert row_of(one.backbone)
+        heading = one.source.partition(", ")[2]
+        assert f"## {heading}\n" in page
+    # Two nets at most were trained alike, which is no board: they are quoted, and rank nothing.
+    assert all(each.standings == {} for each in boards(shipped))
+
+
+# -- regret ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Law:
+    """A world that boards are drawn from: what makes nets good, how much differs between data, and chance."""
+
+    by_cost: float
+    by_family: float
+    by_net: float
+    by_data: float
+    chance: float
+
+
+#: From worlds in which size says most to worlds in which it says nothing or misleads.
+LAWS = (Law(0.8, 0.4, 0.3, 0.4, 0.2), Law(0.0, 0.8, 0.5, 0.4, 0.2), Law(-0.5, 0.5, 0.5, 0.5, 0.2))
+NETS, BOARDS, WORLDS = 12, 4, 8
+Chooser = Callable[[Board, list[Board], float], str]
+
+
+def simulated(law: Law, lot: np.random.Generator) -> list[Board]:
+    """Boards of one world, of different nets and data; resnet50 is on all."""
+    pool = [spec for spec in ROWS if "detection" in spec.tasks and spec.name != "resnet50"]
+    families = {spec.family: lot.normal() for spec in ROWS}
+    own = {spec.name: lot.normal() for spec in ROWS}
+    figures = []
+    for number in range(BOARDS):
+        chosen = [row_of("resnet50"), *(pool[i] for i in lot.choice(len(pool), NETS - 1, replace=False))]
+        for spec in chosen:
+            good = law.by_cost * np.log2(spec.gflops / 4) / 2 + law.by_family * families[spec.family]
+            good += law.by_net * own[spec.name] + law.by_data * lot.normal()
+            for seed in range(3):
+                metric = 0.5 + 0.05 * (good + law.chance * lot.normal())
+                figures.append(
+                    Measured(
+                        spec.name, "detection", "retinanet", f"data{number}", (), "mAP", metric, seed=seed
+                    )
+                )
+    return boards(figures)
+
+
+def recorded(root: Path) -> list[Board]:
+    """Boards that were trained, with resnet50 among other nets."""
+    folders = {path.parents[2] for path in (root / "docs").rglob("runs/*/record.json")}
+    found = [board for folder in sorted(folders) for board in boards(read_records(folder))]
+    return [board for board in found if board.standings and "resnet50" in board.nets]
+
+
+def within(board: Board, most: float) -> list[str]:
+    return sorted(name for name in board.nets if row_of(name).params <= most)
+
+
+def advised(board: Board, others: list[Board], most: float) -> str:
+    """The first choice of the one ranking function, which has not seen the board."""
+    nets = [net_of(name) for name in within(board, most)]
+    tabled = [each.backbone.name for each in choices() if each.task == board.task]
+    guesses = {name: 1 - 2 * tabled.index(name) / len(tabled) for name in set(tabled)}
+    expected = expect(nets, board.task, others, guesses)
+    return nets[order(expected, [(net.gflops,) for net in nets])[0]].name
+
+
+CHOOSERS: dict[str, Chooser] = {
+    "advised": advised,
+    "resnet50": lambda board, others, most: "resnet50",
+    "largest": lambda board, others, most: max(within(board, most), key=lambda name: row_of(name).params),
+}
+
+
+def regrets(board: Board, others: list[Board], most: float) -> Iterator[tuple[str, float]]:
+    """How many spreads each way to choose stays behind the best net within the limit; random on average."""
+    standings = {name: board.standings[name] for name in within(board, most)}
+    best = max(standings.values())
+    for way, choose in CHOOSERS.items():
+        yield way, best - standings[choose(board, others, most)]
+    yield "random", best - float(np.mean(list(standings.values())))
+
+
+def mean_regret(worlds: Sequence[Sequence[Board]], most: float) -> dict[str, float]:
+    """Over all boards, each chosen for with the others of its world as records."""
+    found: dict[str, list[float]] = {}
+    for world in worlds:
+        for board in world:
+            others = [other for other in world if other is not board]
+            for way, regret in regrets(board, others, most):
+                found.setdefault(way, []).append(regret)
+    return {way: float(np.mean(values)) for way, values in found.items()}
+
+
+@pytest.mark.parametrize("most", [np.inf, 30e6], ids=["no limit", "30M"])
+def test_on_simulated_boards_the_first_choice_has_the_least_regret(most: float) -> None:
+    """No board of several nets was recorded when this was written: see the test behind for those that are.
+
+    Where size says most, the largest net is hard to beat, so that way is compared over all worlds.
+    """
+    lot = np.random.default_rng(0)
+    worlds = {law: [simulated(law, lot) for _ in range(WORLDS)] for law in LAWS}
+    for law, some in worlds.items():
+        found = mean_regret(some, most)
+        assert found["advised"] < 0.8 * min(found["resnet50"], found["random"]), (law, found)
+    every = mean_regret([world for some in worlds.values() for world in some], most)
+    assert every["advised"] < 0.8 * min(every[way] for way in ("resnet50", "random", "largest")), every
+
+
+def test_on_recorded_boards_the_first_choice_has_the_least_regret(root: Path) -> None:
+    found = recorded(root)
+    if len(found) < 2:
+        pytest.skip(
+            "fewer than two boards of three nets or more are recorded in docs/: one is chosen by others"
+        )
+    mean = mean_regret([found], np.inf)
+    assert mean["advised"] < min(mean[way] for way in ("resnet50", "random", "largest")), mean
