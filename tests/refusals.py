@@ -16,7 +16,13 @@ MODEL: dict[str, Any] = dict(
     backbone=dict(type="ResNet", depth=18),
     neck=dict(type="FPN", in_channels=R18, out_channels=8, num_outs=5, start_level=1),
     bbox_head=dict(type="RetinaHead", num_classes=3, in_channels=8, feat_channels=8, stacked_convs=1),
-    train_cfg=dict(assigner=dict(type="MaxIoUAssigner", pos_iou_thr=0.5, neg_iou_thr=0.4)),
+    train_cfg=dict(
+        assigner=dict(type="MaxIoUAssigner", pos_iou_thr=0.5, neg_iou_thr=0.4, min_pos_iou=0),
+        sampler=dict(type="PseudoSampler"),
+        allowed_border=-1,
+        pos_weight=-1,
+        debug=False,
+    ),
     test_cfg=dict(nms=dict(type="nms", iou_threshold=0.5), max_per_img=5),
 )
 BASES = [f"mmdet::_base_/{name}.py" for name in ("default_runtime", "datasets/coco_detection")]

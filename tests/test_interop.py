@@ -53,6 +53,18 @@ def test_a_detector_of_torchvision_trains(detector, name: str, extra_blocks: str
     assert found.keys() == {"boxes", "labels", "scores"}
 
 
+def test_frozen_stages_and_dilation_go_through_both_doors() -> None:
+    net = mmbackbones.for_torchvision("dictnet", out_channels=8, frozen_stages=2, output_stride=16)
+    assert net.body.out_strides == (4, 8, 16, 16)
+    frozen = {name.split(".")[1] for name, param in net.named_parameters() if not param.requires_grad}
+    assert frozen == {"stem", "bn", "res2", "res3"}
+    assert [fmap.shape[2] for fmap in net(torch.rand(2, 3, 64, 96)).values()] == [16, 8, 4, 4, 2]
+    encoder = mmbackbones.for_smp("dictnet", output_stride=8, frozen_stages=2)
+    assert encoder.output_strides == [1, 2, 4, 8, 8, 8]
+    assert [fmap.shape[2] for fmap in encoder(torch.rand(2, 3, 64, 96))] == [64, 32, 16, 8, 8, 8]
+    assert {n.split(".")[1] for n, p in encoder.named_parameters() if not p.requires_grad} == frozen
+
+
 def test_the_pyramid_is_torchvisions_own() -> None:
     theirs = detection.backbone_utils.resnet_fpn_backbone(
         backbone_name="resnet18", weights=None, norm_layer=nn.BatchNorm2d, trainable_layers=5

@@ -62,6 +62,30 @@ def test_there_and_back(row: Counterpart, tmp_path: Path) -> None:
     assert all(torch.equal(found[name], value) for name, value in given.items())
 
 
+def test_mmdet_reads_what_was_trained_here(tmp_path: Path) -> None:
+    """As ``init_cfg`` of its own class, with the same maps."""
+    pytest.importorskip("mmdet", reason="mmdet comes with the extra mm")
+    from mmdet.registry import MODELS
+
+    ours = mmbackbones.build("resnet18").eval()
+    for name, value in ours.state_dict().items():
+        if value.is_floating_point():
+            torch.nn.init.uniform_(value, 0.5 if name.endswith("var") else -0.5, 1.0)
+    state = {f"backbone.{name}": value for name, value in ours.state_dict().items()}
+    trained, out = tmp_path / "best.pth", tmp_path / "theirs.pth"
+    torch.save({"meta": {"epoch": 3}, "state_dict": {**state, "bbox_head.w": torch.ones(1)}}, trained)
+    convert(trained, "--backbone", "resnet18", "--to", "openmmlab", "--like", "mmdet.ResNet", "-o", out)
+    theirs = MODELS.build(
+        dict(type="mmdet.ResNet", depth=18, init_cfg=dict(type="Pretrained", checkpoint=str(out)))
+    )
+    theirs.init_weights()
+    theirs.eval()
+    x = torch.rand(1, 3, 64, 96)
+    with torch.no_grad():
+        for found, expected in zip(theirs(x), ours(x), strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

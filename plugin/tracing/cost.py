@@ -75,7 +75,8 @@ def cost(net: nn.Module, in_channels: int, size: tuple[int, int] = SIZE) -> Cost
         in_channels: Channels of the image.
         size: Height and width of the image, pixels.
     """
-    net = net.eval().to("meta")
+    net.eval()  # OpenMMLab's classes return None
+    net = net.to("meta")
     overlapping = 0
 
     def note(conv: _ConvNd, _: tuple[Tensor, ...], __: Tensor) -> None:

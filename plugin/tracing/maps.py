@@ -94,7 +94,8 @@ def look(net: nn.Module, in_channels: int, *, training: bool = False) -> Seen:
     """
     failure: Exception | None = None
     for size in SIZES:
-        copied = meta_copy(HookedNet(net, ())).net.train(training)
+        copied = meta_copy(HookedNet(net, ())).net
+        copied.train(training)  # OpenMMLab's classes return None
         try:
             root, out = _record(copied, torch.empty(2, in_channels, *size, device="meta"))
         except Exception as error:  # networks refuse a size in many ways: AssertionError, RuntimeError ...
