@@ -18,10 +18,9 @@ from mmbackbones import InputError
 from mmbackbones.cli import main
 from mmbackbones.compose.config_text import config_text
 from mmbackbones.compose.configs import walk
-from mmbackbones.compose.detectors import EFFICIENTDETS
 from mmbackbones.compose.filling import compose
 from mmbackbones.compose.fit import Settings, fit
-from mmbackbones.compose.models import MODELS
+from mmbackbones.compose.models import EFFICIENTDETS, MODELS
 from mmbackbones.data.shapes import write_shapes
 from mmbackbones.engine.runner import build_runner
 

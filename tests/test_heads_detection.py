@@ -2,44 +2,33 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
-from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from mmbackbones.compose.configs import config_folder
-from mmbackbones.compose.detectors import efficientdet, ssdlite, yolov4_tiny
+from mmbackbones import swap
+from mmbackbones.compose.filling import compose
 from mmbackbones.errors import InputError
 
 SMALL = "mobilenetv3_small_050"
-PIECES = {
-    "ssdlite": partial(ssdlite, expanded=True),
-    "yolov4-tiny": yolov4_tiny,
-    "efficientdet": partial(efficientdet, "d0"),
-}
-EACH = pytest.mark.parametrize("kind", PIECES)
+EACH = pytest.mark.parametrize("kind", ["ssdlite", "yolov4-tiny", "efficientdet-d0"])
 CLASSES = 3
 BOXES = torch.tensor([[8.0, 12.0, 50.0, 60.0], [60.0, 20.0, 100.0, 66.0]])
 LABELS = torch.tensor([2, 0])
 SIZE = (93, 115)  # nothing divides it
 
 
-def detector(kind: str, name: str = SMALL, classes: int = CLASSES, **more: Any) -> nn.Module:
-    """The detector of ``_base_/<kind>.py`` around ``name``."""
+def detector(kind: str, name: str = SMALL) -> nn.Module:
+    """The detector ``kind`` of the table around ``name``."""
     init_default_scope("mmdet")
-    folder = config_folder("mmbackbones")
-    assert folder is not None
-    model = Config.fromfile(folder / f"_base_/{kind}.py").model
-    for key, value in PIECES[kind](name, **more).items():
-        model[key] = {**model.get(key, {}), **value}
-    model.bbox_head.num_classes = classes
+    model = compose(kind, name, pretrained=False)[0].model
+    model.bbox_head.num_classes = CLASSES
     model.data_preprocessor.update(mean=[0.0] * 3, std=[1.0] * 3)
     return MODELS.build(model)
 
@@ -165,7 +154,7 @@ def test_images_without_objects_train_too(kind: str) -> None:
 @EACH
 @pytest.mark.parametrize("name", ["resnet18", "mobilenetv2_035", "timm:vit_tiny_patch16_224"])
 def test_any_backbone_fits(kind: str, name: str) -> None:
-    model = detector(kind, name, **({"expanded": False} if kind == "ssdlite" else {}))
+    model = detector(kind, name)
     with torch.no_grad():
         maps = model.bbox_head(model.extract_feat(torch.rand(2, 3, 65, 99)))
     assert all(torch.isfinite(m).all() for part in maps for m in part)
@@ -173,8 +162,6 @@ def test_any_backbone_fits(kind: str, name: str) -> None:
 
 def test_what_a_backbone_lacks_is_said() -> None:
     with pytest.raises(InputError, match="at strides"):
-        yolov4_tiny("squeezenet1_1")
+        compose("yolov4-tiny", "squeezenet1_1")
     with pytest.raises(InputError, match="mmbackbones.Backbone"):
-        ssdlite("resnet18", expanded=True)
-    with pytest.raises(InputError, match="d0, d1, d2, d3, d4"):
-        efficientdet("d9")
+        swap("_base_/ssdlite_coco", "resnet18", backbone_type="mmbackbones.ExpandedBackbone")

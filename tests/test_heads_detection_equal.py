@@ -13,9 +13,10 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import box_iou
 
 from mmbackbones.compose.configs import load_config
-from mmbackbones.compose.detectors import EFFICIENTDETS, efficientdet
+from mmbackbones.compose.filling import compose
+from mmbackbones.compose.models import EFFICIENTDETS
 from mmbackbones.errors import InputError
-from mmbackbones.heads import EfficientDetHead, RelativeAnchorGenerator
+from mmbackbones.heads import RelativeAnchorGenerator
 
 SCRATCH = "detection/ssdlite_mobilenetv3-large-scratch_8xb24-600e_coco"
 # Config, classes as the original counts them (None: the 80 of the config), parameters of the whole and of
@@ -62,14 +63,11 @@ def test_the_originals_parameters(name: str, classes: int | None, total: int, pa
     [("d0", 3_880_067), ("d1", 6_625_898), ("d2", 8.1e6), ("d3", 12.0e6), ("d4", 20.7e6)],
 )
 def test_every_size_of_efficientdet(size: str, params: float) -> None:
-    pieces = efficientdet(size)
+    cfg, _ = compose(f"efficientdet-{size}", f"efficientnet_b{size[1]}", pretrained=False)
     with torch.device("meta"):
-        total = count(MODELS.build(pieces["backbone"])) + count(MODELS.build(pieces["neck"]))
-        total += count(
-            EfficientDetHead(90, bbox_coder=dict(type="mmdet.DeltaXYWHBBoxCoder"), **pieces["bbox_head"])
-        )
+        total = count(built(cfg.model, 90))
     assert total == pytest.approx(params, rel=0 if isinstance(params, int) else 0.005)
-    assert pieces["neck"]["out_channels"] == EFFICIENTDETS[size].channels
+    assert cfg.model.neck.out_channels == EFFICIENTDETS[size].channels
 
 
 # --- SSDLite against torchvision

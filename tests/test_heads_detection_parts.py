@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mmbackbones import build, get_spec
 from mmbackbones.catalog.rows import ROWS
-from mmbackbones.compose.detectors import EXPANDED, expanded_width, ssdlite
+from mmbackbones.compose.backbones import EXPANDED, EXPANDING, channels_with
 from mmbackbones.errors import InputError
 from mmbackbones.heads import EfficientDetHead, YOLOV4Head
 from mmbackbones.inner_taps.expanded import ExpandedBackbone
@@ -26,17 +26,18 @@ CODER = dict(type="mmdet.DeltaXYWHBBoxCoder")
 
 @pytest.mark.parametrize("name", [row.name for row in ROWS if row.family in EXPANDED and row.params < 13e6])
 def test_the_width_of_the_expanded_map_is_known_before_the_net_is_built(name: str) -> None:
+    channels = channels_with(get_spec(name), {}, EXPANDING)
     with torch.device("meta"):
-        assert ExpandedBackbone(name).out_channels[0] == expanded_width(name)
-    head = ssdlite(name)["bbox_head"]["in_channels"]
-    assert head[:2] == [expanded_width(name), get_spec(name).channels[32]]
+        assert ExpandedBackbone(name).out_channels == (channels[16], channels[32])
 
 
 def test_other_nets_are_built_to_see_it() -> None:
     before = torch.random.get_rng_state()
-    reduced = ssdlite("torchvision:mobilenet_v3_large", net_kwargs=dict(reduced_tail=True))
-    assert reduced["neck"]["in_channels"] == [672, 480]
-    assert ssdlite("mobilenetv1_025", expanded=True)["neck"]["in_channels"] == [128, 256]
+    reduced = get_spec("torchvision:mobilenet_v3_large")
+    channels = channels_with(reduced, dict(reduced_tail=True), EXPANDING)
+    assert (channels[16], channels[32]) == (672, 480)
+    channels = channels_with(get_spec("mobilenetv1_025"), {}, EXPANDING)
+    assert (channels[16], channels[32]) == (128, 256)
     assert torch.equal(before, torch.random.get_rng_state())
 
 

@@ -1,10 +1,16 @@
-# EfficientDet, without backbone, neck and widths.
+# EfficientDet-D0.
 model = dict(
     type="SingleStageDetector",
     data_preprocessor=dict(type="DetDataPreprocessor", pad_size_divisor=128),
+    backbone=dict(type="mmbackbones.efficientnet_b0", out_strides=(8, 16, 32)),
+    neck=dict(
+        type="mmbackbones.BiFPN", in_channels=[40, 112, 320], out_channels=64, num_outs=5, num_repeats=3
+    ),
     bbox_head=dict(
         type="mmbackbones.EfficientDetHead",
         num_classes=80,
+        in_channels=64,
+        stacked_convs=3,
         bbox_coder=dict(type="DeltaXYWHBBoxCoder"),
     ),
     train_cfg=dict(

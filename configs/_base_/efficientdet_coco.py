@@ -1,4 +1,4 @@
-# EfficientDet-D0 without backbone, neck and widths; larger ones take larger images.
+# EfficientDet-D0; larger ones take larger images.
 _base_ = [
     "efficientdet.py",
     "mmdet::_base_/datasets/coco_detection.py",

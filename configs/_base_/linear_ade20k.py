@@ -1,7 +1,8 @@
-# A linear classifier of each cell of the last map, without backbone and in_channels.
+# A linear classifier of each cell of the last map.
 _base_ = ["mmseg::swin/swin-tiny-patch4-window7-in1k-pre_upernet_8xb2-160k_ade20k-512x512.py"]
 model = dict(
-    decode_head=dict(_delete_=True, type="mmbackbones.LinearHead", num_classes=150),
+    backbone=dict(_delete_=True, type="mmbackbones.resnet50", out_strides=(32,)),
+    decode_head=dict(_delete_=True, type="mmbackbones.LinearHead", in_channels=2048, num_classes=150),
     auxiliary_head=None,
 )
 optim_wrapper = dict(optimizer=dict(lr=1e-3, weight_decay=1e-4))

@@ -1,8 +1,12 @@
-# SSDLite, without backbone and in_channels.
+# SSDLite.
 model = dict(
     type="SingleStageDetector",
     data_preprocessor=dict(type="DetDataPreprocessor", pad_size_divisor=1),
-    bbox_head=dict(type="mmbackbones.SSDLiteHead", num_classes=80),
+    backbone=dict(type="mmbackbones.ExpandedBackbone", name="mobilenetv3_large_100"),
+    neck=dict(type="mmbackbones.SSDLiteNeck", in_channels=[672, 960], extra_channels=[512, 256, 256, 128]),
+    bbox_head=dict(
+        type="mmbackbones.SSDLiteHead", num_classes=80, in_channels=[672, 960, 512, 256, 256, 128]
+    ),
     train_cfg=dict(
         assigner=dict(
             type="MaxIoUAssigner",

@@ -1,4 +1,4 @@
-# SSDLite without backbone and in_channels; the schedule is mmdet's, and about torchvision's.
+# SSDLite; the schedule is mmdet's, and about torchvision's.
 _base_ = [
     "ssdlite.py",
     "mmdet::_base_/datasets/coco_detection.py",

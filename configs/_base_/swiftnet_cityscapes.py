@@ -1,4 +1,4 @@
-# SwiftNet, single scale (arXiv 1903.08469), without backbone and in_channels.
+# SwiftNet, single scale (arXiv 1903.08469).
 _base_ = [
     "mmseg::_base_/datasets/cityscapes_768x768.py",
     "mmseg::_base_/default_runtime.py",
@@ -7,8 +7,12 @@ _base_ = [
 model = dict(
     type="EncoderDecoder",
     data_preprocessor=dict(type="SegDataPreProcessor", pad_val=0, seg_pad_val=255, size=(768, 768)),
+    backbone=dict(type="mmbackbones.PreActivationBackbone", name="resnet18"),
     decode_head=dict(
-        type="mmbackbones.SwiftNetHead", spp_norm_cfg=dict(type="BN", momentum=0.005), num_classes=19
+        type="mmbackbones.SwiftNetHead",
+        in_channels=[64, 128, 256, 512],
+        spp_norm_cfg=dict(type="BN", momentum=0.005),
+        num_classes=19,
     ),
     train_cfg=dict(),
     test_cfg=dict(mode="whole"),

@@ -1,8 +1,10 @@
-# YOLOv4-tiny, without backbone and in_channels.
+# YOLOv4-tiny, whose neck joins all of C4.
 model = dict(
     type="SingleStageDetector",
     data_preprocessor=dict(type="DetDataPreprocessor", pad_size_divisor=32),
-    bbox_head=dict(type="mmbackbones.YOLOV4Head", num_classes=80),
+    backbone=dict(type="mmbackbones.cspdarknet53_tiny", out_strides=(16, 32)),
+    neck=dict(type="mmbackbones.YOLOV4TinyNeck", in_channels=[512, 512]),
+    bbox_head=dict(type="mmbackbones.YOLOV4Head", num_classes=80, in_channels=[256, 640]),
     test_cfg=dict(
         nms_pre=1000,
         min_bbox_size=0,

@@ -1,5 +1,4 @@
-# YOLOv4-tiny without backbone and in_channels: darknet's learning rate, with mmdet's pipeline and epochs for
-# YOLOv3.
+# YOLOv4-tiny: darknet's learning rate, with mmdet's pipeline and epochs for YOLOv3.
 _base_ = [
     "yolov4-tiny.py",
     "mmdet::_base_/datasets/coco_detection.py",

@@ -16,6 +16,7 @@ from ..data.dataset import Task
 from ..errors import InputError, nearest
 
 TASK_OF: dict[str, Task] = {"mmdet": "detection", "mmseg": "segmentation"}
+SCOPE_OF = {task: package for package, task in TASK_OF.items()}
 # Keys that mmengine's Runner reads from the config although they are no parameters of it.
 _RUNNER_KEYS = {
     "compile",
@@ -105,7 +106,7 @@ def load_config(name: str) -> Config:
         raise InputError(f"Config {path} cannot be read: {type(error).__name__}: {error}.{hint}") from error
     if Config._is_lazy_import(str(path)):
         cfg = Config(cfg.to_dict(), filename=str(path))  # classes become dotted names, as in text configs
-    scope = {task: package for package, task in TASK_OF.items()}[task_of(cfg, name)]
+    scope = SCOPE_OF[task_of(cfg, name)]
     if {scope, "mmcv"} & set(lacking):
         raise InputError(f"Config {path} needs {scope} and mmcv.{hint}")
     return cfg

@@ -115,9 +115,11 @@ def fit_heads(part: Node, widths: Widths, scope: str) -> list[str]:
     done: list[str] = []
     for way, slot in _slots(part):
         for path, node in _nodes(slot, way):
-            known = defaults(class_of(node, scope)) if "type" in node else {}
-            if "in_index" in node or "in_index" in known:
-                done += _by_index(node, path, widths, node.get("in_index", known.get("in_index")))
+            index = node.get("in_index")
+            if index is None and isinstance(node.get("in_channels"), int) and "type" in node:
+                index = defaults(class_of(node, scope)).get("in_index")
+            if index is not None:
+                done += _by_index(node, path, widths, index)
             elif path == way and "in_channels" in node:
                 node["in_channels"] = _put(node["in_channels"], widths, f"{path}.in_channels")
                 done.append(f"{path}.in_channels")
@@ -131,6 +133,20 @@ def fit_heads(part: Node, widths: Widths, scope: str) -> list[str]:
             f"neck with out_channels before it."
         )
     return done
+
+
+def fit_rates(part: Node, old: int, new: int) -> list[str]:
+    """Rates of the heads' dilations for a map of stride ``new`` in place of ``old``, which see as much.
+
+    At twice the stride that is half the rates (arXiv 1802.02611, sec. 3.1). Returns what was set, in
+    sentences.
+    """
+    notes = []
+    for way, head in _slots(part):
+        if old != new and (rates := head.get("dilations")):
+            head["dilations"] = type(rates)(max(1, rate * old // new) for rate in rates)
+            notes.append(f"{way}.dilations {rates} became {head['dilations']} at stride {new}.")
+    return notes
 
 
 def fixed_width(part: Node) -> tuple[int, str] | None:

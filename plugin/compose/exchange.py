@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..catalog.inputs import asked_weights, mean_std_of, resolve
+from ..catalog.inputs import resolve
 from ..catalog.spec import Spec
 from ..errors import InputError
+from .backbones import channels_with, inputs_of
 from .configs import kind, walk
-from .consumers import Widths, check_consumer, fit_heads, fit_neck, fixed_width, one_width
-from .expects import Expected, Level, Shape, expected, made_of
+from .consumers import Widths, check_consumer, fit_heads, fit_neck, fit_rates, fixed_width, one_width
+from .expects import Level, Shape, expected, made_of
 from .optimizers import has_batch_norm
-from .pairing import channels_with
 from .supply import Supply, supply
 from .unswappable import check_swappable
 
@@ -36,12 +36,12 @@ _BISENET_ARGS = ("in_channels", "spatial_channels", "out_channels", "norm_cfg", 
 
 @dataclass
 class Swapped:
-    """A model's part with its new backbone, and what was decided, one sentence each."""
+    """A model's part with its new backbone, what was decided, one sentence each, and the old backbone."""
 
     model: Node
     notes: list[str]
     weights: str | None
-    replaced: Expected
+    replaced: Node
 
 
 def exchange(
@@ -52,9 +52,16 @@ def exchange(
     at: str | None = None,
     pretrained: bool = True,
     weights: str | None = None,
+    backbone_type: str | None = None,
+    level_norm: bool = True,
     **backbone_args: Any,
 ) -> Swapped:
-    """Put the backbone of ``spec`` into ``model``, in place; arguments as those of :func:`.swap.swap`."""
+    """Put the backbone of ``spec`` into ``model``, in place; arguments as those of :func:`.swap.swap`.
+
+    ``backbone_type`` is the backbone's where it is not the net's own, as ``"mmbackbones.ExpandedBackbone"``.
+    ``level_norm`` says whether a Swin's maps are normed each. A backbone's argument that is None is left out,
+    whatever the base has.
+    """
     for argument in _READ_OFF.keys() & backbone_args.keys():
         raise InputError(f"swap() takes no {argument}: {_READ_OFF[argument]} decide that.")
     if weights is not None and not pretrained:
@@ -68,16 +75,20 @@ def exchange(
     notes = [f"{spec.name} in place of {kind(old)}{f' at {way}' if way else ''}."]
     notes.append(f"It starts from {weights}." if weights else "It starts from random weights.")
     args = {**_kept(old, spec, weights, notes), **backbone_args}
+    if spec.family == "swin" and args.get("net_kwargs", {}) is not None:  # windows that any size fills
+        args["net_kwargs"] = {"always_partition": True, **args.get("net_kwargs", {})}
     if weights:
         args["init_cfg"] = {"type": "Pretrained", "checkpoint": weights}
-    reads = expected(old, scope)
+    args = {key: value for key, value in args.items() if value is not None}
+    levels = expected(old, scope)
+    how = {"backbone_type": backbone_type, "level_norm": level_norm}
     if holder:
-        part["backbone"] = _bisenet(holder, spec, reads.levels[-2:], args, notes)
+        part["backbone"] = _bisenet(holder, spec, levels[-2:], args, notes)
     else:
-        _fit(part, spec, reads.levels, args, scope, notes)
+        _fit(part, spec, levels, args, scope, notes, how)
     notes += _drop(model, part, old, args)
     notes += _set_inputs(model, part, spec, args)
-    return Swapped(model, notes, weights, reads)
+    return Swapped(model, notes, weights, old)
 
 
 def _place(model: Node, at: str | None) -> tuple[str, Node]:
@@ -118,25 +129,28 @@ def _kept(old: Node, spec: Spec, weights: str | None, notes: list[str]) -> Node:
     kept: Node = {}
     if old.get("in_channels", 3) != 3:
         kept["in_channels"] = old["in_channels"]
-    if spec.family == "swin":
-        kept["net_kwargs"] = {"always_partition": True}
     if not has_batch_norm(spec):
         return kept
     norm = old.get("norm_cfg") or {}
     if kind(norm) == "SyncBN":
         kept["norm_cfg"] = {"type": "SyncBN"}
         notes.append("SyncBN, as the base has it.")
+    if weights and norm.get("requires_grad") is False:
+        kept["norm_cfg"] = {"type": "BN", **kept.get("norm_cfg", {}), "requires_grad": False}
+        notes.append("Its batch norms keep scale and shift, as the base's do.")
     if weights and old.get("norm_eval"):
         kept["norm_eval"] = True
         notes.append("Its batch norms keep their statistics (norm_eval), as the base's do.")
     return kept
 
 
-def _fit(part: Node, spec: Spec, levels: Sequence[Level], args: Node, scope: str, notes: list[str]) -> None:
+def _fit(
+    part: Node, spec: Spec, levels: Sequence[Level], args: Node, scope: str, notes: list[str], how: Node
+) -> None:
     """Put backbone and necks into ``part``, and the new channels into what reads them."""
     neck = part.get("neck")
     necks: list[Node] = [*neck] if isinstance(neck, (list, tuple)) else [neck] if neck else []
-    channels = channels_with(spec, args.get("net_kwargs") or {})
+    channels = channels_with(spec, args.get("net_kwargs") or {}, how["backbone_type"])
     old: tuple[Shape, ...] = tuple((1, level.channels, *level.size) for level in levels)
     if necks and (pyramid := _pyramid_of_one(necks[0], levels, channels, scope)):
         notes.append(f"{kind(necks[0])} goes: {spec.name} has its maps itself.")
@@ -146,7 +160,8 @@ def _fit(part: Node, spec: Spec, levels: Sequence[Level], args: Node, scope: str
     width, why = (one_width(necks[0]) if necks else None), ""
     if not necks and (fixed := fixed_width(part)):
         width, why = fixed
-    supplied: Supply = supply(spec, channels, levels, args, width)
+    resized = scope == "mmseg" and not necks  # such heads bring their maps to one size
+    supplied: Supply = supply(spec, channels, levels, args, width, any_stride=resized, **how)
     if why and new_channels != set(_before(supplied)):
         notes.append(f"{why} reads {width} channels, whatever the backbone: a 1x1 convolution gives them.")
     notes += supplied.notes
@@ -174,6 +189,7 @@ def _fit(part: Node, spec: Spec, levels: Sequence[Level], args: Node, scope: str
     if old != new:
         done = fit_heads(part, Widths(_widths(old), _widths(new)), scope)
         notes.append(f"Channels of the new maps: {', '.join(done)}.")
+    notes += fit_rates(part, levels[-1].stride, supplied.strides[-1])
 
 
 def _bisenet(old: Node, spec: Spec, levels: Sequence[Level], args: Node, notes: list[str]) -> Node:
@@ -241,14 +257,9 @@ def _drop(model: Node, part: Node, old: Node, args: Node) -> list[str]:
 
 def _set_inputs(model: Node, part: Node, spec: Spec, args: Node) -> list[str]:
     """Mean and std of the weights in every data_preprocessor of the part, or else of the model."""
-    mean, std = mean_std_of(spec, asked_weights(spec, args))
-    if args.get("in_channels", 3) != len(mean):
+    inputs = inputs_of(spec, args)
+    if inputs is None:
         return [f"Images have {args['in_channels']} channels: mean and std stay."]
-    inputs = {
-        "mean": [round(255 * value, 3) for value in mean],
-        "std": [round(255 * value, 3) for value in std],
-        "bgr_to_rgb": True,
-    }
     owners = [owner for owner in (part, model) if isinstance(owner.get("data_preprocessor"), dict)]
     for owner in owners or [model]:
         node = owner.setdefault("data_preprocessor", {})

@@ -1,4 +1,4 @@
-"""What a config expects of its backbone, read off a run of the backbone that it has."""
+"""What a config expects of its backbone, read off the backbone that it has."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from math import log2
 from typing import Any
 
 from ..errors import InputError
+from ..feature_nets.arguments import choose_strides
+from ..feature_nets.specs import get_spec
+from ..sources.cells import ceil_div
+from .backbones import channels_with
 from .pretrained import without_pretrained
 
 Shape = tuple[int, ...]
@@ -21,6 +25,21 @@ IMAGE = (512, 640)
 _SHAPELESS = ("dcn", "stage_with_dcn", "plugins", "init_cfg", "pretrained")
 #: Arguments that turn strides into dilations; with the class's own defaults nothing is dilated.
 _DILATING = ("strides", "dilations", "dilation", "contract_dilation", "multi_grid", "output_stride")
+#: Nets of known widths, and the arguments that leave those, and strides but for ``strides``, as they are.
+_RESNETS = ("ResNet", "ResNetV1c", "ResNetV1d")
+_RESNET_ARGS = {
+    *(
+        "type",
+        "depth",
+        "num_stages",
+        "strides",
+        "out_indices",
+        "dilations",
+        "contract_dilation",
+        "multi_grid",
+    ),
+    *("norm_cfg", "norm_eval", "frozen_stages", "style", "deep_stem", "avg_down", "in_channels", "with_cp"),
+}
 
 
 @dataclass(frozen=True)
@@ -40,21 +59,60 @@ class Level:
     size: tuple[int, int]
 
 
-@dataclass(frozen=True)
-class Expected:
-    """What stands at the place of the backbone: its maps, fine to coarse, and the names of its parameters."""
+def expected(backbone: Mapping[str, Any], scope: str) -> tuple[Level, ...]:
+    """The maps of the base's own backbone, fine to coarse.
 
-    levels: tuple[Level, ...]
-    params: frozenset[str]
-
-
-def expected(backbone: Mapping[str, Any], scope: str) -> Expected:
-    """Build the base's own backbone, without values where that goes, and read its maps.
+    Those of the usual ResNets and of this package's backbones are known; any other is built, without values
+    where that goes, and run.
 
     Raises:
         InputError: it cannot be built or run here, or what it returns are not maps.
     """
     backbone = {key: value for key, value in backbone.items() if key not in _SHAPELESS}
+    return _ours(backbone) or _resnet(backbone) or _seen(backbone, scope)
+
+
+def parameters_of(backbone: Mapping[str, Any], scope: str) -> list[str]:
+    """The names of its parameters."""
+    backbone = {key: value for key, value in backbone.items() if key not in _SHAPELESS}
+    return [name for name, _ in _run_backbone(backbone, scope)[0].named_parameters()]
+
+
+def _ours(backbone: Mapping[str, Any]) -> tuple[Level, ...]:
+    """Of a backbone of this package, whose maps the catalog knows; of others nothing."""
+    scope, _, name = _name(backbone).rpartition(".")
+    if scope != "mmbackbones":
+        return ()
+    given = {key: backbone.get(key) for key in ("out_strides", "out_indices")}
+    spec = get_spec(backbone.get("name", name))
+    if name == "ExpandedBackbone" and given["out_strides"] is None:
+        given["out_strides"] = (16, 32)
+    channels = channels_with(spec, backbone.get("net_kwargs") or {}, f"{scope}.{name}")
+    most = backbone.get("output_stride") or max(channels)
+    return tuple(
+        _level(channels[stride], min(stride, most), stride) for stride in choose_strides(spec, **given)
+    )
+
+
+def _resnet(backbone: Mapping[str, Any]) -> tuple[Level, ...]:
+    """Of a ResNet of mmdet or mmseg with the usual widths; of others nothing."""
+    scope, _, name = _name(backbone).rpartition(".")
+    if name not in _RESNETS or scope not in ("", "mmdet", "mmseg") or not backbone.keys() <= _RESNET_ARGS:
+        return ()
+    widest = 2048 if backbone["depth"] >= 50 else 512
+    levels, stride = [], 4
+    for stage, step in enumerate(backbone.get("strides", (1, 2, 2, 2))):
+        stride *= step
+        levels.append(_level(widest >> (3 - stage), stride, 4 << stage))
+    return tuple(levels[index] for index in backbone.get("out_indices", (0, 1, 2, 3)))
+
+
+def _level(channels: int, stride: int, depth: int) -> Level:
+    return Level(channels, stride, depth, (ceil_div(IMAGE[0], stride), ceil_div(IMAGE[1], stride)))
+
+
+def _seen(backbone: Mapping[str, Any], scope: str) -> tuple[Level, ...]:
+    """What a run of it shows."""
     net, shapes, image = _run_backbone(backbone, scope)
     real = [_stride(image, shape) for shape in shapes]
     plain = _undilated(backbone, scope)
@@ -64,11 +122,10 @@ def expected(backbone: Mapping[str, Any], scope: str) -> Expected:
         depths = [_stride(image, shape) for shape in undilated]
     if depths == real:  # dilation that no argument says: MobileNetV3, CGNet
         depths = [*real[:-1], max(real[-1], min(32, real[-1] * _dilation(net)))]
-    levels = tuple(
+    return tuple(
         Level(shape[1], stride, depth, (shape[2], shape[3]))
         for shape, stride, depth in zip(shapes, real, depths, strict=True)
     )
-    return Expected(levels, frozenset(name for name, _ in net.named_parameters()))
 
 
 def made_of(module: Mapping[str, Any], scope: str, shapes: Sequence[Shape]) -> tuple[Shape, ...]:
@@ -150,6 +207,7 @@ def build(module: Mapping[str, Any], scope: str, device: str) -> Any:
             return func(*args, **({"device": "cpu", **given} if func is torch.linspace else given))
 
     config = ConfigDict(without_pretrained(dict(module)))
+    scope = "mmbackbones" if _name(module).startswith("mmbackbones.") else scope  # needs no mmdet for a neck
     with MODELS.switch_scope_and_registry(scope) as registry, torch.device(device), Rates():
         return registry.build(config)
 

@@ -12,14 +12,15 @@ from ..catalog.inputs import resolve
 from ..catalog.spec import Spec
 from ..errors import InputError, nearest
 from ..feature_nets.specs import get_spec
-from .configs import kind, load_config
-from .detectors import EFFICIENTDETS
-from .models import MODELS, Model
+from .configs import SCOPE_OF, kind, load_config
+from .exchange import exchange
+from .models import EFFICIENTDETS, MODELS, Model
 from .optimizers import has_batch_norm, optimizer_for, state_batch
-from .pairing import Replacing
 from .scale import reference_scale, set_scale
 
 _ALL_STAGES = 4
+#: Arguments of the model's neck; all others are the backbone's.
+_NECK = ("out_channels", "num_outs", "neck_cfg")
 
 
 class Filled(NamedTuple):
@@ -57,8 +58,8 @@ def fill(
             file for others; False for random ones.
         paramwise_cfg: Layer-wise learning rates other than the usual ones for this kind of net, as
             ``dict(decay_rate=0.8, by="layer")``; an empty one for none.
-        **args: Of the backbone, or of :func:`.pairing.pair`, as ``out_channels=64``; they win over the
-            defaults of the table. ``None`` takes a default away.
+        **args: Of the backbone, or ``out_channels``, ``num_outs`` and ``neck_cfg`` (all others) of the
+            model's neck; they win over the defaults of the table. ``None`` takes a default away.
 
     Raises:
         InputError: no such model, backbone or weights, or the backbone cannot feed the model.
@@ -130,17 +131,23 @@ def _fill(
     """See :func:`fill`; with what was decided, one sentence each."""
     row, spec = _row(model), get_spec(backbone)
     _check_feeds(model, row, spec)
-    weights = (
-        None if not pretrained or (pretrained is True and not spec.weights) else resolve(spec, pretrained)
+    weights = resolve(spec, pretrained) if pretrained and (pretrained is not True or spec.weights) else None
+    whole = Config({"model": copy.deepcopy(base["model"] if "model" in base else _base_of(row, spec).model)})
+    defaults = _defaults(row, spec, whole.model, trained=weights is not None)
+    asked = {**defaults, **{key: value for key, value in args.items() if key not in _NECK}}
+    if "frozen_fraction" in asked:  # which says the same in another way
+        asked = {**asked, "frozen_stages": args.get("frozen_stages")}
+    for over in (row.over(spec) if row.over else {}, _neck_args(whole.model, args)):
+        whole.merge_from_dict({"model": over})
+    found = exchange(
+        whole.model.to_dict(),
+        SCOPE_OF[row.task],
+        spec,
+        pretrained=weights is not None,
+        weights=weights,
+        **asked,
     )
-    asked = {**_defaults(row, spec, trained=weights is not None, args=args), **args}
-    if weights:
-        asked["init_cfg"] = {"type": "Pretrained", "checkpoint": weights}
-    pieces = row.pieces(backbone, **{key: value for key, value in asked.items() if value is not None})
-    whole = copy.deepcopy(base["model"] if "model" in base else _base_of(row, spec).model)
-    _lay_over(whole, pieces)
-    whole.pop("pretrained", None)  # mmseg's own way to load weights into its own nets
-    frozen = asked.get("frozen_stages", -1)
+    frozen = asked.get("frozen_stages") or -1
     wrapper, note = optimizer_for(
         spec,
         row.task,
@@ -154,22 +161,30 @@ def _fill(
         1: " Its stem and first stage are frozen, its batch norms keep their statistics.",
         _ALL_STAGES: " All of it is frozen.",
     }.get(frozen, "")
-    return Filled(whole, wrapper), [start, *([note] if note else [])]
+    return Filled(ConfigDict(found.model), wrapper), [start, *([note] if note else [])]
 
 
-def _defaults(row: Model, spec: Spec, *, trained: bool, args: Mapping[str, Any]) -> dict[str, Any]:
+def _defaults(row: Model, spec: Spec, model: ConfigDict, *, trained: bool) -> dict[str, Any]:
     """The table's arguments for a backbone; ``trained`` if it starts from weights."""
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"level_norm": row.level_norm}
+    if row.backbone_type is not None:
+        found["backbone_type"] = row.backbone_type(spec)
     if spec.family == "swin":
-        found["net_kwargs"] = {"drop_path_rate": row.drop_path, "always_partition": True}
-    if has_batch_norm(spec):
-        found |= {"norm_cfg": dict(row.norm_cfg)} if row.norm_cfg else {}
-        found |= row.trained if trained else {}
-    if row.frozen and trained:
+        found["net_kwargs"] = {"drop_path_rate": row.drop_path}
+    if trained and row.frozen:
         found["frozen_stages"] = _ALL_STAGES
-    if "frozen_fraction" in args:  # which says the same in another way
-        found.pop("frozen_stages", None)
+    elif trained and has_batch_norm(spec) and model.backbone.get("frozen_stages", -1) >= 0:
+        found["frozen_stages"] = model.backbone.frozen_stages  # the base's
     return found
+
+
+def _neck_args(model: ConfigDict, args: Mapping[str, Any]) -> dict[str, Any]:
+    """What of ``args`` goes over the model's neck."""
+    said = {key: args[key] for key in ("out_channels", "num_outs") if args.get(key) is not None}
+    said |= args.get("neck_cfg") or {}
+    if said and not model.get("neck"):
+        raise InputError(f"{', '.join(said)}: {model.type} has no neck here, whose arguments they are.")
+    return {"neck": said} if said else {}
 
 
 def _row(model: str) -> Model:
@@ -181,23 +196,6 @@ def _row(model: str) -> Model:
 
 def _base_of(row: Model, spec: Spec) -> Config:
     return load_config(row.base if has_batch_norm(spec) or row.adamw_base is None else row.adamw_base)
-
-
-def _lay_over(node: ConfigDict, pieces: Mapping[str, Any]) -> None:
-    """Merge ``pieces`` into ``node``; a :class:`Replacing` takes the place of what is there."""
-    for key, value in pieces.items():
-        old = node.get(key)
-        if isinstance(value, Mapping) and isinstance(old, dict) and not isinstance(value, Replacing):
-            _lay_over(old, value)
-        else:
-            node[key] = _plain(value)
-
-
-def _plain(node: Any) -> Any:
-    """``node`` with mmengine's dicts in place of all others."""
-    if isinstance(node, Mapping):
-        return ConfigDict({key: _plain(value) for key, value in node.items()})
-    return type(node)(map(_plain, node)) if isinstance(node, (list, tuple)) else node
 
 
 def _check_feeds(model: str, row: Model, spec: Spec) -> None:

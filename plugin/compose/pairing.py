@@ -6,8 +6,8 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..catalog.spec import PYRAMID, Spec
 from ..errors import InputError, nearest
+from .backbones import backbone_config, channels_with, default_strides, inputs_of
 
 # The maps that a neck's paper gives it; all others take PYRAMID.
 _STRIDES = {
@@ -16,10 +16,6 @@ _STRIDES = {
     "SimpleFeaturePyramid": (16,),
     "YOLOV4TinyNeck": (16, 32),
 }
-
-
-#: Arguments of constructors that leave the widths of the maps as they are.
-_SHAPELESS = {"drop_path_rate", "drop_rate", "attn_drop_rate", "always_partition", "img_size"}
 
 
 class Replacing(dict):
@@ -80,7 +76,6 @@ def pair(
         InputError: unknown backbone or neck, a stride that the backbone lacks, or ``num_outs`` for a neck
             that has none.
     """
-    from ..catalog.inputs import asked_weights, mean_std_of
     from ..feature_nets.arguments import choose_strides
     from ..feature_nets.specs import get_spec
 
@@ -91,28 +86,17 @@ def pair(
                 raise InputError(f"{other}={said!r} and strides={tuple(strides)} say the same: give one.")
             strides = choose_strides(spec, **{"out_strides": None, "out_indices": None, other: said})
     neck_type = None if neck is None else _neck_type(neck)
-    own = tuple(s for s in PYRAMID if s in spec.channels)  # the backbone's default
     if strides is None:
-        strides = _STRIDES.get((neck_type or "").removeprefix("mmbackbones."), own)
+        strides = _STRIDES.get((neck_type or "").removeprefix("mmbackbones."), default_strides(spec))
     channels = channels_with(spec, backbone_args.get("net_kwargs") or {})
     lacking = [s for s in strides if s not in channels]
     if lacking or not strides:
         raise InputError(f"strides={tuple(strides)}: '{name}' has maps at strides {spec.strides} only.")
     strides = tuple(sorted(strides))
     pieces: dict[str, Any] = {}
-    mean, std = mean_std_of(spec, asked_weights(spec, backbone_args))
-    if backbone_args.get("in_channels", 3) == len(mean):
-        pieces["data_preprocessor"] = {
-            "mean": [round(255 * value, 3) for value in mean],
-            "std": [round(255 * value, 3) for value in std],
-            "bgr_to_rgb": True,
-        }
-    general = {"type": "mmbackbones.Backbone", "name": spec.name}
-    pieces["backbone"] = Replacing(
-        **(general if ":" in spec.name else {"type": f"mmbackbones.{spec.name}"}),
-        **({} if strides == own else {"out_strides": strides}),
-        **backbone_args,
-    )
+    if inputs := inputs_of(spec, backbone_args):
+        pieces["data_preprocessor"] = inputs
+    pieces["backbone"] = Replacing(backbone_config(spec, strides, backbone_args))
     if neck_type is not None and not neck_type.startswith("mmbackbones."):  # merged with the base's
         said = {"out_channels": out_channels, "num_outs": num_outs}
         pieces["neck"] = {
@@ -132,15 +116,6 @@ def pair(
         )
         pieces["neck"] = Replacing(type=neck_type, **_taken(neck_type, known), **(neck_cfg or {}))
     return pieces
-
-
-def channels_with(spec: Spec, net_kwargs: Mapping[str, Any]) -> dict[int, int]:
-    """Channels by stride; where arguments of the constructor may change them the net is traced to see."""
-    if net_kwargs.keys() <= _SHAPELESS:
-        return spec.channels
-    from ..feature_nets.specs import measured
-
-    return measured(spec.source, spec.upstream, {**spec.arguments, **net_kwargs}).channels
 
 
 def _taken(neck_type: str, known: dict[str, Any]) -> dict[str, Any]:

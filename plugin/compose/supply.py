@@ -9,6 +9,7 @@ from typing import Any
 
 from ..catalog.spec import PYRAMID, Spec
 from ..errors import InputError
+from .backbones import backbone_config
 from .expects import Level
 
 #: How many times a map may be enlarged or reduced between a backbone and its consumer.
@@ -23,12 +24,14 @@ class Supply:
         backbone: The config of the backbone.
         necks: Configs of what brings its maps to the expected strides; mostly none.
         channels: Channels of the maps that leave them, one for each expected map.
+        strides: Their strides.
         notes: What was decided, one sentence each.
     """
 
     backbone: dict[str, Any]
     necks: list[dict[str, Any]]
     channels: tuple[int, ...]
+    strides: tuple[int, ...]
     notes: list[str] = field(default_factory=list)
 
 
@@ -38,6 +41,10 @@ def supply(
     levels: Sequence[Level],
     backbone_args: Mapping[str, Any],
     width: int | None = None,
+    *,
+    backbone_type: str | None = None,
+    level_norm: bool = True,
+    any_stride: bool = False,
 ) -> Supply:
     """Ask a backbone for the maps that are expected.
 
@@ -47,6 +54,9 @@ def supply(
         levels: What is expected.
         backbone_args: Further arguments; ``output_stride`` among them holds instead of the base's.
         width: Channels that all maps must have, where what follows cannot be told theirs.
+        backbone_type: Of the backbone, where it is not the net's own.
+        level_norm: Whether a Swin's maps are normed each.
+        any_stride: Whether what reads the maps takes them finer, where ``output_stride`` makes them so.
 
     Raises:
         InputError: the backbone is too far from an expected stride.
@@ -59,15 +69,16 @@ def supply(
     output_stride = args.get("output_stride") or max((*channels, *(level.depth for level in levels)))
     if "output_stride" in args:
         notes.append(f"output_stride={output_stride}: later strides are dilated.")
-        asked = [min(level.depth, output_stride) if dilated else level.stride for level in levels]
+        finer = bool(dilated) or any_stride
+        asked = [min(level.depth, output_stride) if finer else level.stride for level in levels]
     else:
         asked = [level.stride for level in levels]
     taken = _taken(spec, channels, levels)
     own = sorted(set(taken))
     arriving = [min(stride, output_stride) for stride in own]
-    backbone = _backbone(spec, channels, own, args)
+    backbone = backbone_config(spec, own, args, backbone_type)
     necks: list[dict[str, Any]] = []
-    if spec.family == "swin":
+    if spec.family == "swin" and level_norm:
         necks.append({"type": "mmbackbones.LevelNorm", "in_channels": [channels[s] for s in own]})
         notes.append("LevelNorm: Swin's maps are normed each, as its authors have it.")
     leaving = [channels[stride] for stride in taken]
@@ -86,19 +97,7 @@ def supply(
         necks.append(neck)
         to = f" with {width} channels" if width else ""
         notes.append(f"ToStrides: maps of strides {arriving} become maps of strides {asked}{to}.")
-    return Supply(backbone, necks, tuple(leaving), notes)
-
-
-def _backbone(
-    spec: Spec, channels: Mapping[int, int], own: list[int], args: dict[str, Any]
-) -> dict[str, Any]:
-    general = {"type": "mmbackbones.Backbone", "name": spec.name}
-    default = [stride for stride in PYRAMID if stride in channels]
-    return {
-        **(general if ":" in spec.name else {"type": f"mmbackbones.{spec.name}"}),
-        **({} if own == default else {"out_strides": tuple(own)}),
-        **args,
-    }
+    return Supply(backbone, necks, tuple(leaving), tuple(asked), notes)
 
 
 def _taken(spec: Spec, channels: Mapping[int, int], levels: Sequence[Level]) -> list[int]:

@@ -11,8 +11,9 @@ from mmengine.config import Config
 
 from ..catalog.spec import Spec
 from ..feature_nets.specs import get_spec
-from .configs import TASK_OF, kind, load_config, task_of
+from .configs import SCOPE_OF, kind, load_config, task_of
 from .exchange import Swapped, exchange
+from .expects import parameters_of
 from .optimizers import has_batch_norm, set_optimizer
 from .pairing import Replacing
 
@@ -82,7 +83,7 @@ def swapped(base: Config | str | Path, name: str, **asked: Any) -> tuple[Config,
 
 
 def _scope(cfg: Config) -> str:
-    return {task: package for package, task in TASK_OF.items()}[task_of(cfg)]
+    return SCOPE_OF[task_of(cfg)]
 
 
 def _fit_optimiser(cfg: Config, spec: Spec, found: Swapped) -> list[str]:
@@ -98,7 +99,9 @@ def _fit_optimiser(cfg: Config, spec: Spec, found: Swapped) -> list[str]:
         return [*notes, set_optimizer(cfg, spec, pretrained=found.weights is not None)]
     keys = (wrapper.get("paramwise_cfg") or {}).get("custom_keys") or {}
     gone = [key for key in keys if key.startswith("backbone.")]
-    gone += [key for key in keys if key != "norm" and any(key in name for name in found.replaced.params)]
+    if rest := keys.keys() - {*gone, "norm", "backbone"}:
+        params = parameters_of(found.replaced, _scope(cfg))
+        gone += [key for key in keys if key in rest and any(key in name for name in params)]
     for key in dict.fromkeys(gone):
         del keys[key]
     if gone:

@@ -1,0 +1,77 @@
+"""A backbone of this package as a piece of a config: its dict, its channels, mean and std of its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..catalog.inputs import asked_weights, mean_std_of
+from ..catalog.spec import PYRAMID, Spec
+
+#: Arguments of constructors that leave the widths of the maps as they are.
+_SHAPELESS = {"drop_path_rate", "drop_rate", "attn_drop_rate", "always_partition", "img_size"}
+#: SSDLite's backbone (arXiv 1801.04381, section 6.2), by the families whose blocks are inverted residuals of
+#: expansion 6 (table 2).
+EXPANDING = "mmbackbones.ExpandedBackbone"
+EXPANDED = ("mobilenetv2", "mobilenetv3", "mnasnet", "efficientnet", "efficientnet_lite", "efficientnetv2")
+_EXPANSION = 6
+
+
+def channels_with(
+    spec: Spec, net_kwargs: Mapping[str, Any], backbone_type: str | None = None
+) -> dict[int, int]:
+    """Channels by stride; where arguments of the constructor may change them the net is traced to see.
+
+    Raises:
+        InputError: the net has no maps for a backbone of ``backbone_type``.
+    """
+    if net_kwargs.keys() <= _SHAPELESS:
+        channels = spec.channels
+    else:
+        from ..feature_nets.specs import measured
+
+        channels = measured(spec.source, spec.upstream, {**spec.arguments, **net_kwargs}).channels
+    return {**channels, 16: expanded_width(spec, net_kwargs)} if backbone_type == EXPANDING else channels
+
+
+def expanded_width(spec: Spec, net_kwargs: Mapping[str, Any]) -> int:
+    """Channels of the expanded map; outside the families of :data:`EXPANDED` the net is built to see them.
+
+    Raises:
+        InputError: the net has no such map.
+    """
+    if spec.family in EXPANDED and ":" not in spec.name and not net_kwargs:
+        return _EXPANSION * spec.channels[16]
+    from ..feature_nets.specs import without_values
+    from ..inner_taps.expanded import ExpandedBackbone
+
+    return without_values(lambda: ExpandedBackbone(spec.name, net_kwargs=dict(net_kwargs))).out_channels[0]
+
+
+def backbone_config(
+    spec: Spec, strides: Sequence[int], args: Mapping[str, Any], backbone_type: str | None = None
+) -> dict[str, Any]:
+    """The config of a backbone that gives the maps of ``strides``; ``backbone_type`` where not its own."""
+    general = backbone_type or ("mmbackbones.Backbone" if ":" in spec.name else None)
+    return {
+        **({"type": general, "name": spec.name} if general else {"type": f"mmbackbones.{spec.name}"}),
+        **({} if tuple(strides) == default_strides(spec) else {"out_strides": tuple(strides)}),
+        **args,
+    }
+
+
+def default_strides(spec: Spec) -> tuple[int, ...]:
+    """The maps that a backbone gives unasked."""
+    return tuple(stride for stride in PYRAMID if stride in spec.channels)
+
+
+def inputs_of(spec: Spec, args: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What a data_preprocessor says of the weights that ``args`` name; None for images of other channels."""
+    mean, std = mean_std_of(spec, asked_weights(spec, args))
+    if args.get("in_channels", 3) != len(mean):
+        return None
+    return {
+        "mean": [round(255 * value, 3) for value in mean],
+        "std": [round(255 * value, 3) for value in std],
+        "bgr_to_rgb": True,
+    }
