@@ -19,6 +19,12 @@ KNOWN: dict[str, tuple[str, dict[str, Any]]] = {
         "mmdet",
         dict(type="ResNet", depth=50, num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2,)),
     ),
+    "Swin": (
+        "mmdet",
+        dict(
+            type="SwinTransformer", embed_dims=24, depths=(1,) * 4, num_heads=(1,) * 4, out_indices=(1, 2, 3)
+        ),
+    ),
     "ours": ("mmdet", dict(type="mmbackbones.resnet18", out_indices=(0, 3))),
     "ours, general": ("mmdet", dict(type="mmbackbones.Backbone", name="timm:resnet10t")),
     "ours, expanded": ("mmdet", dict(type="mmbackbones.ExpandedBackbone", name="mobilenetv3_small_050")),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..catalog.inputs import asked_weights, mean_std_of
+from ..catalog.inputs import asked_weights, mean_std_of, resolve
 from ..catalog.spec import PYRAMID, Spec
+from ..errors import InputError
 
 #: Arguments of constructors that leave the widths of the maps as they are.
 _SHAPELESS = {"drop_path_rate", "drop_rate", "attn_drop_rate", "always_partition", "img_size"}
@@ -46,6 +47,17 @@ def expanded_width(spec: Spec, net_kwargs: Mapping[str, Any]) -> int:
     from ..inner_taps.expanded import ExpandedBackbone
 
     return without_values(lambda: ExpandedBackbone(spec.name, net_kwargs=dict(net_kwargs))).out_channels[0]
+
+
+def starts_from(spec: Spec, pretrained: bool, weights: str | None) -> str | None:
+    """The checkpoint: ``weights`` (a tag, an address or a file), else the default one, if there is any.
+
+    Raises:
+        InputError: unknown weights, or weights and ``pretrained=False``.
+    """
+    if weights is not None and not pretrained:
+        raise InputError(f"weights={weights} and pretrained=False contradict each other: give one.")
+    return resolve(spec, weights or True) if pretrained and (weights or spec.weights) else None
 
 
 def backbone_config(

@@ -53,7 +53,9 @@ def shipped_names(package: str) -> list[str]:
 
 
 def find_config(name: str) -> Path:
-    """The file of a config: a path, a shipped name, or ``mmdet::<name>`` / ``mmseg::<name>``.
+    """The file of a config: a path, a shipped name, ``mmdet::<name>`` / ``mmseg::<name>``, or a module.
+
+    A module, as ``mmdet.configs.detr.detr_r50_8xb2_150e_coco``, is how configs with ``read_base`` are named.
 
     Raises:
         InputError: there is no such file or name; the message lists the nearest names.
@@ -61,6 +63,8 @@ def find_config(name: str) -> Path:
     path = Path(name).expanduser()
     if path.is_file():
         return path
+    if (module := _module(name)) is not None:
+        return module
     package, _, short = name.rpartition("::")
     package = package or "mmbackbones"
     if package not in ("mmbackbones", *TASK_OF):
@@ -79,6 +83,17 @@ def find_config(name: str) -> Path:
     near = _near(short, packages)
     hint = f"Nearest names: {', '.join(near)}." if near else f"Known names: {', '.join(known[:5])} ..."
     raise InputError(f"There is no config file or name '{name}'. {hint}")
+
+
+def _module(name: str) -> Path | None:
+    """The file of the module ``name``; None if there is no such module inside a package."""
+    if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", name):
+        return None
+    try:
+        spec = find_spec(name)
+    except ImportError:  # of a package above it
+        return None
+    return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
 
 
 def _near(short: str, packages: Sequence[str]) -> list[str]:
@@ -103,6 +118,11 @@ def load_config(name: str) -> Config:
     try:
         cfg = Config.fromfile(path)
     except Exception as error:  # a config is a program: it may raise anything
+        if type(error) is RuntimeError and not str(error):  # mmengine's, which says nothing
+            hint = (
+                " In a config with read_base what is imported cannot be called: write "
+                "`model = __import__('mmbackbones').swap(model, ...)`, without an import line."
+            )
         raise InputError(f"Config {path} cannot be read: {type(error).__name__}: {error}.{hint}") from error
     if Config._is_lazy_import(str(path)):
         cfg = Config(cfg.to_dict(), filename=str(path))  # classes become dotted names, as in text configs
@@ -196,6 +216,15 @@ def resolved(cfg: Config) -> dict[str, Any]:
         if node.get("_scope_") == cfg.get("default_scope"):
             del node["_scope_"]
     return content
+
+
+def with_names(node: Any) -> Any:
+    """A copy of ``node`` with classes as dotted names, as text configs have them."""
+    if isinstance(node, type):
+        return f"{node.__module__}.{node.__qualname__}"
+    if isinstance(node, dict):
+        return {key: with_names(value) for key, value in node.items()}
+    return type(node)(map(with_names, node)) if isinstance(node, (list, tuple)) else node
 
 
 def kind(node: Any) -> str:

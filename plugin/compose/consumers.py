@@ -116,7 +116,8 @@ def fit_heads(part: Node, widths: Widths, scope: str) -> list[str]:
     for way, slot in _slots(part):
         for path, node in _nodes(slot, way):
             index = node.get("in_index")
-            if index is None and isinstance(node.get("in_channels"), int) and "type" in node:
+            one_of_several = isinstance(node.get("in_channels"), int) and len(widths.old) > 1
+            if index is None and one_of_several and "type" in node:
                 index = defaults(class_of(node, scope)).get("in_index")
             if index is not None:
                 done += _by_index(node, path, widths, index)

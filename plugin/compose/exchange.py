@@ -7,10 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..catalog.inputs import resolve
 from ..catalog.spec import Spec
 from ..errors import InputError
-from .backbones import channels_with, inputs_of
+from .backbones import channels_with, inputs_of, starts_from
 from .configs import kind, walk
 from .consumers import Widths, check_consumer, fit_heads, fit_neck, fit_rates, fixed_width, one_width
 from .expects import Level, Shape, expected, made_of
@@ -64,14 +63,11 @@ def exchange(
     """
     for argument in _READ_OFF.keys() & backbone_args.keys():
         raise InputError(f"swap() takes no {argument}: {_READ_OFF[argument]} decide that.")
-    if weights is not None and not pretrained:
-        raise InputError(f"weights={weights} and pretrained=False contradict each other: give one.")
+    weights = starts_from(spec, pretrained, weights)
     check_swappable(model)
     way, part = _place(model, at)
     holder = part["backbone"] if kind(part["backbone"]) in _BISENETS else None
     old = holder["backbone_cfg"] if holder else part["backbone"]
-    if pretrained:
-        weights = resolve(spec, weights) if weights else next(iter(spec.weights), None)
     notes = [f"{spec.name} in place of {kind(old)}{f' at {way}' if way else ''}."]
     notes.append(f"It starts from {weights}." if weights else "It starts from random weights.")
     args = {**_kept(old, spec, weights, notes), **backbone_args}

@@ -25,21 +25,14 @@ IMAGE = (512, 640)
 _SHAPELESS = ("dcn", "stage_with_dcn", "plugins", "init_cfg", "pretrained")
 #: Arguments that turn strides into dilations; with the class's own defaults nothing is dilated.
 _DILATING = ("strides", "dilations", "dilation", "contract_dilation", "multi_grid", "output_stride")
-#: Nets of known widths, and the arguments that leave those, and strides but for ``strides``, as they are.
+#: ResNets of known widths, and the arguments that leave them so; the strides of a Swin.
 _RESNETS = ("ResNet", "ResNetV1c", "ResNetV1d")
 _RESNET_ARGS = {
-    *(
-        "type",
-        "depth",
-        "num_stages",
-        "strides",
-        "out_indices",
-        "dilations",
-        "contract_dilation",
-        "multi_grid",
-    ),
+    *("type", "depth", "num_stages", "strides", "out_indices", "dilations", "contract_dilation"),
     *("norm_cfg", "norm_eval", "frozen_stages", "style", "deep_stem", "avg_down", "in_channels", "with_cp"),
+    "multi_grid",
 }
+_SWIN = (4, 2, 2, 2)
 
 
 @dataclass(frozen=True)
@@ -62,14 +55,14 @@ class Level:
 def expected(backbone: Mapping[str, Any], scope: str) -> tuple[Level, ...]:
     """The maps of the base's own backbone, fine to coarse.
 
-    Those of the usual ResNets and of this package's backbones are known; any other is built, without values
-    where that goes, and run.
+    Those of the usual ResNets, of Swin and of this package's backbones are known; any other is built, without
+    values where that goes, and run.
 
     Raises:
         InputError: it cannot be built or run here, or what it returns are not maps.
     """
     backbone = {key: value for key, value in backbone.items() if key not in _SHAPELESS}
-    return _ours(backbone) or _resnet(backbone) or _seen(backbone, scope)
+    return _ours(backbone) or _usual(backbone) or _seen(backbone, scope)
 
 
 def parameters_of(backbone: Mapping[str, Any], scope: str) -> list[str]:
@@ -94,16 +87,22 @@ def _ours(backbone: Mapping[str, Any]) -> tuple[Level, ...]:
     )
 
 
-def _resnet(backbone: Mapping[str, Any]) -> tuple[Level, ...]:
-    """Of a ResNet of mmdet or mmseg with the usual widths; of others nothing."""
+def _usual(backbone: Mapping[str, Any]) -> tuple[Level, ...]:
+    """Of a ResNet of the usual widths or a Swin, of mmdet or mmseg; of others nothing."""
     scope, _, name = _name(backbone).rpartition(".")
-    if name not in _RESNETS or scope not in ("", "mmdet", "mmseg") or not backbone.keys() <= _RESNET_ARGS:
+    if scope not in ("", "mmdet", "mmseg"):
         return ()
-    widest = 2048 if backbone["depth"] >= 50 else 512
-    levels, stride = [], 4
-    for stage, step in enumerate(backbone.get("strides", (1, 2, 2, 2))):
+    if name in _RESNETS and backbone.keys() <= _RESNET_ARGS:
+        width, stride = 256 if backbone["depth"] >= 50 else 64, 4
+        steps = backbone.get("strides", (1, 2, 2, 2))
+    elif name == "SwinTransformer" and tuple(backbone.get("strides", _SWIN)) == _SWIN:
+        width, stride, steps = backbone.get("embed_dims", 96), 1, _SWIN
+    else:
+        return ()
+    levels = []
+    for stage, step in enumerate(steps):
         stride *= step
-        levels.append(_level(widest >> (3 - stage), stride, 4 << stage))
+        levels.append(_level(width << stage, stride, 4 << stage))
     return tuple(levels[index] for index in backbone.get("out_indices", (0, 1, 2, 3)))
 
 

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from mmengine.config import Config, ConfigDict
 
-from ..catalog.inputs import resolve
 from ..catalog.spec import Spec
 from ..errors import InputError, nearest
 from ..feature_nets.specs import get_spec
+from .backbones import starts_from
 from .configs import SCOPE_OF, kind, load_config
 from .exchange import exchange
 from .models import EFFICIENTDETS, MODELS, Model
@@ -64,7 +64,8 @@ def fill(
     Raises:
         InputError: no such model, backbone or weights, or the backbone cannot feed the model.
     """
-    filled, _ = _fill(base, model, backbone, pretrained, paramwise_cfg, args)
+    weights = pretrained if isinstance(pretrained, str) else None
+    filled, _ = _fill(base, model, backbone, bool(pretrained), weights, paramwise_cfg, args)
     for part, value in filled._asdict().items():
         if part in base:
             value["_delete_"] = True  # mmengine's word for: in place of the base's
@@ -98,12 +99,10 @@ def compose(
     _check_feeds(model, row, spec)
     if output_stride is not None and row.dilated is None:
         raise InputError(f"--output-stride {output_stride}: {model} dilates no backbone; leave it out.")
-    if weights is not None and not pretrained:
-        raise InputError(f"--weights {weights} and --no-pretrained contradict each other: give one.")
     args = {} if output_stride is None else {"output_stride": output_stride}
     cfg = _base_of(row, spec)
     optimizer = kind(cfg.optim_wrapper.optimizer)
-    filled, notes = _fill(cfg, model, backbone, weights or pretrained, None, args)
+    filled, notes = _fill(cfg, model, backbone, pretrained, weights, None, args)
     cfg.model, cfg.optim_wrapper = filled
     cfg.pop("data_preprocessor", None)  # a copy of the model's, with the mean of the base's backbone
     if kind(cfg.optim_wrapper.optimizer) != optimizer:
@@ -124,14 +123,15 @@ def _fill(
     base: Mapping[str, Any],
     model: str,
     backbone: str,
-    pretrained: bool | str,
+    pretrained: bool,
+    weights: str | None,
     paramwise_cfg: Mapping[str, Any] | None,
     args: Mapping[str, Any],
 ) -> tuple[Filled, list[str]]:
     """See :func:`fill`; with what was decided, one sentence each."""
     row, spec = _row(model), get_spec(backbone)
     _check_feeds(model, row, spec)
-    weights = resolve(spec, pretrained) if pretrained and (pretrained is not True or spec.weights) else None
+    weights = starts_from(spec, pretrained, weights)
     whole = Config({"model": copy.deepcopy(base["model"] if "model" in base else _base_of(row, spec).model)})
     defaults = _defaults(row, spec, whole.model, trained=weights is not None)
     asked = {**defaults, **{key: value for key, value in args.items() if key not in _NECK}}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from mmengine.config import Config
 
 from ..catalog.spec import Spec
 from ..feature_nets.specs import get_spec
-from .configs import SCOPE_OF, kind, load_config, task_of
+from .configs import SCOPE_OF, kind, load_config, task_of, with_names
 from .exchange import Swapped, exchange
 from .expects import parameters_of
 from .optimizers import has_batch_norm, set_optimizer
@@ -39,11 +38,20 @@ def swap(
 
         model = swap(_base_, "convnext_tiny", frozen_stages=1)
 
+    In a config with ``read_base``, where what an import line gives cannot be called::
+
+        from mmengine.config import read_base
+
+        with read_base():
+            from mmdet.configs.detr.detr_r50_8xb2_150e_coco import *
+
+        model = __import__("mmbackbones").swap(model, "convnext_tiny", frozen_stages=1)
+
     Optimiser and schedule stay the base's there; ``mmbackbones swap`` and a whole ``Config`` get those that
     suit the net.
 
     Args:
-        base: a ``Config``, its name or file (as ``mmbackbones train`` takes it), or ``_base_``.
+        base: a ``Config``, its name or file (as ``mmbackbones train`` takes it), ``_base_``, or its model.
         name: a catalog name, ``timm:<name>`` or ``torchvision:<name>``.
         at: where the backbone stands, as ``"reid"`` in a tracker; needed where a model has several.
         pretrained: start from the default weights, where the net has any.
@@ -58,9 +66,8 @@ def swap(
     """
     asked = dict(at=at, pretrained=pretrained, weights=weights, **backbone_args)
     if isinstance(base, Mapping):
-        scope = _scope(Config(dict(base)))
-        model = Config(dict(base)).to_dict()["model"]
-        return Replacing(exchange(model, scope, get_spec(name), **asked).model)
+        cfg = _named(Config(dict(base) if "model" in base else {"model": dict(base)}))
+        return Replacing(exchange(cfg.to_dict()["model"], _scope(cfg), get_spec(name), **asked).model)
     return swapped(base, name, **asked)[0]
 
 
@@ -68,9 +75,8 @@ def swapped(base: Config | str | Path, name: str, **asked: Any) -> tuple[Config,
     """As :func:`swap`, with what was decided, one sentence each."""
     spec = get_spec(name)
     old = base if isinstance(base, Config) else load_config(str(base))
-    scope = _scope(old)
-    cfg = Config(copy.deepcopy(old.to_dict()), filename=old.filename)
-    found = exchange(cfg.to_dict()["model"], scope, spec, **asked)
+    cfg = _named(old)
+    found = exchange(cfg.to_dict()["model"], _scope(cfg), spec, **asked)
     cfg.model = found.model
     notes = found.notes
     cfg.pop("data_preprocessor", None)  # a copy of the model's, with the mean of the base's backbone
@@ -80,6 +86,11 @@ def swapped(base: Config | str | Path, name: str, **asked: Any) -> tuple[Config,
     if cfg.get("optim_wrapper") is not None:
         notes += _fit_optimiser(cfg, spec, found)
     return cfg, notes
+
+
+def _named(cfg: Config) -> Config:
+    """A copy of ``cfg`` whose types are names, where a config with ``read_base`` has classes."""
+    return Config(with_names(cfg.to_dict()), filename=cfg.filename)
 
 
 def _scope(cfg: Config) -> str:
