@@ -31,6 +31,7 @@ _READ_OFF = {
 #: ours, whose parameters have the same names, any. So ours takes its place, with these of its arguments.
 _BISENETS = ("BiSeNetV1", "BiSeNet")
 _BISENET_ARGS = ("in_channels", "spatial_channels", "out_channels", "norm_cfg", "act_cfg")
+_PREPROCESSORS = {"mmdet": "DetDataPreprocessor", "mmseg": "SegDataPreProcessor"}
 
 
 @dataclass
@@ -83,7 +84,7 @@ def exchange(
     else:
         _fit(part, spec, levels, args, scope, notes, how)
     notes += _drop(model, part, old, args)
-    notes += _set_inputs(model, part, spec, args)
+    notes += _set_inputs(model, part, spec, args, scope)
     return Swapped(model, notes, weights, old)
 
 
@@ -251,14 +252,14 @@ def _drop(model: Node, part: Node, old: Node, args: Node) -> list[str]:
     return notes
 
 
-def _set_inputs(model: Node, part: Node, spec: Spec, args: Node) -> list[str]:
+def _set_inputs(model: Node, part: Node, spec: Spec, args: Node, scope: str) -> list[str]:
     """Mean and std of the weights in every data_preprocessor of the part, or else of the model."""
     inputs = inputs_of(spec, args)
     if inputs is None:
         return [f"Images have {args['in_channels']} channels: mean and std stay."]
     owners = [owner for owner in (part, model) if isinstance(owner.get("data_preprocessor"), dict)]
     for owner in owners or [model]:
-        node = owner.setdefault("data_preprocessor", {})
+        node = owner.setdefault("data_preprocessor", {"type": _PREPROCESSORS[scope]})
         for _, inner in walk(node):
             if (
                 "data_preprocessor" not in inner

@@ -147,7 +147,8 @@ def set_epochs(cfg: Config, epochs: int, steps: int) -> None:
 
 def set_log_interval(cfg: Config, steps: int) -> None:
     """Log often enough for a curve: at least twice in an epoch."""
-    logger = cfg.setdefault("default_hooks", {}).setdefault("logger", {"type": "LoggerHook"})
+    cfg.default_hooks = {"logger": {"type": "LoggerHook"}, **cfg.get("default_hooks", {})}
+    logger = cfg.default_hooks.logger
     logger.interval = max(1, min(logger.get("interval", 10), steps // 2))
 
 
