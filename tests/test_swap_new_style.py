@@ -56,7 +56,7 @@ model = dict(
     data_preprocessor=dict(type=DetDataPreprocessor, mean=[1.0, 2.0, 3.0], std=[1.0, 1.0, 1.0]),
     backbone=dict(type=ResNet, depth=18, frozen_stages=1),
     neck=dict(type=FPN, in_channels=[64, 128, 256, 512], out_channels=8, num_outs=5),
-    bbox_head=dict(type=FCOSHead, num_classes=80, in_channels=8, feat_channels=32, stacked_convs=1),
+    bbox_head=dict(type=FCOSHead, num_classes=80, in_channels=8, feat_channels=8, norm_cfg=None),
     test_cfg=dict(
         nms_pre=100, score_thr=0.05, nms=dict(type="nms", iou_threshold=0.5), max_per_img=10))
 """
