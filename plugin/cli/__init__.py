@@ -18,6 +18,7 @@ from .demo import demo_command
 from .evaluate import evaluate_command
 from .export import export_command
 from .freeze_report import freeze_report_command
+from .leaderboard import leaderboard_command
 from .options import normalise
 from .predict import predict_command
 from .recommend import recommend_command
@@ -46,6 +47,7 @@ app.command("check")(check_command)
 app.command("export")(export_command)
 app.command("convert")(convert_command)
 app.command("freeze-report")(freeze_report_command)
+app.command("leaderboard")(leaderboard_command)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

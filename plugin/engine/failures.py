@@ -18,6 +18,10 @@ from .report import main_figures
 _SCALED_STEPS = 20  # mixed precision leaves out steps until its loss scale is low enough
 
 
+class LossError(InputError):
+    """A loss that is not finite."""
+
+
 @HOOKS.register_module()
 class LossCheckHook(Hook):
     """Stops at a loss that is not finite: the step has put the same into the weights, for good.
@@ -26,7 +30,7 @@ class LossCheckHook(Hook):
     The figures are those that mmengine has read for its log, so none is fetched from a GPU again.
 
     Raises:
-        InputError: the loss, its parts, the iteration and the learning rate.
+        LossError: the loss, its parts, the iteration and the learning rate.
     """
 
     def __init__(self) -> None:
@@ -48,7 +52,7 @@ class LossCheckHook(Hook):
         rate = max(group["lr"] for group in runner.optim_wrapper.param_groups)
         kept = Path(runner.work_dir) / "last_checkpoint"
         step = f"The last checkpoint is {Path(kept.read_text()).name}. " if kept.is_file() else ""
-        raise InputError(
+        raise LossError(
             f"The training failed: the loss is {losses['loss']}{of} at iteration {runner.iter + 1}, with a "
             f"learning rate of {rate:g}. {step}Lower the rate (--lr), and check the labels."
         )

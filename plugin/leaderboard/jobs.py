@@ -50,9 +50,11 @@ class Job(Protocol):
 
 
 class Executor(Protocol):
-    """Starts runs; ``slots`` at a time."""
+    """Starts runs."""
 
-    slots: int
+    @property
+    def slots(self) -> int:
+        """How many run at a time."""
 
     def start(self, run: Run, folder: Path) -> Job:
         """Start a run, or go on with it, in its folder."""

@@ -119,6 +119,8 @@ def _base(
     base.optim_wrapper.pop("paramwise_cfg", None)
     base.auto_scale_lr = {"enable": False, "base_batch_size": spec.batch_size}
     base.default_hooks.checkpoint.update(save_best=None, max_keep_ckpts=2)
+    for part in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        base[part].persistent_workers = False  # such go on with their random numbers, resumed or not
     if spec.amp:
         notes.append(use_precision(base, spec.amp))
     learning = [note for note in notes if "learning rate" in note]  # the trial says it

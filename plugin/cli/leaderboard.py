@@ -1,0 +1,174 @@
+"""``mmbackbones leaderboard``."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import InputError
+from .console import new_console, reading, shortest
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..leaderboard.plan import Board, Run
+    from ..leaderboard.records import Record
+
+DEMO = "demo"
+_DEMO_SPEC = """\
+# What `mmbackbones leaderboard demo` runs: three tiny nets from random weights on generated images.
+data: data
+task: segmentation
+architecture: swiftnet
+backbones: [mobilenetv1_025, resnet18, "timm:convnext_atto"]
+epochs: 8
+batch_size: 8
+image_size: 96x96
+seeds: 3
+pretrained: false
+trials:
+  adamw: {type: AdamW, lr: 1e-3, weight_decay: 0.01}
+device: cpu
+options: {train_dataloader.num_workers: 0, val_dataloader.num_workers: 0}
+"""
+_DEMO_DATA = dict(train=160, val=60, size=(96, 96))
+
+
+def leaderboard_command(
+    spec: Annotated[
+        str, typer.Argument(metavar="SPEC", help="YAML of what to compare; or demo, on generated images.")
+    ],
+    work_dir: Annotated[
+        Path | None, typer.Option(help="Folder of the board; default: leaderboards/<spec>.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, and run nothing.")] = False,
+    retry: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CAUSE", help="Run again what failed for oom, nan, timeout ...; may be repeated."
+        ),
+    ] = None,
+) -> None:
+    """Train many backbones alike on your data, and say which are best, which tie, and which is cheapest.
+
+    Example: mmbackbones leaderboard board.yaml --work-dir board
+
+    Stopped or killed, the same command goes on; no run that has ended is repeated.
+    """
+    from ..leaderboard.lock import hold
+    from ..leaderboard.loop import retry as allow_again
+    from ..leaderboard.plan import failures
+    from ..leaderboard.records import read_records
+    from ..leaderboard.resolve import resolve
+    from ..leaderboard.run import Trainings, run_spec
+    from ..leaderboard.spec import read_spec
+    from ..leaderboard.tables import write_tables
+
+    console = new_console()
+    folder = (work_dir or Path("leaderboards") / Path(spec).stem).expanduser().absolute()
+    path = _write_demo(folder) if spec == DEMO else Path(spec)
+    read = read_spec(path)
+    with hold(folder):
+        with reading(console) as progress:
+            found = resolve(read, folder, progress)
+        for note in found.notes:
+            console.print(f"  {note}", highlight=False, markup=False, soft_wrap=True)
+        if read.left_out:
+            console.print(f"  left out of globs: {', '.join(read.left_out)}", soft_wrap=True, highlight=False)
+        board, trainings = found.board, Trainings(read, found)
+        allow_again(board, folder, retry or [])
+        if dry_run:
+            console.print(plan_table(board, read_records(folder)))
+            return
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            run_spec(trainings, folder, say=_Progress(console, board, folder))
+        except KeyboardInterrupt:
+            again = f"mmbackbones leaderboard {spec} --work-dir {shortest(folder)}"
+            console.print(f"Stopped. Go on with: {again}", soft_wrap=True, highlight=False)
+            raise typer.Exit(130) from None
+        records = read_records(folder)
+        lines = write_tables(board, records, folder, str(shortest(folder)))
+    for line in lines:
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+    console.print(
+        f"Tables: {shortest(folder / 'leaderboard.md')}, .csv, .json", soft_wrap=True, highlight=False
+    )
+    if failed := failures(board, records):
+        causes = sorted({record.cause for record in failed})
+        again = "".join(f" --retry {cause}" for cause in causes)
+        text = f"{len(failed)} runs failed ({', '.join(causes)}); run them again with{again}."
+        console.print(text, style="red", soft_wrap=True, highlight=False)
+        raise typer.Exit(1)
+
+
+def _write_demo(folder: Path) -> Path:
+    """The demo's spec and its images, in the board's folder."""
+    from ..data.shapes import write_shapes
+    from ..engine.work_dir import prepare_work_dir
+
+    prepare_work_dir(folder)
+    path = folder / "demo.yaml"
+    if path.is_file() and path.read_text(encoding="utf-8") != _DEMO_SPEC:
+        raise InputError(f"{path} is another spec, which would be lost. Give it by name, or another folder.")
+    write_shapes(folder / "data", **_DEMO_DATA)  # type: ignore[arg-type]
+    path.write_text(_DEMO_SPEC, encoding="utf-8")
+    return path
+
+
+def plan_table(board: Board, records: dict[str, Record]) -> Table:
+    """Each run that has ended or can start now; of those that wait for the best trial one row a net."""
+    from rich.table import Table
+
+    from ..leaderboard.plan import best_trial, next_runs
+
+    table = Table("backbone", "trial", "seed", "state", "key", title=f"{_planned(board)} runs")
+    ready = {run.key for run in next_runs(board, records)}
+    for (backbone, trial, seed), key in board.keys.items():
+        record = records.get(key)
+        if record is not None or key in ready:
+            state = "next" if record is None else record.state + f" {record.cause}".rstrip()
+            table.add_row(backbone, trial, str(seed), state, key)
+    for backbone in board.backbones:
+        ended = all(board.keys[backbone, trial, board.seeds[0]] in records for trial in board.trials)
+        if board.seeds[1:] and not ended and best_trial(board, backbone, records) is None:
+            seeds = ", ".join(map(str, board.seeds[1:]))
+            table.add_row(backbone, "the best", seeds, "later", "")
+    return table
+
+
+def _planned(board: Board) -> int:
+    """Runs in all, if no net fails."""
+    return len(board.backbones) * (len(board.trials) + len(board.seeds) - 1)
+
+
+class _Progress:
+    """A line for each run that starts or ends, with the time that is left if the others take as long."""
+
+    def __init__(self, console: Console, board: Board, folder: Path) -> None:
+        self.console, self.board, self.folder = console, board, folder
+
+    def __call__(self, run: Run, record: Record | None) -> None:
+        from ..leaderboard.records import read_records
+
+        name = f"{run.backbone}, {run.trial}, seed {run.seed}"
+        if record is None:
+            self._print(f"{name} ...")
+            return
+        known = read_records(self.folder)
+        mine = [known[key] for key in self.board.keys.values() if key in known]
+        left = max(0, _planned(self.board) - len(mine))
+        seconds = [one.seconds for one in mine if one.seconds]
+        time = f"; about {sum(seconds) / len(seconds) * left / 60:.0f} min left" if seconds and left else ""
+        if record.state == "ok":
+            said = f"{record.metric_name} {record.metric:.4g} in {record.seconds:.0f} s"
+        else:
+            said = f"failed ({record.cause}): {record.message.splitlines()[0] if record.message else ''}"
+        self._print(f"{name}: {said}  [{len(mine)}/{_planned(self.board)}{time}]")
+
+    def _print(self, text: str) -> None:
+        self.console.print(text, soft_wrap=True, highlight=False, markup=False)

@@ -1,0 +1,169 @@
+"""One run, in a process of its own: ``python -m mmbackbones.leaderboard.worker FOLDER --parent PID``.
+
+The folder holds ``config.py``; what is added is ``train/`` (all that ``mmbackbones train`` leaves),
+``scores.npz`` and, as the last act, ``outcome.json``. An interrupted training goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import errno
+import json
+import shutil
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from .jobs import Outcome, write_outcome
+from .orphans import die_with
+
+_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "Cannot allocate memory")
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class WeightsError(InputError):
+    """The weights that a run starts from cannot be had."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run it; returns the exit status, 0 if it was trained to its end."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("--task", default="detection")
+    parser.add_argument("--device")
+    asked = parser.parse_args(argv)
+    die_with(asked.parent)
+    work = asked.folder / "train"
+    try:
+        outcome = Outcome(facts=train_and_measure(asked.folder, work, asked.task, asked.device))
+    except KeyboardInterrupt as stop:  # asked to stop: what is needed to go on has been saved
+        return 128 + int(getattr(stop, "signum", signal.SIGINT))
+    except Exception as error:  # a net may fail in any way, and each is a row of the board
+        traceback.print_exc()
+        outcome = Outcome(cause_of(error), str(error) or type(error).__name__)
+    write_outcome(asked.folder, outcome)
+    if outcome.cause:
+        return 1
+    for state in (*work.glob("epoch_*.pth"), *work.glob("iter_*.pth")):
+        state.unlink()  # to go on from; last.pth stays
+    return 0
+
+
+def train_and_measure(folder: Path, work: Path, task: str, device: str | None) -> dict[str, Any]:
+    """The training, by the engine of ``mmbackbones train``; returns fields of its record.
+
+    Args:
+        folder: of the run.
+        work: for what the training leaves.
+        task: of the board.
+        device: as ``--device`` of ``mmbackbones train``.
+
+    Raises:
+        WeightsError: the weights to start from cannot be read.
+        InputError: as :func:`mmbackbones.engine.train.train`, or there are no figures.
+    """
+    import numpy as np
+    from rich.console import Console
+
+    from ..compose.configs import load_config
+    from ..compose.pretrained import addresses
+    from ..engine.devices import choose_device
+    from ..engine.train import train
+    from ..weights.files import read_data
+    from .measure import measure, surroundings
+    from .scores import SCORES, load_scores
+
+    used = choose_device(device)
+    cfg = load_config(str(folder / "config.py"))
+    for address in addresses(cfg):
+        try:
+            read_data(address)
+        except InputError as error:
+            raise WeightsError(str(error)) from error
+    resume = last_state(work)
+    console = Console(file=sys.stdout, width=110)
+    results = train(keeping_scores(cfg, task, folder / SCORES), work, resume=resume, console=console)
+    scores = load_scores(folder / SCORES)
+    metric = float(scores.metric(np.ones((1, scores.count), np.int64))[0])
+    if not np.isfinite(metric):
+        raise InputError(f"The training failed: {results.failure or 'the metric is no number.'}")
+    left = json.loads((work / "metrics.json").read_text(encoding="utf-8"))
+    milliseconds = left.get("train_ms")
+    return {
+        "metric": metric,
+        "history": left["history"],
+        "by_class": left["by_class"],
+        "train_seconds_per_iter": milliseconds and milliseconds * cfg.train_dataloader.batch_size / 1e3,
+        "memory_mib": left.get("memory_mib"),
+        "seconds": left["seconds"],
+        "checkpoint_bytes": (work / "last.pth").stat().st_size,
+        **measure(cfg, work / "last.pth"),
+        **surroundings(used),
+    }
+
+
+def last_state(work: Path) -> Path | None:
+    """The checkpoint to go on from; without one what an attempt left is cleared, and None is returned."""
+    from ..engine.train import find_resume
+
+    try:
+        return find_resume(work, "auto")
+    except InputError:
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+        return None
+
+
+def keeping_scores(cfg: Any, task: str, path: Path) -> Any:
+    """A copy of ``cfg`` whose evaluator also writes what each image adds to its metric.
+
+    Raises:
+        InputError: it has another metric.
+    """
+    from ..compose.configs import kind
+
+    cfg = copy.deepcopy(cfg)
+    evaluator = cfg.val_evaluator
+    if kind(evaluator) == "CocoMetric":
+        from . import coco_scores
+
+        scored = "segm" if task == "instance" else "bbox"
+        evaluator.update(type=f"mmbackbones.{coco_scores.CocoScores.__name__}", scored=scored)
+    elif kind(evaluator) == "IoUMetric":
+        from . import iou_scores
+
+        evaluator.update(type=f"mmbackbones.{iou_scores.IoUScores.__name__}")
+    else:
+        raise InputError(f"val_evaluator is {kind(evaluator)}: a board needs CocoMetric or IoUMetric.")
+    evaluator.scores_file = str(path)
+    return cfg
+
+
+def cause_of(error: BaseException) -> str:
+    """Which of :data:`.records.CAUSES` an exception is, or what it came from; ``disk`` if that is full."""
+    from ..engine.failures import LossError
+
+    chain: list[BaseException] = []
+    following: BaseException | None = error
+    while following is not None and following not in chain:
+        chain.append(following)
+        following = following.__cause__ or following.__context__
+    for one in chain:
+        if isinstance(one, OSError) and one.errno in _FULL:
+            return "disk"
+        if isinstance(one, MemoryError) or any(words in str(one) for words in _MEMORY):
+            return "oom"
+        if isinstance(one, LossError):
+            return "nan"
+        if isinstance(one, WeightsError):
+            return "weights"
+    return "config" if isinstance(error, InputError) else "error"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
