@@ -44,7 +44,9 @@ def read_history(work_dir: Path, first_run: str = "") -> History:
 
 def _read_run(path: Path) -> History:
     run = History()
-    for line in path.read_text().splitlines():
+    for line in path.read_text().splitlines(keepends=True):
+        if not line.endswith("\n"):
+            continue  # of a run that was killed while it wrote it
         row = json.loads(line)
         step = int(row.get("step", 0))
         if "loss" in row:

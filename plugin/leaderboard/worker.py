@@ -10,6 +10,7 @@ import argparse
 import copy
 import errno
 import json
+import os
 import shutil
 import signal
 import sys
@@ -38,6 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--device")
     asked = parser.parse_args(argv)
     die_with(asked.parent)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command has it; read when torch is imported
     work = asked.folder / "train"
     try:
         outcome = Outcome(facts=train_and_measure(asked.folder, work, asked.task, asked.device))
@@ -85,7 +87,7 @@ def train_and_measure(folder: Path, work: Path, task: str, device: str | None) -
             read_data(address)
         except InputError as error:
             raise WeightsError(str(error)) from error
-    resume = last_state(work)
+    resume = last_state(cfg, work)
     console = Console(file=sys.stdout, width=110)
     results = train(keeping_scores(cfg, task, folder / SCORES), work, resume=resume, console=console)
     scores = load_scores(folder / SCORES)
@@ -107,16 +109,26 @@ def train_and_measure(folder: Path, work: Path, task: str, device: str | None) -
     }
 
 
-def last_state(work: Path) -> Path | None:
-    """The checkpoint to go on from; without one what an attempt left is cleared, and None is returned."""
-    from ..engine.train import find_resume
+def last_state(cfg: Any, work: Path) -> Path | None:
+    """The checkpoint to go on from; without one what an attempt left is cleared, and None is returned.
 
-    try:
-        return find_resume(work, "auto")
-    except InputError:
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(parents=True)
-        return None
+    A checkpoint is written before its evaluation. If that never came, the one before is taken, so that no
+    evaluation is missing in the end.
+    """
+    from ..compose.configs import is_epoch_based
+    from ..engine.report import read_history
+    from ..weights.files import read_checkpoint
+
+    unit, interval = "epoch" if is_epoch_based(cfg) else "iter", cfg.train_cfg.val_interval
+    evaluated = read_history(work).evaluations.keys()
+    states = [path for name in ("interrupted", "epoch_*", "iter_*") for path in work.glob(f"{name}.pth")]
+    for path in sorted(states, key=lambda path: -path.stat().st_mtime_ns):
+        done = read_checkpoint(path)["meta"][unit]
+        if evaluated >= set(range(interval, done + 1, interval)):
+            return path
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    return None
 
 
 def keeping_scores(cfg: Any, task: str, path: Path) -> Any:
