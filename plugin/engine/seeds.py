@@ -19,8 +19,9 @@ class SeedHook(Hook):
     """Seeds Python's, numpy's and torch's generators anew at each epoch and each iteration of a training.
 
     From the seed of the run, the process and the position: drop-out, stochastic depth, the sampling of
-    proposals, and the augmentation where the main process loads the images (``num_workers=0``). Loader workers have generators of their own: those of mmengine start alike in each
-    epoch, but persistent ones (``persistent_workers=True``) go on, so after a resume they augment otherwise.
+    proposals, and the augmentation where the main process loads the images (``num_workers=0``). Loader
+    workers have generators of their own: those of mmengine start alike in each epoch, but persistent ones
+    (``persistent_workers=True``) go on, so after a resume they augment otherwise.
     """
 
     priority = "VERY_HIGH"
