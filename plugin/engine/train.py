@@ -23,7 +23,7 @@ from .failures import LossCheckHook, failure_of
 from .hooks import ProgressHook, StopHook
 from .plain_weights import save_plain
 from .predictions import write_validation_grid
-from .runner import Runner, build_runner, library_output_to_log
+from .runner import OnceFormatted, Runner, build_runner, library_output_to_log
 from .seeds import SeedHook
 
 
@@ -136,7 +136,7 @@ def write_config(cfg: Config, path: Path) -> Path:
     if content.get("resume"):
         content["load_from"] = None
     content["resume"] = False
-    Config(content).dump(path)
+    OnceFormatted(content).dump(path)
     return path
 
 
