@@ -10,13 +10,13 @@ import contextlib
 import copy
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils._python_dispatch import TorchDispatchMode
 
 import mmbackbones
 from mmbackbones.backbone import Backbone
@@ -44,36 +44,45 @@ CONVOLUTIONAL = [
 PLAIN = [name for name in NAMES if len(set(mmbackbones.get_spec(name).channels.values())) == 1]
 
 
-class Draws(TorchDispatchMode):
+class Draws(contextlib.ExitStack):
     """Inside, random weights are copied from one pool of noise, or are all zero.
 
     Drawing them is most of what building a net takes. Means and deviations stay; only the weights of a net
     are no longer independent of each other.
     """
 
-    KINDS = (torch.ops.aten.normal_, torch.ops.aten.uniform_, torch.ops.aten.erfinv_)
     SIZE = 1 << 20
 
     def __init__(self, blank: bool = False) -> None:
         super().__init__()
-        self.blank, self.start = blank, 0
+        self.start = 0
         generator = torch.Generator().manual_seed(0)
-        self.normal = torch.randn(0 if blank else self.SIZE, generator=generator)
-        self.uniform = torch.rand(0 if blank else self.SIZE, generator=generator)
+        normal = torch.randn(0 if blank else self.SIZE, generator=generator)
+        uniform = torch.rand(0 if blank else self.SIZE, generator=generator)
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kind = func.overloadpacket
-        if kind not in self.KINDS or args[0].device.type != "cpu":
-            return func(*args, **(kwargs or {}))
-        tensor, *limits = args
-        if self.blank:
+        def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, **_: Any) -> Tensor:
+            return self.fill(tensor, normal).mul_(std).add_(mean)
+
+        def uniform_(tensor: Tensor, low: float = 0.0, high: float = 1.0, **_: Any) -> Tensor:
+            return self.fill(tensor, uniform).mul_(high - low).add_(low)
+
+        def erfinv_(tensor: Tensor) -> Tensor:  # of a uniform draw: so timm and torch truncate normal ones
+            return self.fill(tensor, normal).mul_(0.5**0.5)
+
+        def zero_(tensor: Tensor, *_: Any, **__: Any) -> Tensor:
             return tensor.zero_()
-        first, second = (*limits, *(0.0, 1.0)[len(limits) :])
-        if kind is torch.ops.aten.uniform_:
-            return self.fill(tensor, self.uniform).mul_(second - first).add_(first)
-        if kind is torch.ops.aten.erfinv_:  # of a uniform draw: so timm and torch truncate normal ones
-            return self.fill(tensor, self.normal).mul_(0.5**0.5)
-        return self.fill(tensor, self.normal).mul_(second).add_(first)
+
+        for draw in (normal_, uniform_, erfinv_):
+            self.replace(draw.__name__, zero_ if blank else draw)
+
+    def replace(self, name: str, draw: Callable[..., Tensor]) -> None:
+        """Let tensors on the CPU draw so."""
+        own = getattr(Tensor, name)
+
+        def drawn(tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+            return (draw if tensor.device.type == "cpu" else own)(tensor, *args, **kwargs)
+
+        self.enter_context(patch.object(Tensor, name, drawn))
 
     def fill(self, tensor: Tensor, pool: Tensor) -> Tensor:
         """Copy the pool into ``tensor``, over and over, beginning at another place for each tensor."""

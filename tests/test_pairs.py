@@ -82,15 +82,16 @@ def test_any_two_arguments_keep_their_promises(name: str, tmp_path: Path) -> Non
 
 def both(name: str, chosen: dict[str, Any]) -> tuple[Backbone, Backbone]:
     """The net as chosen, and without the arguments that change no value; with the same weights."""
+    given = built(name).state_dict()
     net = quick(name, **chosen)
     plain = blank(name, **{k: v for k, v in chosen.items() if k not in NEUTRAL})
-    assert net.state_dict().keys() == plain.state_dict().keys() <= built(name).state_dict().keys()
+    assert net.state_dict().keys() == plain.state_dict().keys() <= given.keys()
     if "pretrained" in chosen:
-        adapted = [k for k, v in net.state_dict().items() if not torch.equal(v, built(name).state_dict()[k])]
+        adapted = [k for k, v in net.state_dict().items() if not torch.equal(v, given[k])]
         assert len(adapted) == ("in_channels" in chosen)
     else:
         own = net.state_dict()
-        same = {k: v for k, v in built(name).state_dict().items() if k in own and own[k].shape == v.shape}
+        same = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
         assert len(same) == len(own) - ("in_channels" in chosen)
         net.load_state_dict(same, strict=False)
         plain.load_state_dict(net.state_dict())

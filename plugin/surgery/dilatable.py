@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ..catalog.spec import Spec
 from ..errors import InputError
 from ..sources import FeatureNet
+from ..tracing.shapes import ShapesOnly
 from ..tracing.trace import Trace, meta_copy
 from .dilation import OUTPUT_STRIDES, dilate
 
@@ -63,7 +64,8 @@ def can_dilate(feature_net: FeatureNet, trace: Trace, in_channels: int = 3) -> b
     taps = list(trace.taps.values())
     try:
         dilate(copied.net, trace, _OUTPUT_STRIDE)
-        shapes = copied.run(torch.empty(1, in_channels, _SHAPE_SIDE, _SHAPE_SIDE, device="meta"), taps)
+        with ShapesOnly():
+            shapes = copied.run(torch.empty(1, in_channels, _SHAPE_SIDE, _SHAPE_SIDE, device="meta"), taps)
         cells = [_SHAPE_SIDE // min(_OUTPUT_STRIDE, stride) for stride in trace.taps]
         if [fmap.shape[-1] for fmap in shapes] != cells:  # patches are merged: nothing needs a value
             return False

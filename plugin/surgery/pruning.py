@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from ..sources import FeatureNet
+from ..tracing.shapes import ShapesOnly
 from ..tracing.stages import CONTAINERS
 from ..tracing.trace import Trace, meta_copy
 
@@ -46,7 +47,8 @@ def _runs(copied: FeatureNet, asked: Trace, in_channels: int) -> bool:
     """Whether the copy still gives maps of the asked channels."""
     image = torch.empty(1, in_channels, *asked.size, device="meta")
     try:
-        maps = copied.run(image, list(asked.taps.values()))
+        with torch.no_grad(), ShapesOnly():
+            maps = copied.run(image, list(asked.taps.values()))
     except (RuntimeError, AttributeError, TypeError):  # a branch that others read was taken out
         return False
     return [fmap.shape[1] for fmap in maps] == list(asked.channels.values())

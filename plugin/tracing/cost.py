@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..sources import FeatureNet
 from ..sources.cells import pad_to
+from .shapes import ShapesOnly
 from .trace import Trace, meta_copy
 
 #: Height and width of the image at which the catalog's GFLOPs are counted, pixels.
@@ -85,7 +86,12 @@ def cost(net: nn.Module, in_channels: int, size: tuple[int, int] = SIZE) -> Cost
 
     hooks = [m.register_forward_hook(note) for m in net.modules() if isinstance(m, _ConvNd)]
     try:
-        with torch.no_grad(), _Calls() as calls, FlopCounterMode(display=False) as counter:
+        with (
+            torch.no_grad(),
+            ShapesOnly(products=False),
+            _Calls() as calls,
+            FlopCounterMode(display=False) as counter,
+        ):
             net(torch.empty(1, in_channels, *size, device="meta"))
     finally:
         for hook in hooks:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..sources import FeatureNet
+from .shapes import ShapesOnly
 from .trace import Trace, meta_copy
 
 
@@ -30,7 +31,7 @@ def has_gate(feature_net: FeatureNet, trace: Trace) -> bool:
             module.register_forward_hook(_keeper(name, keeping))
         elif next(module.parameters(recurse=False), None) is not None:
             module.register_forward_pre_hook(_reader(name, pooled))
-    with torch.inference_mode(False), torch.no_grad():
+    with torch.inference_mode(False), torch.no_grad(), ShapesOnly():
         copied.run(torch.empty(1, 3, *trace.size, device="meta"), list(trace.taps.values()))
     return any(_is_gate(copied.net.get_submodule(path), path, pooled) for path in keeping)
 

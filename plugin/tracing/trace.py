@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..sources import FeatureNet
+from .shapes import ShapesOnly
 
 #: Height and width that no stride divides: only exact nets give ceil(size / stride) here.
 ODD_SIZE = (99, 101)
@@ -164,7 +165,8 @@ def _run(
         _watch_blocks(copied.net, calls)
         read = range(copied.taps) if taps is None else list(taps.values())
         image = torch.empty(1, in_channels, *size, device="meta")
-        maps = dict(zip(read, copied.run(image, read), strict=True))
+        with ShapesOnly():
+            maps = dict(zip(read, copied.run(image, read), strict=True))
         taps = _taps_by_stride(maps.values(), size) if taps is None else taps
         params_by_stride = _params_by_stride(copied.net, {stride: maps[tap] for stride, tap in taps.items()})
     if not taps:

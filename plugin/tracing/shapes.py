@@ -1,0 +1,76 @@
+"""Runs on the meta device without the arithmetic: for a norm or an activation torch takes milliseconds there.
+
+It works out the shapes of all their steps in Python, most of what a trace takes otherwise; and all that
+comes of it is a tensor of the shape that went in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+
+class ShapesOnly(TorchFunctionMode):
+    """Inside, what a norm (in eval mode), an activation or a linear layer gives on the meta device has its
+    shape and its place in autograd's graph, at a fiftieth of the time; everything else is as ever.
+
+    Args:
+        products: Linear layers too; not where their products are counted.
+    """
+
+    def __init__(self, products: bool = True) -> None:
+        super().__init__()
+        self.products = products
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        give = _SHAPES.get(func)
+        if give is None or not args or not args[0].is_meta or (func is F.linear and not self.products):
+            return func(*args, **kwargs)
+        given = give(*args, **kwargs)
+        if given is None:
+            return func(*args, **kwargs)
+        return _Depends.apply(given, *(x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)))
+
+
+class _Depends(torch.autograd.Function):
+    """``given``, as what was computed from ``read``. Nothing goes back through it: no value is known."""
+
+    @staticmethod
+    def forward(ctx: Any, given: Tensor, *read: Tensor) -> Tensor:
+        return torch.empty_like(given)  # given itself would count as a view, which nothing may change
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        raise RuntimeError("shapes have no gradients")
+
+
+def _same(x: Tensor, *_: Any, **__: Any) -> Tensor:
+    return torch.empty_like(x)
+
+
+def _batch_norm(x: Tensor, *rest: Any, training: bool = False, **__: Any) -> Tensor | None:
+    learns = training or (len(rest) > 4 and rest[4])
+    return None if learns else torch.empty_like(x)
+
+
+def _layer_norm(x: Tensor, shape: Sequence[int], *_: Any, **__: Any) -> Tensor | None:
+    return x.new_empty(x.shape) if tuple(x.shape[-len(shape) :]) == tuple(shape) else None
+
+
+def _linear(x: Tensor, weight: Tensor, *_: Any, **__: Any) -> Tensor | None:
+    return x.new_empty((*x.shape[:-1], len(weight))) if x.shape[-1] == weight.shape[1] else None
+
+
+#: What a function gives for its arguments; None where they do not fit or more than a shape comes of them.
+_SHAPES: dict[Any, Callable[..., Tensor | None]] = {
+    **dict.fromkeys((F.gelu, F.relu, F.relu6, F.hardswish, F.hardsigmoid, F.leaky_relu, F.mish), _same),
+    F.batch_norm: _batch_norm,
+    F.layer_norm: _layer_norm,
+    F.linear: _linear,
+}
