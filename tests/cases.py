@@ -35,6 +35,8 @@ def _smallest() -> list[str]:
 SMALLEST = _smallest()
 SWEEP = bool(os.environ.get("MMBACKBONES_SWEEP"))
 NAMES = EVERY if SWEEP else SMALLEST
+#: Without those that take seconds for each run (SAM, BEiT, Wide ResNet): others have their structure.
+LIGHT = EVERY if SWEEP else [name for name in SMALLEST if mmbackbones.get_spec(name).params < 50e6]
 DILATABLE = [name for name in NAMES if mmbackbones.get_spec(name).dilatable]
 #: Residual attention reads half of each block's map at strides of its own: convolutions, and no dilation.
 CONVOLUTIONAL = [

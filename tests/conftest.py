@@ -7,6 +7,7 @@ import gc
 import os
 import random
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return  # it has an order of its own
 
     def name_of(item: pytest.Item) -> str:
-        shares = {"built", "copied", "blank"} & vars(item.module).keys() and hasattr(item, "callspec")
+        shares = shares_nets(item.module) and hasattr(item, "callspec")
         return item.callspec.params.get("name", "") if shares else ""
 
     items.sort(key=lambda item: (not name_of(item), name_of(item)))  # stable
@@ -43,6 +44,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_collection_finish() -> None:
     """Let the collector pass over what imports have left, hundreds of thousands of objects."""
     gc.freeze()
+
+
+def shares_nets(module: ModuleType) -> bool:
+    return not {"built", "copied", "blank"}.isdisjoint(vars(module))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _imported(request: pytest.FixtureRequest) -> None:
+    """And over what a module's tests have imported: mmengine collects for each data set that it builds."""
+    if not shares_nets(request.module):  # a net that is kept now would be kept for good
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -12,10 +12,13 @@ import pytest
 
 from mmbackbones.errors import InputError
 
+SWEEP = bool(os.environ.get("MMBACKBONES_SWEEP"))
 DOCS = Path(__file__).parents[1] / "docs"
 ROW = re.compile(r"\| (\w+) \| `(timm:[\w.]+)` \| (.+) \|")
 #: Measured again by ``make test``: one in its place, a pyramid behind a stem of convolutions.
 FEW = ("resnet", "xcit")
+#: Refused again by ``make test``: the others take a minute and a half.
+REFUSED_SOON = ("crossvit", "pit")
 
 
 def load() -> Any:
@@ -40,7 +43,7 @@ EVERY = rows(PAGE.split("\n## Not measured")[0])
 REFUSED = re.findall(r"\| (\w+) \| `(timm:\w+)` \| (.+) \|", PAGE.split("\n## ")[-1])
 
 
-@pytest.mark.parametrize("family", EVERY if os.environ.get("MMBACKBONES_SWEEP") else FEW)
+@pytest.mark.parametrize("family", EVERY if SWEEP else FEW)
 def test_the_page_says_what_is_measured(family: str) -> None:
     name, offsets = EVERY[family]
     found = SCRIPT.offsets(name)
@@ -61,7 +64,7 @@ def test_the_page_counts_right() -> None:
     assert len(EVERY) + len(REFUSED) == len(SCRIPT.families())
 
 
-@pytest.mark.parametrize("name", [name for _, name, _ in REFUSED])
+@pytest.mark.parametrize("name", [name for family, name, _ in REFUSED if SWEEP or family in REFUSED_SOON])
 def test_the_page_says_why_a_family_is_not_measured(name: str) -> None:
     with pytest.raises(InputError):
         SCRIPT.offsets(name)

@@ -9,29 +9,36 @@ from typing import Any
 
 import pytest
 import torch
-from cases import SMALLEST, SWEEP, built, close, quick
+from cases import SMALLEST, SWEEP, built, close, quick, with_random_norms
 from torch import Tensor
 
 import mmbackbones
 from mmbackbones.backbone import Backbone
 
-#: One of each way that a net is put together. ``make test`` exports these, ``make sweep`` every family's.
-KINDS = {
-    "a timm net": "resnet18",
-    "gates and TensorFlow's padding": "efficientnetv2_b0",
-    "a chain of torchvision, with channels shuffled": "shufflenet_v2_x0_5",
-    "a chain written here": "alexnet_original",
-    "padded to a multiple of 32": "vgg11",
-    "pools rewritten as modules, and padding repaired": "inception_v3",
-    "windows that are shifted": "swin_tiny_patch4_window7_224",
-    "a plain transformer with its pyramid": "vit_tiny_patch16_224",
-    "a patch size that is resampled": "vit_small_patch14_dinov2",
+#: One of each way that a net is put together, as short as shows it. ``make test`` exports these,
+#: ``make sweep`` every family's whole.
+SHALLOW = {"net_kwargs": {"depth": 4}}
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "a timm net": ("resnet18", {}),
+    "gates and TensorFlow's padding": ("efficientnetv2_b0", {}),
+    "a chain of torchvision, with channels shuffled": ("shufflenet_v2_x0_5", {}),
+    "a chain written here": ("alexnet_original", {}),
+    "padded to a multiple of 32": ("vgg11", {}),
+    "pools rewritten as modules, and padding repaired": ("inception_v3", {"out_strides": (4, 8)}),
+    "windows that are shifted": ("swin_tiny_patch4_window7_224", {"out_strides": (4, 8)}),
+    "a plain transformer with its pyramid": ("vit_tiny_patch16_224", SHALLOW),
+    "a patch size that is resampled": ("vit_small_patch14_dinov2", SHALLOW),
 }
+EXPORTED = {name: (name, {}) for name in SMALLEST} if SWEEP else KINDS
 
 
-@pytest.mark.parametrize("name", SMALLEST if SWEEP else list(KINDS.values()))
-def test_onnx_export_gives_the_same_maps(name: str) -> None:
-    assert_onnx_gives_the_same(built(name), torch.rand(1, 3, 96, 64))
+def of_kind(name: str, arguments: dict[str, Any]) -> Backbone:
+    return with_random_norms(quick(name, **arguments)) if arguments else built(name)
+
+
+@pytest.mark.parametrize(("name", "arguments"), EXPORTED.values(), ids=[*EXPORTED])
+def test_onnx_export_gives_the_same_maps(name: str, arguments: dict[str, Any]) -> None:
+    assert_onnx_gives_the_same(of_kind(name, arguments), torch.rand(1, 3, 96, 64))
 
 
 def assert_onnx_gives_the_same(net: Backbone, x: Tensor) -> None:
@@ -53,11 +60,11 @@ def compiler() -> Iterator[None]:
     torch.compiler.reset()
 
 
-@pytest.mark.parametrize("name", KINDS.values(), ids=[*KINDS])
+@pytest.mark.parametrize(("name", "arguments"), KINDS.values(), ids=[*KINDS])
 @pytest.mark.usefixtures("compiler")
-def test_torch_compile_traces_the_whole_net(name: str) -> None:
+def test_torch_compile_traces_the_whole_net(name: str, arguments: dict[str, Any]) -> None:
     """backend='eager' needs no C++ compiler, as inductor does; fullgraph raises at every break."""
-    net = built(name)
+    net = of_kind(name, arguments)
     x = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         compiled = torch.compile(net, backend="eager", fullgraph=True)(x)

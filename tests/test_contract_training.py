@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import pytest
 import torch
-from cases import NAMES, SWEEP, blank, built, copied, quick
+from cases import LIGHT, NAMES, SWEEP, blank, built, copied, quick
 from mmengine.model import revert_sync_batchnorm
 from steps import loss
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ import mmbackbones
 from mmbackbones.surgery.norms import FrozenBatchNorm2d
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", LIGHT)
 def test_every_selection_has_its_maps_and_a_gradient_for_every_parameter(name: str) -> None:
     """``make test`` takes two of the strides alone for each family, in turn; ``make sweep`` every one."""
     spec = mmbackbones.get_spec(name)
@@ -25,7 +25,7 @@ def test_every_selection_has_its_maps_and_a_gradient_for_every_parameter(name: s
     x = torch.randn(2, 3, 64, 64)
     maps = dict(zip(spec.strides, whole(x), strict=True))
     assert missing_gradients(whole, maps.values()) == []
-    alone, turn = [(stride,) for stride in spec.strides], NAMES.index(name)
+    alone, turn = [(stride,) for stride in spec.strides], LIGHT.index(name)
     if not SWEEP and len(alone) > 2:
         alone = [alone[place % len(alone)] for place in (turn, turn + 2)]
     sizes = {sum(p.numel() for p in whole.parameters())}
@@ -68,7 +68,7 @@ def test_norms_are_replaced_under_their_names(name: str) -> None:
                     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5 * float(theirs.abs().max()))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", LIGHT)
 def test_a_file_of_the_state_dict_gives_the_same_maps(name: str) -> None:
     file = io.BytesIO()
     torch.save(built(name).state_dict(), file)
@@ -111,7 +111,7 @@ def test_norm_options_reach_the_layers() -> None:
     assert sum(isinstance(m, FrozenBatchNorm2d) for m in frozen.modules()) == len(norms)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", LIGHT)
 def test_checkpointing_changes_no_value(name: str) -> None:
     """Outputs, gradients and batch statistics stay; far fewer activations are kept."""
     plain = copied(name)
@@ -154,7 +154,7 @@ class _Kept(torch.autograd.graph.saved_tensors_hooks):
         return sum(self.seen.values())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", LIGHT)
 def test_bf16_autocast_and_channels_last_are_finite(name: str) -> None:
     net = copied(name).to(memory_format=torch.channels_last).train()
     x = torch.randn(2, 3, 64, 64).to(memory_format=torch.channels_last)

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from cases import NAMES, quick
+from cases import LIGHT, quick
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
@@ -33,7 +33,7 @@ def trained(net: nn.Module) -> dict[str, torch.Tensor]:
     return before
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", LIGHT)
 @pytest.mark.parametrize("fraction", [1 / 3, 1])
 def test_the_frozen_part_stays_and_the_rest_trains(name: str, fraction: float) -> None:
     net = quick(name, frozen_fraction=fraction)

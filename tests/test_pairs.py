@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from cases import SMALLEST, SWEEP, blank, built, close, quick
+from cases import LIGHT, SMALLEST, SWEEP, blank, built, close, quick
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -25,7 +25,7 @@ UNREPAIRED = (96, 128)  # AlexNet without padding has no cells left at less
 NEUTRAL = ("frozen_stages", "frozen_fraction", "norm_cfg", "norm_eval", "with_cp")
 #: Unpadded layers, and batch norms.
 ONE_BY_ONE = ["squeezenet1_1", "shufflenet_v2_x0_5"]
-TAKEN = sorted({*SMALLEST, *ONE_BY_ONE})
+TAKEN = sorted({*SMALLEST} & {*LIGHT} | {*ONE_BY_ONE})
 
 
 def arguments(name: str, file: Path) -> dict[str, Any]:

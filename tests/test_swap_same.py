@@ -31,4 +31,4 @@ def test_the_proof_sees_a_difference(monkeypatch: pytest.MonkeyPatch) -> None:
         return old, new
 
     monkeypatch.setattr(swap_proof, "twins", spoilt)
-    assert swap_proof.difference(load_config(CASES["ChannelMapper"])) > 1e-5
+    assert swap_proof.difference(load_config(CASES["DilatedEncoder"])) > 1e-5

@@ -69,7 +69,9 @@ def _linear(x: Tensor, weight: Tensor, *_: Any, **__: Any) -> Tensor | None:
 
 #: What a function gives for its arguments; None where they do not fit or more than a shape comes of them.
 _SHAPES: dict[Any, Callable[..., Tensor | None]] = {
-    **dict.fromkeys((F.gelu, F.relu, F.relu6, F.hardswish, F.hardsigmoid, F.leaky_relu, F.mish), _same),
+    **dict.fromkeys(
+        (F.gelu, F.relu, F.relu6, F.hardtanh, F.hardswish, F.hardsigmoid, F.leaky_relu, F.mish), _same
+    ),
     F.batch_norm: _batch_norm,
     F.layer_norm: _layer_norm,
     F.linear: _linear,
