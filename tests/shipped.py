@@ -14,11 +14,12 @@ import torch
 from mmengine.config import Config
 
 import mmbackbones
-from mmbackbones.catalog.selection import UNSTATED, choices
+from mmbackbones.catalog.selection import UNSTATED, Known, choices
 from mmbackbones.compose import filling
 from mmbackbones.compose.configs import TASK_OF, config_folder, is_epoch_based, load_config, pipelines, walk
 from mmbackbones.compose.models import MODELS
 from mmbackbones.engine.runner import Runner
+from mmbackbones.tracing.cost import cost
 
 #: `<algorithm>_<backbone>[-d8|-d16][_<neck>]_<schedule>_<data>`, as configs/README.md has it.
 NAME = re.compile(
@@ -138,8 +139,19 @@ def check_entries(name: str) -> None:
         assert (call.model, call.backbone) == (entry.model, entry.backbone.name)
         assert TASK_OF[cfg.default_scope] == ("segmentation" if entry.kind == "segmentation" else "detection")
         assert entry.backbone.licence == licence_of(init.checkpoint if init else "")
+        if ":" in call.backbone:  # else the catalog has the costs
+            check_costs(entry.backbone)
         # data without masks cannot train a model of masks
         assert ("segm" in cfg.val_evaluator.get("metric", [])) == (entry.kind == "instance")
+
+
+def check_costs(known: Known) -> None:
+    """What the tables say of a net outside the catalog is what is counted."""
+    spec = mmbackbones.get_spec(known.name)
+    assert (known.params, known.has_se) == (spec.params, spec.has_se)
+    with torch.device("meta"):
+        net = mmbackbones.build(known.name, out_strides=spec.strides)
+    assert known.gflops == float(f"{cost(net, 3).madds / 1e9:.4g}")
 
 
 def licence_of(weights: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_compose import main_ok
+from test_compose import main_fails, main_ok
 
 from mmbackbones import InputError, recommend
 from mmbackbones.advisor.ranking import expect, net_of, order
 from mmbackbones.advisor.records import Board, Measured, boards, read_records, shipped_records
 from mmbackbones.catalog import row_of
+from mmbackbones.catalog.own import REGISTERED
 from mmbackbones.catalog.rows import ROWS
 from mmbackbones.catalog.selection import choices
 from mmbackbones.leaderboard.records import Record, write_record
@@ -48,6 +50,10 @@ def test_the_users_own_figures_rank_the_rows(tmp_path: Path) -> None:
     found = answers[0].evidence[1]
     assert found.startswith("measured: bbox_mAP 0.6, mean of 3 seeds, 1. of 5 nets of faster-rcnn on abc (")
     assert str(tmp_path) in found
+    (other,) = [
+        each for each in answers if each.config.startswith("detection/ssdlite_mobilenetv3-large-minimal")
+    ]
+    assert "not trained on your 1 board: ranked there by nets of its family, kind and cost" in other.evidence
     rows = [answer.backbone for answer in answers if answer.model == "faster-rcnn"]
     assert [name for name in rows if name in ORDERED] == list(ORDERED)
 
@@ -63,7 +69,7 @@ def test_a_pair_that_is_in_no_table_comes_with_the_commands_that_write_its_confi
 ) -> None:
     board(tmp_path)
     for number, name in ((90, "resnet34"), (91, "mobilenetv2_050")):
-        write(tmp_path, number, backbone=name, metric=0.9 - number / 1000)
+        write(tmp_path, number, backbone=name, metric=0.9 - number / 1000, weights={"licence": "mit"})
     write(tmp_path, 92, backbone="resnet26", metric=None, state="failed", cause="oom")
     write(tmp_path, 93, backbone="vgg11", metric=0.99, task="segmentation", model="upernet")
     (first, second, *rest) = recommend("detection", records=[tmp_path], top=99)
@@ -75,8 +81,32 @@ def test_a_pair_that_is_in_no_table_comes_with_the_commands_that_write_its_confi
     monkeypatch.chdir(tmp_path)
     main_ok([word for word in make[1:] if word not in ("--data", "DIR")])
     assert f"mmbackbones.{first.backbone}" in Path("my.py").read_text()
-    limited = recommend("detection", records=[tmp_path], max_params="1M", top=99)
-    assert limited[0].backbone == "mobilenetv2_050"
+    limited = recommend("detection", records=[tmp_path], max_params="1M", license="mit", top=99)
+    assert [answer.backbone for answer in limited] == ["mobilenetv2_050"]
+    assert first.licence == "mit"
+
+
+def test_a_record_of_a_net_of_the_users_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    net = tmp_path / "nets_of_mine.py"
+    net.write_text(
+        "from torch import nn\nfrom mmbackbones import register_backbone\n\n\n"
+        "@register_backbone('mine')\ndef mine():\n    c = lambda a, b, s: nn.Conv2d(a, b, 3, s, 1)\n"
+        "    return nn.Sequential(c(3, 4, 4), c(4, 8, 2), c(8, 8, 2), c(8, 8, 2))\n"
+    )
+    board(tmp_path / "board")
+    write(tmp_path / "board", 90, backbone="mine", metric=0.9)
+    words = ["recommend", "--task", "detection", "--records", str(tmp_path / "board")]
+    assert main_fails(words) == 2
+    assert "Unknown backbone 'mine'" in capsys.readouterr().err
+    try:
+        main_ok([*words, "--import", str(net), "--top", "1"])
+        assert capsys.readouterr().out.startswith(
+            "1. Faster R-CNN with mine\n   backbone  0.00158M parameters"
+        )
+    finally:
+        REGISTERED.pop("mine", None)
+        sys.modules.pop("nets_of_mine", None)
+        sys.path.remove(str(tmp_path))
 
 
 def test_the_best_trial_of_a_net_counts_and_boards_stay_apart(tmp_path: Path) -> None:

@@ -153,8 +153,8 @@ def _check(task: str, scene: str | None, images: int | None, data: Any, top: int
             )
     if images is not None and data is not None:
         raise InputError(f"--images {images} and --data {data} both say how many images there are: give one.")
-    if images is not None and images < 1:
-        raise InputError(f"--images {images} must be 1 or more: the number of training images.")
+    if images is not None and (isinstance(images, bool) or not isinstance(images, int) or images < 1):
+        raise InputError(f"--images {images} must be a whole number from 1 on: of the training images.")
     if task == "finetune" and images is None and data is None:
         raise InputError("--task finetune goes by the amount of images: give --images N, or --data DIR.")
     if top < 1:
@@ -214,7 +214,7 @@ def _candidates(
     for one in own if scene is None else ():
         if one.task in kinds and one.model and (one.model, one.backbone) not in pairs:
             pairs.add((one.model, one.backbone))
-            known = Known(one.backbone, limits_of.UNSTATED, gflops=one.gflops)
+            known = Known(one.backbone, one.licence, gflops=one.gflops)
             found.append(Candidate(one.task, one.model, known, "", ""))
     return found
 
@@ -312,7 +312,12 @@ def _answer(
 def _measured(each: Candidate, figures: Sequence[Measured]) -> list[str]:
     """What records say of a candidate: of the user's the net's place on each board, of ours the figure."""
     found = []
-    for board in boards(figures):
+    every = boards(figures)
+    own = [board for board in every if board.own and board.standings]
+    if own and not any(each.known.name in board.nets and board.task == each.kind for board in own):
+        count = f"{len(own)} board{'s' * (len(own) > 1)}"
+        found.append(f"not trained on your {count}: ranked there by nets of its family, kind and cost")
+    for board in every:
         if each.known.name not in board.nets or board.task != each.kind:
             continue
         runs, means = board.nets[each.known.name], board.means

@@ -12,7 +12,7 @@ from statistics import fmean, pvariance, variance
 from typing import Any
 
 from ..catalog import catalog_names, row_of
-from ..catalog.selection import BACKBONES
+from ..catalog.selection import BACKBONES, UNSTATED
 from ..errors import InputError
 from ..leaderboard.records import RECORD, Record, read_record
 
@@ -37,6 +37,7 @@ class Measured:
         trial: Which point of a grid of optimisers.
         seed: Of everything random.
         gflops: Billions of multiply-adds of the backbone at 224 x 224; 0 where the record has none.
+        licence: Of the weights that it started from; empty for random ones.
         how: What else there is to say of the training, for the user.
         source: Where it stands.
         own: Whether the user gave it.
@@ -52,6 +53,7 @@ class Measured:
     trial: str = ""
     seed: int = 0
     gflops: float = 0.0
+    licence: str = ""
     how: str = ""
     source: str = ""
     own: bool = False
@@ -152,6 +154,7 @@ def _measured(path: Path, record: Record) -> Measured:
         trial=record.trial,
         seed=record.seed,
         gflops=_at_224(record),
+        licence=record.weights.get("licence") or UNSTATED if record.weights else "",
         source=str(path),
         own=True,
     )

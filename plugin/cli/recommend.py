@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..catalog.selection import SCENES, TASKS, TITLES
-from .options import Data, Device, IgnoreLabel, ImgScale
+from .options import Data, Device, IgnoreLabel, ImgScale, Imports, import_nets, quiet_log
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -53,6 +53,7 @@ def recommend_command(
         list[Path] | None,
         typer.Option(help="Folder of a leaderboard of yours, whose records count; may be repeated."),
     ] = None,
+    imports: Imports = None,
     top: Annotated[int, typer.Option(help="How many answers.")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -68,8 +69,9 @@ def recommend_command(
     from ..advisor.recommend import recommend
     from .console import reading
 
+    import_nets(imports)
     console = Console(soft_wrap=True, highlight=False)
-    with reading(Console(stderr=True)) as progress:
+    with quiet_log(), reading(Console(stderr=True)) as progress:
         answers = recommend(
             task,
             scene=scene,
