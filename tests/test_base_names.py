@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
-from mmengine.config.utils import _get_external_cfg_base_path, _get_external_cfg_path
-from mmengine.utils import get_installed_path
 
-from mmbackbones.compose.configs import load_config
+from mmbackbones.compose.configs import config_folder, load_config, walk
 from mmbackbones.errors import InputError
 
 CHILD = """
@@ -22,8 +20,6 @@ ALIEN = """
 import sys
 {first}
 from mmengine.config import Config
-from mmengine.config.utils import _get_external_cfg_base_path, _get_external_cfg_path
-from mmengine.utils import get_installed_path
 assert "mmbackbones.registry" not in sys.modules  # nothing of ours was asked for
 import {package}
 cfg = Config.fromfile({path!r})
@@ -57,14 +53,13 @@ def test_names_of_the_siblings_are_found_without_their_metafiles(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As mmengine finds them, which takes half a second for each name."""
-    package = name.partition("::")[0]
-    theirs = _get_external_cfg_base_path(get_installed_path(package), name.partition("::")[2])
-    with pytest.raises(ValueError, match="Expected configs"):  # so it is this file that mmengine takes
-        _get_external_cfg_path(get_installed_path(package), name.partition("::")[2])
-    monkeypatch.setattr("mmengine.config.config._get_external_cfg_path", None)
-    assert Config._get_cfg_path(name, "any.py") == (theirs, package)
+    monkeypatch.setattr("mmengine.config.utils.load", None)  # its reader of metafiles
     (tmp_path / "child.py").write_text(f"_base_ = [{name!r}]\n")
-    assert Config.fromfile(tmp_path / "child.py").default_scope == package
+    package, _, path = name.partition("::")
+    found = Config.fromfile(tmp_path / "child.py").to_dict()
+    scopes = {node.pop("_scope_") for _, node in walk(found) if "_scope_" in node}
+    assert scopes == {package}
+    assert found == Config.fromfile(config_folder(package) / path).to_dict()
 
 
 def test_the_pieces_of_configs_are_found_too(tmp_path: Path) -> None:

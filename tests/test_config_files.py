@@ -64,7 +64,7 @@ def test_the_text_that_each_checkpoint_holds_is_formatted_once(monkeypatch: pyte
     monkeypatch.setattr(
         mmengine_config, "FormatCode", lambda text, **style: formatted.append(text) or theirs(text, **style)
     )
-    monkeypatch.setattr(OnceFormatted, "_texts", {})
+    monkeypatch.setattr(OnceFormatted, "texts", {})
     once = OnceFormatted.of(cfg)
     assert once.pretty_text == once.dump() == copy.deepcopy(once).pretty_text == before
     assert len(formatted) == len(cfg)

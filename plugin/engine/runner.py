@@ -52,9 +52,12 @@ class OnceFormatted(Config):
     """A config whose text is put together of its keys' texts, each of them formatted once in a process.
 
     mmengine asks for the text at every checkpoint, and yapf takes half a second for the whole.
+
+    Attributes:
+        texts: What yapf has made of which text.
     """
 
-    _texts: ClassVar[dict[str, str]] = {}  # what yapf makes of what
+    texts: ClassVar[dict[str, str]] = {}
 
     @classmethod
     def of(cls, cfg: Config) -> OnceFormatted:
@@ -71,9 +74,9 @@ class OnceFormatted(Config):
     @classmethod
     def _text_of(cls, key: str, value: Any) -> str:
         plain = Config({key: value}, format_python_code=False).pretty_text
-        if plain not in cls._texts:
-            cls._texts[plain] = Config({key: value}).pretty_text
-        return cls._texts[plain]
+        if plain not in cls.texts:
+            cls.texts[plain] = Config({key: value}).pretty_text
+        return cls.texts[plain]
 
 
 class Runner(_Runner):
