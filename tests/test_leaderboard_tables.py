@@ -1,4 +1,4 @@
-"""Tables and verdict of a board, and the command, on records whose figures are made up."""
+"""Tables and verdict of a board, on records whose figures are made up."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_trainings import main_exits
 from leaderboard_fake import board, describe
 
 from mmbackbones.errors import InputError
@@ -114,23 +113,3 @@ def test_merging_two_folders_is_copying(tmp_path: Path) -> None:
     records = read_records(tmp_path / "here")
     assert records == read_records(tmp_path / "whole")
     assert write_tables(which, records, tmp_path / "here", "x") == lines
-
-
-def test_the_plan_of_a_dry_run(shapes: Path, tmp_path: Path, monkeypatch, capsys) -> None:
-    (tmp_path / "board.yaml").write_text(
-        f"data: {shapes}\ntask: segmentation\narchitecture: swiftnet\n"
-        "backbones: [mobilenetv1_025]\nepochs: 1\nimage_size: 64x64\npretrained: false\nseeds: [3, 4]\n"
-    )
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "100")
-    main_exits("leaderboard", "board.yaml", "--dry-run")
-    said = capsys.readouterr().out
-    assert "3 runs" in said
-    assert [line.split()[1::2][:4] for line in said.splitlines() if "next" in line] == [
-        ["mobilenetv1_025", "sgd", "3", "next"],
-        ["mobilenetv1_025", "adamw", "3", "next"],
-    ]
-    assert any("the best" in line and "later" in line for line in said.splitlines())
-    assert not (tmp_path / "leaderboards" / "board" / "runs").exists()
-    main_exits("leaderboard", "board.yaml", "--dry-run", "--retry", "cold", code=2)
-    assert "no such cause" in capsys.readouterr().err
