@@ -1,4 +1,4 @@
-"""The command around a board, whose runs are made up: plan, progress, verdict, what is said when some fail."""
+"""The command around a board whose runs are made up: plan, progress, verdict, what is said of failures."""
 
 from __future__ import annotations
 
@@ -91,10 +91,10 @@ def test_a_board_from_plan_to_verdict(command) -> None:
     said = command(code=1, adamw="oom")
     assert "mobilenetv1_025, sgd, seed 3: mIoU 53 in 60 s  [1/3; about 2 min left]" in said
     assert "mobilenetv1_025, adamw, seed 3: failed (oom): no room" in said
-    assert "1 runs failed (oom); run them again with --retry oom." in said
+    assert "1 run failed (oom); run them again with --retry oom." in said
     assert "Best: mobilenetv1_025, mIoU 53.5 (95 %: " in said
     assert "failed oom" in command("--dry-run")
-    assert "seed" not in command(code=1)  # nothing is left to run; the verdict stays
+    assert ", seed" not in command(code=1)  # nothing is left to run; the verdict stays
 
     said = command("--retry", "oom")
     assert "mobilenetv1_025, adamw, seed 3: mIoU 53 in 60 s  [3/3]" in said

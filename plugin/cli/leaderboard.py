@@ -84,13 +84,15 @@ def leaderboard_command(
         if dry_run:
             console.print(plan_table(board, read_records(folder)))
             return
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             run_spec(trainings, folder, say=_Progress(console, board, folder))
         except KeyboardInterrupt:
             again = f"mmbackbones leaderboard {spec} --work-dir {shortest(folder)}"
             console.print(f"Stopped. Go on with: {again}", soft_wrap=True, highlight=False)
             raise typer.Exit(130) from None
+        finally:
+            signal.signal(signal.SIGTERM, before)
         records = read_records(folder)
         lines = write_tables(board, records, folder, str(shortest(folder)))
     for line in lines:
@@ -101,7 +103,8 @@ def leaderboard_command(
     if failed := failures(board, records):
         causes = sorted({record.cause for record in failed})
         again = "".join(f" --retry {cause}" for cause in causes)
-        text = f"{len(failed)} runs failed ({', '.join(causes)}); run them again with{again}."
+        count = f"{len(failed)} run{'s' * (len(failed) > 1)}"
+        text = f"{count} failed ({', '.join(causes)}); run them again with{again}."
         console.print(text, style="red", soft_wrap=True, highlight=False)
         raise typer.Exit(1)
 
