@@ -41,7 +41,7 @@ SEGMENTORS = list(KINDS)[12:]
 
 @pytest.fixture(scope="module")
 def ran(root):
-    return runpy.run_path(str(root / "docs" / "swap_sweep.py"))["ran"]
+    return runpy.run_path(str(root / "docs" / "swap_sweep" / "shapes.py"))["ran"]
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -12,7 +12,8 @@ from ..errors import InputError
 from .backbones import channels_with, inputs_of, starts_from
 from .configs import kind, walk
 from .consumers import Widths, check_consumer, fit_heads, fit_neck, fit_rates, fixed_width, one_width
-from .expects import Level, Shape, expected, made_of
+from .expects import Level, Shape, class_of, defaults, expected, made_of
+from .holders import HOLDERS, fit_holder
 from .optimizers import has_batch_norm
 from .supply import Supply, supply
 from .unswappable import check_swappable
@@ -27,10 +28,6 @@ _READ_OFF = {
 }
 
 
-#: BiSeNet holds its backbone, whose coarsest two maps it reads. mmseg's takes one width at stride 16 only;
-#: ours, whose parameters have the same names, any. So ours takes its place, with these of its arguments.
-_BISENETS = ("BiSeNetV1", "BiSeNet")
-_BISENET_ARGS = ("in_channels", "spatial_channels", "out_channels", "norm_cfg", "act_cfg")
 _PREPROCESSORS = {"mmdet": "DetDataPreprocessor", "mmseg": "SegDataPreProcessor"}
 
 
@@ -67,8 +64,8 @@ def exchange(
     weights = starts_from(spec, pretrained, weights)
     check_swappable(model)
     way, part = _place(model, at)
-    holder = part["backbone"] if kind(part["backbone"]) in _BISENETS else None
-    old = holder["backbone_cfg"] if holder else part["backbone"]
+    held = kind(part["backbone"]) in HOLDERS
+    old = part["backbone"]["backbone_cfg"] if held else part["backbone"]
     notes = [f"{spec.name} in place of {kind(old)}{f' at {way}' if way else ''}."]
     notes.append(f"It starts from {weights}." if weights else "It starts from random weights.")
     args = {**_kept(old, spec, weights, notes), **backbone_args}
@@ -79,8 +76,8 @@ def exchange(
     args = {key: value for key, value in args.items() if value is not None}
     levels = expected(old, scope)
     how = {"backbone_type": backbone_type, "level_norm": level_norm}
-    if holder:
-        part["backbone"] = _bisenet(holder, spec, levels[-2:], args, notes)
+    if held:
+        fit_holder(part, spec, levels, args, scope, notes)
     else:
         _fit(part, spec, levels, args, scope, notes, how)
     notes += _drop(model, part, old, args)
@@ -129,7 +126,7 @@ def _kept(old: Node, spec: Spec, weights: str | None, notes: list[str]) -> Node:
     if not has_batch_norm(spec):
         return kept
     norm = old.get("norm_cfg") or {}
-    if kind(norm) == "SyncBN":
+    if kind(norm) in ("SyncBN", "MMSyncBN"):
         kept["norm_cfg"] = {"type": "SyncBN"}
         notes.append("SyncBN, as the base has it.")
     if weights and norm.get("requires_grad") is False:
@@ -173,7 +170,7 @@ def _fit(
         necks[number] = fit_neck(one, Widths(_widths(old), _widths(new)))
         if necks[number] != one:
             notes.append(f"neck {kind(one)}: {_changes(one, necks[number])}.")
-        old, new = made_of(one, scope, old), made_of(necks[number], scope, new)
+        old, new = _vectors(made_of(one, scope, old), old), _vectors(made_of(necks[number], scope, new), new)
         if [shape[2:] for shape in old] != [shape[2:] for shape in new]:
             raise InputError(f"{kind(one)} makes maps {new} of the new backbone's, of the base's {old}.")
     if not same:
@@ -189,20 +186,13 @@ def _fit(
     notes += fit_rates(part, levels[-1].stride, supplied.strides[-1])
 
 
-def _bisenet(old: Node, spec: Spec, levels: Sequence[Level], args: Node, notes: list[str]) -> Node:
-    """BiSeNet around the new backbone; it has no necks, so both maps must come as they are."""
-    supplied = supply(spec, channels_with(spec, args.get("net_kwargs") or {}), levels, args)
-    if any(neck["type"] == "mmbackbones.ToStrides" for neck in supplied.necks):
-        raise InputError(f"'{spec.name}' lacks stride 16 or 32, which BiSeNet reads without a neck.")
-    context = old.get("context_channels", 128)
-    if kind(old) == "BiSeNetV1":
-        notes.append("mmbackbones.BiSeNet in place of BiSeNetV1, which takes one width at stride 16 only.")
-    return {
-        "type": "mmbackbones.BiSeNet",
-        "backbone_cfg": supplied.backbone,
-        **{key: old[key] for key in _BISENET_ARGS if key in old},
-        "context_channels": context if isinstance(context, int) else context[0],
-    }
+def _vectors(made: tuple[Shape, ...], given: tuple[Shape, ...]) -> tuple[Shape, ...]:
+    """What a pool makes of maps of any image: where its kernel is for images of one size (ReID), it leaves
+    several cells of other ones in a vector; of these one counts."""
+    if len(made) != len(given) or any(len(shape) != 2 for shape in made):
+        return made
+    pairs = zip(made, given, strict=True)
+    return tuple((1, source[1] if out[1] % source[1] == 0 else out[1]) for out, source in pairs)
 
 
 def _before(supplied: Supply) -> Sequence[int]:
@@ -268,4 +258,6 @@ def _set_inputs(model: Node, part: Node, spec: Spec, args: Node, scope: str) -> 
             ):
                 inner.pop("rgb_to_bgr", None)
                 inner.update(copy.deepcopy(inputs))
+                if "type" in inner and "to_rgb" in defaults(class_of(inner, scope)):  # ReID's
+                    inner["to_rgb"] = inner.pop("bgr_to_rgb")
     return [f"Images: mean {inputs['mean']}, std {inputs['std']}, RGB, as the weights were trained."]

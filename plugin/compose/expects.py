@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -15,6 +16,7 @@ from ..feature_nets.arguments import choose_strides
 from ..feature_nets.specs import get_spec
 from ..sources.cells import ceil_div
 from .backbones import channels_with
+from .configs import kind
 from .pretrained import without_pretrained
 
 Shape = tuple[int, ...]
@@ -33,6 +35,9 @@ _RESNET_ARGS = {
     "multi_grid",
 }
 _SWIN = (4, 2, 2, 2)
+
+#: What fills a tensor when a net draws its weights.
+_FILLS = ("uniform_", "normal_", "fill_", "zero_", "erfinv_", "mul_", "add_", "clamp_")
 
 
 @dataclass(frozen=True)
@@ -61,14 +66,21 @@ def expected(backbone: Mapping[str, Any], scope: str) -> tuple[Level, ...]:
     Raises:
         InputError: it cannot be built or run here, or what it returns are not maps.
     """
-    backbone = {key: value for key, value in backbone.items() if key not in _SHAPELESS}
+    backbone = _plain(backbone)
     return _ours(backbone) or _usual(backbone) or _seen(backbone, scope)
 
 
 def parameters_of(backbone: Mapping[str, Any], scope: str) -> list[str]:
     """The names of its parameters."""
-    backbone = {key: value for key, value in backbone.items() if key not in _SHAPELESS}
-    return [name for name, _ in _run_backbone(backbone, scope)[0].named_parameters()]
+    return [name for name, _ in _run_backbone(_plain(backbone), scope)[0].named_parameters()]
+
+
+def _plain(backbone: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what changes no shape and cannot always be built: MMSyncBN needs a process group."""
+    plain = {key: value for key, value in backbone.items() if key not in _SHAPELESS}
+    if kind(plain.get("norm_cfg")) == "MMSyncBN":
+        plain["norm_cfg"] = {**plain["norm_cfg"], "type": "SyncBN"}
+    return plain
 
 
 def _ours(backbone: Mapping[str, Any]) -> tuple[Level, ...]:
@@ -112,6 +124,17 @@ def _level(channels: int, stride: int, depth: int) -> Level:
 
 def _seen(backbone: Mapping[str, Any], scope: str) -> tuple[Level, ...]:
     """What a run of it shows."""
+    key = (class_of(backbone, scope), json.dumps(backbone, default=repr))
+    if key not in _READ:
+        _READ[key] = _run_levels(backbone, scope)
+    return _READ[key]
+
+
+#: What was seen in this process, by class and arguments: four nets for one base run it once.
+_READ: dict[tuple[Any, str], tuple[Level, ...]] = {}
+
+
+def _run_levels(backbone: Mapping[str, Any], scope: str) -> tuple[Level, ...]:
     net, shapes, image = _run_backbone(backbone, scope)
     real = [_stride(image, shape) for shape in shapes]
     plain = _undilated(backbone, scope)
@@ -198,16 +221,21 @@ def build(module: Mapping[str, Any], scope: str, device: str) -> Any:
     from mmengine.registry import MODELS
     from torch.overrides import TorchFunctionMode
 
-    class Rates(TorchFunctionMode):
-        """Rates of stochastic depth have values on the meta device too: nets read them by ``item()``."""
+    fills = {getattr(torch.Tensor, name) for name in _FILLS} if device == "meta" else set()
+
+    class Shapes(TorchFunctionMode):
+        """Nothing is filled on the meta device, where each fill costs much and does nothing; but rates of
+        stochastic depth have values there too: nets read them by ``item()``."""
 
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func in fills and args[0].is_meta:
+                return args[0]
             given = kwargs or {}
             return func(*args, **({"device": "cpu", **given} if func is torch.linspace else given))
 
     config = ConfigDict(without_pretrained(dict(module)))
     scope = "mmbackbones" if _name(module).startswith("mmbackbones.") else scope  # needs no mmdet for a neck
-    with MODELS.switch_scope_and_registry(scope) as registry, torch.device(device), Rates():
+    with MODELS.switch_scope_and_registry(scope) as registry, torch.device(device), Shapes():
         return registry.build(config)
 
 
@@ -240,7 +268,8 @@ def _undilated(backbone: Mapping[str, Any], scope: str) -> dict[str, Any]:
     for key in _DILATING:
         default = own.get(key, inspect.Parameter.empty)
         if key in plain and isinstance(default, (list, tuple)):
-            plain[key] = type(plain[key])(default[: len(plain[key])])
+            if len(default) >= len(plain[key]):  # else the net has more stages than its class by itself
+                plain[key] = type(plain[key])(default[: len(plain[key])])
         elif key in plain and default is not inspect.Parameter.empty:
             plain[key] = default
     return plain

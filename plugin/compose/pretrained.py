@@ -26,6 +26,7 @@ def without_pretrained(model: dict[str, Any]) -> dict[str, Any]:
 
 def _forget(node: dict[str, Any]) -> None:
     node.pop("pretrained", None)
+    node.pop("teacher_ckpt", None)  # of LAD and LD
     if "init_cfg" in node:
         node["init_cfg"] = [one for one in _listed(node["init_cfg"]) if not _loads(one)] or None
 
@@ -57,8 +58,7 @@ _FREEZING: dict[str, Any] = {"frozen_stages": -1, "frozen_fraction": None, "norm
 def _named(model: dict[str, Any]) -> Iterator[Any]:
     """All weights that a model's config names, as mmengine, mmseg or our backbones spell it."""
     for _, node in walk(model):
-        if node.get("pretrained"):
-            yield node["pretrained"]
+        yield from (node[key] for key in ("pretrained", "teacher_ckpt") if node.get(key))
         yield from (one["checkpoint"] for one in _listed(node.get("init_cfg")) if _loads(one))
 
 

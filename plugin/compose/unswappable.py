@@ -30,7 +30,6 @@ UNSWAPPABLE: dict[str, tuple[str, str]] = {
     ),
     "ICNet": ("it runs parts of a ResNet on three sizes of the image by the names of its layers", _DEEPLAB),
     "BiSeNetV2": _TWO_BRANCHES,
-    "STDCContextPathNet": _TWO_BRANCHES,
     "DDRNet": _TWO_BRANCHES,
     "PIDNet": _TWO_BRANCHES,
     "FastSCNN": _TWO_BRANCHES,

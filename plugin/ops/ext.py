@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from contextlib import nullcontext
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -76,7 +77,8 @@ def operator(name: str) -> Callable[..., Any]:
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         device = next((a.device.type for a in args if isinstance(a, torch.Tensor)), "cpu")
-        with torch.no_grad(), torch.autocast(device, enabled=False):
+        plain = nullcontext() if device == "meta" else torch.autocast(device, enabled=False)
+        with torch.no_grad(), plain:
             return function(*args, **kwargs)
 
     return call
