@@ -68,7 +68,7 @@ def test_a_net_with_more_stages_than_its_class_is_read() -> None:
         strides=(4, 2, 2, 2, 2),
         out_indices=(1, 2, 3, 4),
     )
-    assert [level.stride for level in expected(backbone, "mmdet").levels] == [8, 16, 32, 64]
+    assert [level.stride for level in expected(backbone, "mmdet")] == [8, 16, 32, 64]
 
 
 def test_batch_norms_that_mmcv_syncs_stay_synced() -> None:
