@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -167,3 +168,20 @@ def test_failures_of_a_real_run(changes, cause: str, said: str, prepared, here, 
     with pytest.raises(InputError, match=said) as error:
         here(*prepared, tmp_path / "run", **changes)
     assert cause_of(error.value) == cause
+
+
+def test_a_run_goes_on_from_where_all_was_evaluated(tmp_path: Path) -> None:
+    """Also where the kill came while a line of the log was written."""
+    cfg = Config(dict(train_cfg=dict(by_epoch=False, val_interval=2)))
+    log = tmp_path / "20260101_000000" / "vis_data" / "scalars.json"
+    log.parent.mkdir(parents=True)
+    for number, name in ((2, "iter_2"), (4, "iter_4"), (5, "interrupted")):
+        torch.save({"state_dict": {"w": torch.ones(1)}, "meta": {"iter": number}}, tmp_path / f"{name}.pth")
+        os.utime(tmp_path / f"{name}.pth", (number, number))
+    lines = [json.dumps({"mIoU": 1.0, "step": step}) + "\n" for step in (2, 4)]
+    for text, expected in (("".join(lines), "interrupted.pth"), (lines[0] + lines[1][:9], "iter_2.pth")):
+        log.write_text(text)
+        assert last_state(cfg, tmp_path).name == expected
+    log.write_text(lines[0][:9])
+    assert last_state(cfg, tmp_path) is None
+    assert list(tmp_path.iterdir()) == []  # a new start, without what the old one left
