@@ -41,6 +41,7 @@ from mmbackbones.engine.report import main_figures
 from mmbackbones.engine.runner import build_runner
 from mmbackbones.feature_nets import steps
 from mmbackbones.sources import open_net
+from mmbackbones.tracing.shapes import ShapesOnly
 
 NAMES = shipped_names("mmbackbones")
 MAX_LINES = 40
@@ -146,7 +147,7 @@ def check_parts_fit(name: str) -> None:
     cfg, _ = read(name)
     assert backbone_of(cfg.model).type.startswith("mmbackbones.")
     init_default_scope(cfg.default_scope)
-    with torch.device("meta"):
+    with torch.device("meta"), ShapesOnly():
         model = MODELS.build(cfg.model)
         maps = model.train().extract_feat(torch.empty(2, 3, 96, 96))
         if any(fmap.requires_grad for fmap in maps):  # else all of it is frozen

@@ -14,6 +14,7 @@ import mmbackbones
 from mmbackbones import InputError
 from mmbackbones.catalog.spec import PYRAMID
 from mmbackbones.feature_nets.specs import without_values
+from mmbackbones.tracing.shapes import ShapesOnly
 
 #: Sizes with values; the others run on the meta device, where only shapes are known.
 SMALL = [(64, 64), (97, 133)]
@@ -29,7 +30,7 @@ def test_maps_have_the_exact_size_channels_and_strides(name: str) -> None:
     twin = on_meta(net)
     for device, sizes in (("cpu", SMALL), ("meta", SIZES)):
         for height, width in sizes:
-            with torch.no_grad():
+            with torch.no_grad(), ShapesOnly():
                 maps = (net if device == "cpu" else twin)(torch.rand(2, 3, height, width, device=device))
             assert isinstance(maps, tuple)
             for fmap, stride, channels in zip(maps, net.out_strides, net.out_channels, strict=True):
@@ -103,7 +104,7 @@ def test_other_numbers_of_input_channels(name: str, channels: int) -> None:
     """All maps and their sizes stay; one weight alone has another shape, that of the first layer."""
     net = without_values(lambda: mmbackbones.build(name, in_channels=channels)).eval()
     device = next(net.parameters()).device
-    with torch.no_grad():
+    with torch.no_grad(), ShapesOnly():
         maps = net(torch.rand(1, channels, 64, 64, device=device))
     assert [fmap.shape[1:] for fmap in maps] == [
         (width, 64 // stride, 64 // stride)

@@ -73,6 +73,14 @@ def test_shapes_and_what_they_depend_on_are_those_of_the_arithmetic() -> None:
     assert set(calls.count) <= {"convolution", "empty_like", "new_empty", "permute", "empty", "detach"}
 
 
+def test_all_that_is_read_gets_a_gradient() -> None:
+    net, image = layers(), torch.empty(2, 3, 24, 32, device="meta")
+    with ShapesOnly():
+        net(image).sum().backward()
+    shapes = [(None if param.grad is None else param.grad.shape) for param in net.parameters()]
+    assert shapes == [param.shape for param in net.parameters()]
+
+
 def test_what_does_not_fit_is_said_as_ever() -> None:
     """A trace finds out so which sizes a network takes."""
     with torch.device("meta"):

@@ -39,15 +39,17 @@ class ShapesOnly(TorchFunctionMode):
 
 
 class _Depends(torch.autograd.Function):
-    """``given``, as what was computed from ``read``. Nothing goes back through it: no value is known."""
+    """``given``, as what was computed from ``read``: all of it gets a gradient, without a value too."""
 
     @staticmethod
     def forward(ctx: Any, given: Tensor, *read: Tensor) -> Tensor:
+        ctx.read = read
         return torch.empty_like(given)  # given itself would count as a view, which nothing may change
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        raise RuntimeError("shapes have no gradients")
+        wanted = zip(ctx.read, ctx.needs_input_grad[1:], strict=True)
+        return None, *(torch.empty_like(x) if needs else None for x, needs in wanted)
 
 
 def _same(x: Tensor, *_: Any, **__: Any) -> Tensor:
