@@ -219,9 +219,15 @@ def code_blocks(path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/backbone-contract.md"])
-def test_python_of_the_docs_runs(page: str, root: Path, tmp_path: Path) -> None:
+def test_python_of_the_docs_runs(
+    page: str, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from mmengine.registry import MODELS
 
+    from mmbackbones.catalog import own
+
+    monkeypatch.chdir(tmp_path)  # they write files
+    monkeypatch.setattr(own, "REGISTERED", dict(own.REGISTERED))  # and register networks
     for number, block in enumerate(code_blocks(root / page)):
         path = tmp_path / f"block{number}.py"
         path.write_text(block, encoding="utf-8")

@@ -135,6 +135,18 @@ def test_encoders_that_cannot_be_are_refused() -> None:
 
 
 def test_nothing_of_openmmlab_but_mmengine_is_imported() -> None:
-    code = "import mmbackbones as m\nm.for_torchvision('resnet18'), m.for_smp('resnet18')"
-    names = ["mmdet", "mmseg", "mmcv", "segmentation_models_pytorch", "mmengine"]
-    assert loaded_after(code, names) == ["mmengine"]
+    names = ["mmdet", "mmseg", "mmcv", "segmentation_models_pytorch"]
+    code = f"""
+import sys
+sys.modules.update(dict.fromkeys({names}))  # as if they were not installed
+import torch
+import mmbackbones as m
+x = torch.rand(2, 3, 64, 64)
+for net in (m.build("resnet18"), m.for_torchvision("resnet18"), m.for_smp("resnet18")):
+    maps = net(x)
+    sum(fmap.mean() for fmap in (maps.values() if isinstance(maps, dict) else maps)).backward()
+    assert next(net.parameters()).grad is not None
+for name in {names}:
+    assert sys.modules.pop(name) is None
+"""
+    assert loaded_after(code, [*names, "mmengine"]) == ["mmengine"]

@@ -15,6 +15,7 @@ import mmbackbones
 from mmbackbones import InputError
 from mmbackbones.weights.checkpoints import by_our_names, load_model
 from mmbackbones.weights.counterparts import COUNTERPARTS, Counterpart
+from mmbackbones.weights.loading import read_for
 
 SCRIPT = runpy.run_path(str(Path(__file__).parents[1] / "docs" / "checkpoints.py"))
 TINY_SWIN = dict(embed_dim=24, depths=(2, 2, 2, 2), num_heads=(1, 2, 2, 4), always_partition=True)
@@ -186,3 +187,19 @@ def test_a_file_whose_names_were_sorted_is_refused(tmp_path: Path) -> None:
     file = save(tmp_path / "w.pth", {name: state[name] for name in sorted(state)})
     with pytest.raises(InputError, match="its names are sorted: the order of its layers is lost"):
         mmbackbones.build("swin_tiny", pretrained=file, net_kwargs=TINY_SWIN)
+
+
+def test_mmsegs_hrnet_is_refused_where_its_file_says_so(tmp_path: Path) -> None:
+    """The same names and shapes as mmdet's; its branches are joined otherwise."""
+    names = ("backbone.conv1.weight", "decode_head.conv_seg.weight")
+    meta = {"config": "model = dict(backbone=dict(type='HRNet'), decode_head=dict(type='FCNHead'))"}
+    file = tmp_path / "w.pth"
+    torch.save({"meta": meta, "state_dict": dict.fromkeys(names, torch.zeros(64, 3, 3, 3))}, file)
+    fuses = nn.Module()
+    fuses.fuse_layers = nn.ModuleList()
+    with pytest.raises(InputError, match=r"w.pth is of mmseg's HRNet, by its config: .* Take timm's weights"):
+        read_for(fuses, str(file), "")
+    assert read_for(nn.Linear(2, 2), str(file), "").keys() == set(names)  # a net without branches
+    meta["config"] = meta["config"].replace("HRNet", "mmbackbones.Backbone")
+    torch.save({"meta": meta, "state_dict": dict.fromkeys(names, torch.zeros(1))}, file)
+    assert read_for(fuses, str(file), "").keys() == set(names)  # trained here

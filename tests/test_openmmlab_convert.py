@@ -16,7 +16,9 @@ from mmbackbones.weights.counterparts import COUNTERPARTS, Counterpart
 
 #: One of each way to lay a tensor out.
 ROWS = [
-    row for row in COUNTERPARTS if row.theirs in ("mmdet.RegNet", "mmdet.SwinTransformer", "mmseg.ResNetV1c")
+    row
+    for row in COUNTERPARTS
+    if row.theirs in ("mmdet.RegNet", "mmdet.SwinTransformer", "mmseg.ResNetV1c", "mmdet.HRNet")
 ]
 
 
@@ -45,7 +47,8 @@ def test_there_and_back(row: Counterpart, tmp_path: Path) -> None:
     said = convert(tmp_path / "theirs.pth", "--backbone", row.name, "-o", tmp_path / "ours.pth")
     ours = weights(tmp_path / "ours.pth")
     assert f"ours.pth, {len(ours)} tensors" in said
-    assert ours.keys() == mmbackbones.build(row.name).state_dict().keys()
+    own = mmbackbones.build(row.name, net_kwargs=row.ours.get("net_kwargs"))
+    assert ours.keys() == own.state_dict().keys()
     back = tmp_path / "back.pth"
     convert(
         tmp_path / "ours.pth", "--backbone", row.name, "--to", "openmmlab", "--like", row.theirs, "-o", back

@@ -99,11 +99,12 @@ def _renamed(file: str, backbone: str, to: str, like: str | None) -> dict[str, A
     """The backbone's weights in ``file`` by our names, or by those of OpenMMLab's class."""
     from ..backbone import build
     from ..sources.feature_net import PYRAMID_NAME
-    from ..weights.counterparts import counterpart
+    from ..weights.counterparts import COUNTERPARTS, counterpart
     from ..weights.files import read_checkpoint, state_dict_of
     from ..weights.loading import some
 
-    net = build(backbone, pretrained=file)
+    compared = next((row.ours for row in COUNTERPARTS if row.name == backbone), {})
+    net = build(backbone, pretrained=file, net_kwargs=compared.get("net_kwargs"))
     report = net.load_report
     if report is not None and report.missing:
         raise InputError(f"{file} has not all weights of {backbone}: {some(report.missing)} are missing.")

@@ -83,6 +83,19 @@ _LN: dict[str, Any] = {"type": "LN", "eps": 1e-6}
 _RAW: dict[str, Any] = {"final_norm": False, "out_type": "featmap", "img_size": 224}
 _RESNEXT: dict[str, Any] = {"depth": 50, "groups": 32, "base_width": 4}
 _RESNEST: dict[str, Any] = {"depth": 50, "reduction_factor": 4, "avg_down_stride": True, "stem_channels": 64}
+_HRNET: dict[str, Any] = {
+    "extra": {
+        f"stage{stage}": {
+            "num_modules": 1,
+            "num_branches": stage,
+            "block": "BASIC" if stage > 1 else "BOTTLENECK",
+            "num_blocks": (2,) * stage if stage > 1 else (1,),
+            "num_channels": (16, 32, 64, 128)[:stage] if stage > 1 else (32,),
+        }
+        for stage in (1, 2, 3, 4)
+    }
+}
+_BRANCHES: dict[str, Any] = {"net_kwargs": {"head": ""}}
 _EDGES = "padded as TensorFlow does: the nets without tf_ have its shapes and other borders"
 
 #: The smallest of each class.
@@ -100,6 +113,7 @@ COUNTERPARTS = (
         {"arch": "b0", "out_indices": (2, 3, 4, 5), **_THOUSANDTH},
         note=f"{_EPS}; {_EDGES}",
     ),
+    Counterpart("mmdet.HRNet", "timm:hrnet_w18_small", _HRNET, _BRANCHES, "mmseg's is another, see below"),
     Counterpart("mmdet.SwinTransformer", "swin_tiny", {}, _SWIN, _MERGING),
     Counterpart(
         "mmdet.PyramidVisionTransformerV2",
@@ -153,6 +167,7 @@ COUNTERPARTS = (
     Counterpart("mmpretrain.SEResNet", "seresnet50", {"depth": 50}),
     Counterpart("mmpretrain.SEResNeXt", "seresnext50_32x4d", {"depth": 50}),
     Counterpart("mmpretrain.RegNet", "regnetx_004", {"arch": "regnetx_400mf"}),
+    Counterpart("mmpretrain.HRNet", "timm:hrnet_w18_small", _HRNET, _BRANCHES),
     Counterpart("mmpretrain.MobileNetV2", "mobilenetv2_100", {"out_indices": (1, 2, 4, 6)}),
     Counterpart(
         "mmpretrain.MobileNetV3",
@@ -199,6 +214,21 @@ COUNTERPARTS = (
     Counterpart("mmpretrain.CSPDarkNet", "cspdarknet53", {"depth": 53}),
     Counterpart("mmpretrain.CSPResNet", "timm:cspresnet50", {"depth": 50}),
     Counterpart("mmpretrain.CSPResNeXt", "timm:cspresnext50", {"depth": 50}),
+    Counterpart("mmpretrain.RepVGG", "timm:repvgg_a0", {"arch": "A0", "out_indices": (0, 1, 2, 3)}),
+    Counterpart(
+        "mmpretrain.EdgeNeXt",
+        "timm:edgenext_xx_small",
+        {"arch": "xxsmall", "out_indices": (0, 1, 2, 3), "gap_before_final_norm": False},
+    ),
+    Counterpart(
+        "mmpretrain.PoolFormer",
+        "timm:poolformer_s12",
+        {"arch": "s12", "out_indices": (0, 2, 4, 6)},
+        note="without its norms behind the maps",
+    ),
+    Counterpart(
+        "mmpretrain.MobileViT", "timm:mobilevit_xxs", {"arch": "xx_small", "out_indices": (1, 2, 3, 4)}
+    ),
     Counterpart("mmpretrain.VGG", "vgg11", {"depth": 11}),
     Counterpart("mmpretrain.VGG", "vgg11_bn", {"depth": 11, "norm_cfg": {"type": "BN"}}),
     Counterpart("mmpretrain.DenseNet", "densenet121", {"arch": "121"}),

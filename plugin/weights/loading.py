@@ -225,12 +225,12 @@ def first_layer(net: nn.Module, order: Iterable[str]) -> str:
 
 
 def check_style(net: nn.Module, content: Mapping[str, Any], source: str) -> None:
-    """Refuse a caffe-style file for a ResNet with the stride in its 3x3, as far as the file tells.
+    """Refuse a file whose names and shapes are ours and whose maps are not, as far as the file tells.
 
-    Names and shapes are the same in both; the values of the maps are not (2 to 14 % off).
+    That is a caffe-style file for a ResNet with the stride in its 3x3 (2 to 14 % off), and mmseg's HRNet.
 
     Raises:
-        InputError: the file's name or the config that mmdet wrote into it says caffe.
+        InputError: the file's name or the config that OpenMMLab wrote into it says so.
     """
     meta = content.get("meta")
     said = str(meta.get("config") or meta.get("cfg") or "") if isinstance(meta, Mapping) else ""
@@ -241,6 +241,14 @@ def check_style(net: nn.Module, content: Mapping[str, Any], source: str) -> None
             f"its stride is in the first 1x1 convolution of a block, here it is in the 3x3, so maps differ. "
             f"Take weights of timm or torchvision (`mmbackbones info resnet50`), or mmdet.ResNet with "
             f"style='caffe'."
+        )
+    fuses = any(name.endswith("fuse_layers") for name, _ in net.named_modules())
+    segments = fuses and any(name.startswith("decode_head.") for name in state_dict_of(content, source))
+    if segments and re.search(r"type.{0,4}\bHRNet\b", said):
+        raise InputError(
+            f"{source} is of mmseg's HRNet, by its config: it enlarges maps between its branches bilinearly, "
+            f"timm's and mmdet's take the nearest cell, so maps differ by 10 %. Take timm's weights, or "
+            f"mmseg.HRNet."
         )
 
 
