@@ -24,18 +24,18 @@ _DEMO_SPEC = """\
 data: data
 task: segmentation
 architecture: swiftnet
-backbones: [mobilenetv1_025, resnet18, "timm:convnext_atto"]
+backbones: [mobilenetv1_025, "timm:resnet10t", resnet18]
 epochs: 8
 batch_size: 8
-image_size: 96x96
+image_size: 64x64
 seeds: 3
 pretrained: false
 trials:
-  adamw: {type: AdamW, lr: 1e-3, weight_decay: 0.01}
+  adamw: {type: AdamW, lr: 4e-3, weight_decay: 0.01}
 device: cpu
-options: {train_dataloader.num_workers: 0, val_dataloader.num_workers: 0}
+options: {train_dataloader.num_workers: 0, val_dataloader.num_workers: 0, train_cfg.val_interval: 80}
 """
-_DEMO_DATA = dict(train=160, val=60, size=(96, 96))
+_DEMO_DATA = dict(train=160, val=60, size=(64, 64))
 
 
 def leaderboard_command(
