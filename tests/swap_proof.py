@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from mmbackbones.compose.configs import kind
-from mmbackbones.compose.pretrained import without_pretrained
 from mmbackbones.compose.swap import swap
+from mmbackbones.weights.named import without_weights
 
 #: The same networks, theirs and ours; the deep stem of V1c has other names at timm.
 SAME = {("ResNet", 18): "resnet18", ("ResNet", 34): "resnet34", ("ResNet", 50): "resnet50"}
@@ -71,7 +71,7 @@ def twins(cfg: Config, side: int = SIDE) -> tuple[Any, Any]:
     for one in (cfg, new):
         with MODELS.switch_scope_and_registry(scope) as registry:
             torch.manual_seed(0)
-            plain = without_pretrained(small(one.model.to_dict(), side))
+            plain = without_weights(small(one.model.to_dict(), side))
             models.append(registry.build(ConfigDict(plain)))
     state = {_ours(key): value for key, value in models[0].state_dict().items()}
     models[1].load_state_dict(state)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 
 from mmbackbones.cli import main, train
 from mmbackbones.compose import configs
@@ -15,6 +16,7 @@ from mmbackbones.compose.fit import Settings, fit
 from mmbackbones.compose.pretrained import addresses, drop_pretrained
 from mmbackbones.errors import InputError
 from mmbackbones.weights.files import read_data
+from mmbackbones.weights.named import without_weights
 
 SMALL = ["--epochs", "1", "--img-scale", "64x64", "--batch-size", "2", "--device", "cpu", "--cfg-options"]
 SMALL += ["train_dataloader.num_workers=0", "val_dataloader.num_workers=0"]
@@ -123,3 +125,17 @@ def test_the_extra_is_named_where_it_is_not_installed(
     monkeypatch.setattr(configs, "find_spec", lambda name: None if name == lacking else find(name))
     with pytest.raises(InputError, match=rf"{lacking} not installed: pip install 'mmbackbones\[mm\]'"):
         configs.load_config(str(path))
+
+
+def test_a_config_goes_without_weights_at_any_depth() -> None:
+    normal, loads = dict(type="Normal", std=0.01), dict(type="mmengine.Pretrained", checkpoint="a.pth")
+    config = ConfigDict(
+        backbone=dict(pretrained="b.pth", init_cfg=loads, depth=18),
+        heads=[dict(init_cfg=[normal, loads]), dict(teacher_ckpt="c.pth", init_cfg=normal)],
+    )
+    before = copy.deepcopy(config)
+    plain = without_weights(config)
+    assert config == before
+    assert isinstance(plain, ConfigDict)
+    assert plain.backbone == dict(init_cfg=None, depth=18)
+    assert plain["heads"] == [dict(init_cfg=[normal]), dict(init_cfg=[normal])]

@@ -11,7 +11,7 @@ from mmengine.config import Config
 import mmbackbones
 from mmbackbones.compose.configs import load_config
 from mmbackbones.compose.expects import build, expected
-from mmbackbones.compose.pretrained import addresses, without_pretrained
+from mmbackbones.compose.pretrained import addresses, without_weights
 
 pytest.importorskip("mmdet")
 
@@ -81,7 +81,7 @@ def test_batch_norms_that_mmcv_syncs_stay_synced() -> None:
 def test_a_teachers_weights_are_weights_too() -> None:
     cfg = load_config("mmdet::lad/lad_r101-paa-r50_fpn_2xb8_coco_1x")
     assert cfg.model.teacher_ckpt in addresses(cfg)
-    assert "teacher_ckpt" not in without_pretrained(cfg.model.to_dict())
+    assert "teacher_ckpt" not in without_weights(cfg.model.to_dict())
 
 
 def test_maps_of_deformable_convolutions_are_read_without_values() -> None:

@@ -15,9 +15,9 @@ from ..errors import InputError
 from ..feature_nets.arguments import choose_strides
 from ..feature_nets.specs import get_spec
 from ..sources.cells import ceil_div
+from ..weights.named import without_weights
 from .backbones import channels_with
 from .configs import kind
-from .pretrained import without_pretrained
 
 Shape = tuple[int, ...]
 
@@ -233,7 +233,7 @@ def build(module: Mapping[str, Any], scope: str, device: str) -> Any:
             given = kwargs or {}
             return func(*args, **({"device": "cpu", **given} if func is torch.linspace else given))
 
-    config = ConfigDict(without_pretrained(dict(module)))
+    config = ConfigDict(without_weights(dict(module)))
     scope = "mmbackbones" if _name(module).startswith("mmbackbones.") else scope  # needs no mmdet for a neck
     with MODELS.switch_scope_and_registry(scope) as registry, torch.device(device), Shapes():
         return registry.build(config)

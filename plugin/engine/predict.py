@@ -12,11 +12,11 @@ from mmengine.config import Config
 from PIL import Image
 
 from ..compose.building import building
-from ..compose.pretrained import without_pretrained
 from ..data.scan import IMAGE_SUFFIXES, list_files
 from ..errors import InputError
 from ..weights.checkpoints import load_model
 from ..weights.files import read_for_mmengine
+from ..weights.named import without_weights
 from .draw import Colour, with_legend
 from .predictions import Prediction, Predictor, check_image, classes_and_colours, open_image, picture_of
 
@@ -72,7 +72,7 @@ def load_predictor(
     read_for_mmengine()
     init_default_scope(cfg.default_scope)
     with building():
-        model = MODELS.build(without_pretrained(cfg.model))  # the checkpoint has all weights
+        model = MODELS.build(without_weights(cfg.model))  # the checkpoint has all weights
     meta = load_model(model, checkpoint).get("dataset_meta") or {}
     if not (meta.get("classes") or meta.get("CLASSES")):
         dataset = (cfg.get("test_dataloader") or {}).get("dataset") or {}

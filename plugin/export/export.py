@@ -16,7 +16,6 @@ from torch import Tensor
 
 from ..compose.building import building
 from ..compose.configs import kind, walk
-from ..compose.pretrained import without_pretrained
 from ..compose.scale import reference_scale
 from ..engine.evaluate import runner_for_test
 from ..engine.report import main_figures, numbers
@@ -24,6 +23,7 @@ from ..engine.runner import library_output_to_log
 from ..errors import InputError
 from ..weights.checkpoints import load_model
 from ..weights.files import read_for_mmengine
+from ..weights.named import without_weights
 from .graph import ExportNet
 from .onnx_file import quantise, write_onnx
 from .session import OnnxModel, fill, raw_images, seconds
@@ -85,7 +85,7 @@ def model_to_export(cfg: Config, checkpoint: Path) -> tuple[Any, dict[str, Any]]
 
     read_for_mmengine()
     init_default_scope(cfg.default_scope)
-    model_cfg = without_pretrained(cfg.model)  # the checkpoint has all weights
+    model_cfg = without_weights(cfg.model)  # the checkpoint has all weights
     for _, node in walk(model_cfg):
         if kind(node) in ("SyncBN", "MMSyncBN"):
             node["type"] = "BN"

@@ -18,11 +18,11 @@ from rich.table import Table
 from torch import nn
 
 from ..compose.building import building
-from ..compose.pretrained import without_pretrained
 from ..registry import HOOKS
 from ..surgery.norms import FrozenBatchNorm2d
 from ..tracing.norms import is_norm
 from ..tracing.stages import STAGES
+from ..weights.named import without_weights
 from .parts import backbones, param_groups, unwrapped
 
 
@@ -201,7 +201,7 @@ def report_of_config(cfg: Config) -> list[Part]:
     from mmengine.registry import MODELS, init_default_scope
 
     init_default_scope(cfg.default_scope)
-    model_cfg = without_pretrained(cfg.model)
+    model_cfg = without_weights(cfg.model)
     optim_cfg = copy.deepcopy(cfg.get("optim_wrapper"))
     if optim_cfg:
         optim_cfg.type = "OptimWrapper"  # that of mixed precision starts on a GPU only

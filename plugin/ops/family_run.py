@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from ..weights.named import without_weights
 from .families import candidates
 
 SIZE = (224, 256)  # not square, and a multiple of 32
@@ -107,20 +108,6 @@ def runs(model: Any, given: dict[str, Any]) -> bool:
     except Exception:  # the reason is test_step's, which failed before
         return False
     return True
-
-
-def without_weights(config: Any) -> Any:
-    """``config`` with nothing to load: no ``pretrained``, no ``init_cfg`` or checkpoint of a file."""
-    if isinstance(config, list | tuple):
-        return type(config)(without_weights(value) for value in config)
-    if not isinstance(config, dict):
-        return config
-    loads = ("pretrained", "teacher_ckpt", "checkpoint_file")
-    kept = {key: None if key in loads and isinstance(value, str) else value for key, value in config.items()}
-    init = kept.get("init_cfg")
-    if isinstance(init, dict) and "checkpoint" in init:
-        kept["init_cfg"] = None
-    return type(config)({key: without_weights(value) for key, value in kept.items()})
 
 
 def batch(package: str, size: tuple[int, int], video: bool, proposals: bool) -> dict[str, Any]:
