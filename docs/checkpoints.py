@@ -32,7 +32,8 @@ backbone, `load_from` of a training, `mmbackbones test` and `predict` with a who
 Layers are matched by order and shape, so a file must have them in the order in which its class defines them.
 Necks and heads keep their names; norms of the maps (Swin's `norm0` ...) go to the neck
 `mmbackbones.LevelNorm`; a head for another number of classes is left out, and said. A file of another network
-is refused, with a layer that one has and the other has not.
+is refused, with a layer that one has and the other has not. `train --resume` takes checkpoints of its own
+training only: of OpenMMLab's it says to start anew with `load_from`.
 
 What follows is what `python docs/checkpoints.py` writes: each class with random weights, statistics and
 vectors, saved, loaded here, and the largest difference of a map by its largest value (single precision).
