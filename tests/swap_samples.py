@@ -28,6 +28,8 @@ def small(model: dict[str, Any], side: int) -> dict[str, Any]:
         for key, most in _FEW.items():
             if isinstance(node.get(key), int) and node[key] > most:
                 node[key] = most
+        if "score_thr" in node:
+            node["score_thr"] = 0.0  # random weights are sure of nothing
         if "Preprocessor" in kind(node) or "PreProcessor" in kind(node):
             node.pop("batch_augments", None)
             if node.get("size") is not None:
@@ -65,6 +67,9 @@ def packed(model: dict[str, Any], scope: str, shape: Shape, *, training: bool) -
     texts = "language_model" in model
     classes = min((node["num_classes"] for _, node in walk(model) if node.get("num_classes")), default=2)
     samples = [_detected(shape, texts, classes) for _ in range(count)]
+    if "rpn_head" in model or "roi_head" not in model:  # those that are given would be taken
+        for sample in samples:
+            del sample.proposals
     images = [_image(shape, generator) for _ in samples]
     if preprocessor == "MultiBranchDataPreprocessor" and training:
         branches = ("sup", "unsup_teacher", "unsup_student")

@@ -119,7 +119,7 @@ def _not_built(index: dict[str, str], done: dict[str, dict[str, Any]]) -> list[s
     why |= {name: one["stock"] for name, one in done.items() if one["stock"] != "built"}
     lacking: dict[str, list[str]] = {}
     for name, text in why.items():
-        lacking.setdefault(in_cell(text)[:200], []).append(name)
+        lacking.setdefault(in_cell(text.removeprefix("cannot be read: "))[:200], []).append(name)
     lines = ["", "Not built here by stock mmdet or mmseg:", ""]
     lines += ["| configs | first | why |", "| --- | --- | --- |"]
     for text, where in sorted(lacking.items(), key=lambda item: -len(item[1])):

@@ -10,7 +10,13 @@ import torch
 from swap_samples import packed, small
 
 NET = "resnet18"
-SIDES = (128, 320, 512)  # the first that the family's stock model takes
+#: Images to try: the first ones that the family's stock model takes. Those for prediction have sides that no
+#: stride divides, but for models whose data loader pads them.
+SHAPES = {
+    "step": ((128, 128), (320, 320), (512, 512)),
+    "predict": ((131, 157), (160, 192), (323, 349), (512, 640)),
+}
+Shape = tuple[int, int]
 
 
 def judge(name: str) -> dict[str, Any]:
@@ -30,38 +36,39 @@ def judge(name: str) -> dict[str, Any]:
 
 
 def _at_some_size(stage: Any, new: dict[str, Any], stock: dict[str, Any], scope: str) -> str:
-    for side in SIDES:
+    shapes = SHAPES[stage.__name__]
+    for shape in shapes:
         try:
-            text, gaps = stage(new, scope, side)
+            text, gaps = stage(new, scope, shape)
         except Exception as error:
             failed = _said(error)
             try:
-                stage(stock, scope, side)
+                stage(stock, scope, shape)
             except Exception as other:  # too small for this family, or not to be trained alone
-                if side == SIDES[-1] or isinstance(other, NotImplementedError):
+                if shape == shapes[-1] or isinstance(other, (NotImplementedError, ImportError)):
                     return f"stock cannot either: {_said(other)}"
                 continue
             return f"fault: {failed}"
-        gaps -= stage(stock, scope, side)[1] if gaps else set()
+        gaps -= stage(stock, scope, shape)[1] if gaps else set()
         return f"fault: no gradient in {sorted(gaps)[:3]} and {len(gaps)} in all" if gaps else text
     raise RuntimeError("no size")
 
 
-def built(model: dict[str, Any], scope: str, side: int) -> Any:
+def built(model: dict[str, Any], scope: str, shape: Shape) -> Any:
     """The model for small images, with random weights as it would start."""
     from mmbackbones.compose.expects import build
 
     torch.manual_seed(0)
-    net = build(small(model, side), scope, "cpu")
+    net = build(small(model, shape[0]), scope, "cpu")
     net.init_weights()
     return net
 
 
-def step(model: dict[str, Any], scope: str, side: int) -> tuple[str, set[str]]:
+def step(model: dict[str, Any], scope: str, shape: Shape) -> tuple[str, set[str]]:
     """One step of training: what came out, and which parameters had no gradient."""
-    net = built(model, scope, side)
+    net = built(model, scope, shape)
     net.train()
-    data = net.data_preprocessor(packed(model, scope, (side, side), training=True), True)
+    data = net.data_preprocessor(packed(model, scope, shape, training=True), True)
     loss, _ = net.parse_losses(net(**data, mode="loss"))
     if not math.isfinite(loss.item()):
         raise ValueError(f"loss is {loss.item()}")
@@ -73,10 +80,9 @@ def step(model: dict[str, Any], scope: str, side: int) -> tuple[str, set[str]]:
     return f"{text}, {_size(data)}", gaps
 
 
-def predict(model: dict[str, Any], scope: str, side: int) -> tuple[str, set[str]]:
+def predict(model: dict[str, Any], scope: str, shape: Shape) -> tuple[str, set[str]]:
     """A prediction of an image whose sides no stride divides."""
-    shape = (side + 3, side + 29)
-    net = built(model, scope, side)
+    net = built(model, scope, shape)
     net.eval()
     data = net.data_preprocessor(packed(model, scope, shape, training=False), False)
     with torch.no_grad():
