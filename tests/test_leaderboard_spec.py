@@ -124,6 +124,8 @@ def test_only_the_backbone_and_the_trial_differ(spec_file, tmp_path: Path) -> No
     alone = text.replace("swin_tiny, vit_tiny_patch16_224", "").replace(
         "pretrained: false", "pretrained: true"
     )
+    (tmp_path / "far").mkdir()
+    (tmp_path / "elsewhere").symlink_to(tmp_path / "far")
     again = resolve(read_spec(spec_file(alone)), tmp_path / "elsewhere")
     assert again.data == found.data
     assert again.board.keys.items() < found.board.keys.items()  # whatever else is on the board, and where

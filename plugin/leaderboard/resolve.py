@@ -76,7 +76,7 @@ def resolve(
         InputError: the data cannot be used, a backbone cannot feed the model, or more than the backbone would
             differ between two runs.
     """
-    cache = folder / "data_cache"
+    cache = folder.resolve() / "data_cache"  # as the recognised data names it
     base, notes = _base(spec, cache, progress)
     data = fingerprint(spec.data, cache / "fingerprint.json")
     configs = {}
