@@ -11,7 +11,8 @@ from mmengine.config import Config
 import mmbackbones
 from mmbackbones.compose.configs import load_config
 from mmbackbones.compose.expects import build, expected
-from mmbackbones.compose.pretrained import addresses, without_weights
+from mmbackbones.compose.pretrained import addresses
+from mmbackbones.weights.named import without_weights
 
 pytest.importorskip("mmdet")
 
