@@ -35,8 +35,8 @@ KNOWN: dict[str, tuple[str, dict[str, Any]]] = {
 @pytest.mark.parametrize("case", KNOWN)
 def test_what_is_known_is_what_a_run_shows(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     scope, backbone = KNOWN[case]
-    seen = expects._seen(backbone, scope)
-    monkeypatch.setattr(expects, "_seen", None)  # would fail
+    seen = expects.seen_in_a_run(backbone, scope)
+    monkeypatch.setattr(expects, "seen_in_a_run", None)  # would fail
     assert expects.expected(backbone, scope) == seen
 
 
@@ -45,7 +45,7 @@ def test_a_dilated_backbone_of_ours_has_the_depths_of_its_stages() -> None:
     assert [level.stride for level in levels] == [4, 8, 8, 8]
     assert [level.depth for level in levels] == [4, 8, 16, 32]
     assert {level.size for level in levels} == {(128, 160), (64, 80)}
-    shown = expects._seen(dict(type="mmbackbones.resnet18", output_stride=8), "mmseg")
+    shown = expects.seen_in_a_run(dict(type="mmbackbones.resnet18", output_stride=8), "mmseg")
     assert shown == levels
 
 

@@ -67,7 +67,7 @@ def expected(backbone: Mapping[str, Any], scope: str) -> tuple[Level, ...]:
         InputError: it cannot be built or run here, or what it returns are not maps.
     """
     backbone = _plain(backbone)
-    return _ours(backbone) or _usual(backbone) or _seen(backbone, scope)
+    return _ours(backbone) or _usual(backbone) or seen_in_a_run(backbone, scope)
 
 
 def parameters_of(backbone: Mapping[str, Any], scope: str) -> list[str]:
@@ -122,7 +122,7 @@ def _level(channels: int, stride: int, depth: int) -> Level:
     return Level(channels, stride, depth, (ceil_div(IMAGE[0], stride), ceil_div(IMAGE[1], stride)))
 
 
-def _seen(backbone: Mapping[str, Any], scope: str) -> tuple[Level, ...]:
+def seen_in_a_run(backbone: Mapping[str, Any], scope: str) -> tuple[Level, ...]:
     """What a run of it shows."""
     key = (class_of(backbone, scope), json.dumps(backbone, default=repr))
     if key not in _READ:
