@@ -47,6 +47,8 @@ def _part(cfg: Config) -> Any:
 def twin_of(cfg: Config) -> str | None:
     """The name of our net that is the base's backbone; None if there is none."""
     backbone = _part(cfg).get("backbone") or {}
+    if backbone.get("conv_cfg"):  # standardised weights: another network
+        return None
     return SAME.get((kind(backbone), backbone.get("depth", 0)))
 
 

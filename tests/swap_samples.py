@@ -51,7 +51,7 @@ def _plain_norms(node: Any) -> None:
 def packed(model: dict[str, Any], scope: str, shape: Shape, *, training: bool) -> dict[str, Any]:
     """A batch of two images, or of one for prediction, as the config's data loader would pack it; and said
     as a runner does that this is the first iteration, for losses that warm up."""
-    MessageHub.get_current_instance().update_info("iter", 0)
+    MessageHub.get_current_instance().update_info_dict({"iter": 0, "epoch": 0})
     generator = torch.Generator().manual_seed(1)
     preprocessor = kind(model.get("data_preprocessor") or {})
     count = 2 if training else 1
