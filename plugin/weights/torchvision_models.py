@@ -85,13 +85,15 @@ def convert(
             ``nn.BatchNorm2d``, and that of torchvision's own weights where they do not.
     """
     rules = row.rules | row.optional
-    if eps is None:
+    if row.eps is None:  # the config trains its batch norms, which keep their eps
+        eps = None
+    elif eps is None:
         eps = 1e-5 if any(name.endswith("num_batches_tracked") for name in state) else row.eps
     converted = {}
     for name, value in state.items():
-        if row.eps is not None and name.endswith("running_var"):
+        if eps is not None and name.endswith("running_var"):
             value = value + eps
-        if row.eps is None or not name.endswith("num_batches_tracked"):
+        if eps is None or not name.endswith("num_batches_tracked"):
             rule = str(_rule(row, name))
             converted[re.sub(rule, rules[rule], name)] = value
     for layer in row.classes:
