@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
+from cases import SWEEP
 from mmdet.datasets import CocoDataset
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
@@ -23,8 +25,8 @@ from mmbackbones.weights.torchvision_rows import ROWS, Row
 DETECTORS = [row for row in ROWS if row.config.startswith("detection/")]
 SEGMENTORS = [row for row in ROWS if row not in DETECTORS]
 CLASSES = 4  # as torchvision counts them, a detector's with the background
-HIGH, WIDE = 64, 96
-THEIR_SCORES = {"retinanet_resnet50_fpn": "head.classification_head.cls_logits.bias"}
+#: What ResNet-101 has more than ResNet-50 are equal layers.
+VALUES = [row for row in ROWS if SWEEP or "resnet101" not in row.name]
 
 
 def name_of(row: Row) -> str:
@@ -40,7 +42,7 @@ def their_net(row: Row, **args: Any) -> nn.Module:
 
 def their_random_net(row: Row, image: Tensor) -> nn.Module:
     """With weights from chance, under which the output of every layer varies over ``image``."""
-    sizes = {"min_size": HIGH, "max_size": WIDE} if row in DETECTORS else {}
+    sizes = {"min_size": image.shape[1], "max_size": image.shape[2]} if row in DETECTORS else {}
     net = their_net(row, num_classes=CLASSES, **sizes).to_empty(device="cpu").eval()
     torch.manual_seed(0)
     hooks = []
@@ -57,7 +59,7 @@ def their_random_net(row: Row, image: Tensor) -> nn.Module:
     for hook in hooks:
         hook.remove()
     if row in DETECTORS and not row.classes[0].background:  # a sigmoid, that no training raises
-        bias = net.get_parameter(THEIR_SCORES[row.name]).data
+        bias = net.get_parameter("head.classification_head.cls_logits.bias").data
         bias.unflatten(0, (row.classes[0].anchors, CLASSES))[:, 0] = -50
     return net
 
@@ -108,15 +110,16 @@ def both(row: Row, image: Tensor) -> tuple[nn.Module, nn.Module]:
     return theirs, ours
 
 
-@pytest.mark.parametrize("row", DETECTORS, ids=name_of)
+@pytest.mark.parametrize("row", [row for row in VALUES if row in DETECTORS], ids=name_of)
 @torch.no_grad()
 def test_the_same_boxes(row: Row) -> None:
     """In double precision: the last bits of single precision order near ties of a random net."""
-    image = torch.rand(3, HIGH, WIDE, dtype=torch.double)
+    size = (64, 96)
+    image = torch.rand(3, *size, dtype=torch.double)
     theirs, ours = both(row, image)
     (expected,) = theirs([image])
     batch, _ = theirs.transform([image])
-    meta = dict(img_shape=(HIGH, WIDE), ori_shape=(HIGH, WIDE), scale_factor=(1.0, 1.0))
+    meta = dict(img_shape=size, ori_shape=size, scale_factor=(1.0, 1.0))
     found = ours.predict(batch.tensors, [DetDataSample(metainfo=meta)])[0].pred_instances
     assert len(expected["boxes"]) >= 20
     assert expected["scores"].std() > 0.01
@@ -134,17 +137,22 @@ def check_same(found: Any, expected: dict[str, Tensor]) -> None:
     assert len(which.unique()) == len(which)
 
 
-@pytest.mark.parametrize("row", SEGMENTORS, ids=name_of)
+@pytest.mark.parametrize("row", [row for row in VALUES if row in SEGMENTORS], ids=name_of)
 @torch.no_grad()
 def test_the_same_label_map(row: Row) -> None:
     """At a size that is no multiple of the stride."""
     size = (33, 49)
     image = torch.randn(3, *size)
     theirs, ours = both(row, image)
-    (expected,) = theirs(image[None])["out"]
+    given, kept = theirs(image[None]), []
+    (expected,) = given["out"]
+    ours.backbone.register_forward_hook(lambda *called: kept.append(called[-1]))
     (found,) = ours.predict(image[None], [SegDataSample(metainfo=dict(img_shape=size, ori_shape=size))])
     assert len(expected.argmax(0).unique()) > 1
     torch.testing.assert_close(found.seg_logits.data, expected, rtol=0, atol=1e-5)
+    if row.optional:
+        auxiliary = F.interpolate(ours.auxiliary_head(kept[0]), size, mode="bilinear")
+        torch.testing.assert_close(auxiliary, given["aux"], rtol=0, atol=1e-5)
     best, second = expected.topk(2, dim=0).values
     clear = best - second > 1e-4
     assert clear.float().mean() > 0.99

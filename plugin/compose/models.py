@@ -86,13 +86,10 @@ def _fpn(spec: Spec) -> dict[str, Any]:
     return {"backbone": {"out_indices": (2,)}, "neck": neck}
 
 
-def _retinanet(spec: Spec) -> dict[str, Any]:
+def _from_c3(spec: Spec, **extra_convs: Any) -> dict[str, Any]:
+    """Our FPN of C3 to C5 with P6 and P7, made as ``extra_convs`` say."""
     neck = Replacing(
-        type="mmbackbones.FPN",
-        in_channels=[512, 1024, 2048],
-        out_channels=256,
-        num_outs=5,
-        add_extra_convs="on_input",  # P6 from C5, as mmdet's
+        type="mmbackbones.FPN", in_channels=[512, 1024, 2048], out_channels=256, num_outs=5, **extra_convs
     )
     return {"backbone": {"out_indices": (1, 2, 3)}, "neck": neck}
 
@@ -135,7 +132,16 @@ MODELS: dict[str, Model] = {
     "cascade-rcnn": _TWO_STAGE("mmdet::cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco"),
     "cascade-mask-rcnn": _TWO_STAGE("mmdet::cascade_rcnn/cascade-mask-rcnn_r50_fpn_1x_coco"),
     "retinanet": Model(
-        "detection", "mmdet::retinanet/retinanet_r50_fpn_1x_coco", _retinanet, strides=(8, 16, 32)
+        "detection",
+        "mmdet::retinanet/retinanet_r50_fpn_1x_coco",
+        partial(_from_c3, add_extra_convs="on_input"),  # P6 from C5
+        strides=(8, 16, 32),
+    ),
+    "fcos": Model(
+        "detection",
+        "mmdet::fcos/fcos_r50-caffe_fpn_gn-head-center-normbbox-centeronreg-giou_1x_coco",
+        partial(_from_c3, add_extra_convs="on_output", relu_before_extra_convs=True),  # P6 from P5
+        strides=(8, 16, 32),
     ),
     "ssdlite": Model("detection", "_base_/ssdlite_coco", strides=(16, 32), backbone_type=_expanding),
     "yolov4-tiny": Model("detection", "_base_/yolov4-tiny_coco", _yolov4_tiny, strides=(16, 32)),

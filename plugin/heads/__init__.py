@@ -20,6 +20,7 @@ HEADS = {
     "LinearHead": "linear",
     "SSDLiteHead": "ssdlite",
     "SwiftNetHead": "swiftnet",
+    "TorchvisionFCOSHead": "torchvision_fcos",
     "UNetPlusPlusHead": "unetpp",
     "YOLOV4Head": "yolov4_tiny",
 }
@@ -27,6 +28,7 @@ HEADS = {
 PARTS = {
     "RelativeAnchorGenerator": "relative_anchors",
     "TorchvisionAnchorGenerator": "torchvision_anchors",
+    "TorchvisionPointGenerator": "torchvision_anchors",
     "YOLOV4BBoxCoder": "yolov4_tiny",
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from mmdet.models.task_modules.prior_generators import AnchorGenerator
+from mmdet.models.task_modules.prior_generators import AnchorGenerator, MlvlPointGenerator
 from torch import Tensor
 
 
@@ -54,13 +54,44 @@ class TorchvisionAnchorGenerator(AnchorGenerator):
         device: torch.device | str = "cuda",
     ) -> list[Tensor]:
         """Anchors of each level, ``(h * w * ratios, 4)``, x1 y1 x2 y2 in pixels, cell by cell."""
-        height, width = (
-            cells * stride for cells, stride in zip(featmap_sizes[0], self.strides[0], strict=True)
-        )
-        levels = []
-        for base, (rows, columns) in zip(self.base_anchors, featmap_sizes, strict=True):
-            y = torch.arange(rows, device=device).to(dtype) * (height // rows)
-            x = torch.arange(columns, device=device).to(dtype) * (width // columns)
-            centre = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).reshape(-1, 1, 2)
-            levels.append((centre.repeat(1, 1, 2) + base.to(centre)).reshape(-1, 4))
-        return levels
+        corners = _corners(featmap_sizes, self.strides[0], dtype, device)
+        return [
+            (corner[:, None].repeat(1, 1, 2) + base.to(corner)).reshape(-1, 4)
+            for base, corner in zip(self.base_anchors, corners, strict=True)
+        ]
+
+
+class TorchvisionPointGenerator(MlvlPointGenerator):
+    """The centres of those anchors, which are the first corners of the cells, for heads without anchors.
+
+    Args:
+        strides: of the levels, in pixels.
+    """
+
+    def __init__(self, strides: Sequence[int]) -> None:
+        super().__init__(list(strides), offset=0.0)
+
+    def grid_priors(
+        self,
+        featmap_sizes: Sequence[tuple[int, int]],
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cuda",
+    ) -> list[Tensor]:
+        """Points of each level, ``(h * w, 2)``, x y in pixels."""
+        return _corners(featmap_sizes, self.strides[0], dtype, device)
+
+
+def _corners(
+    sizes: Sequence[tuple[int, int]],
+    stride: tuple[int, int],
+    dtype: torch.dtype,
+    device: torch.device | str,
+) -> list[Tensor]:
+    """The first corner of each cell, ``(h * w, 2)`` for each level; ``stride`` is that of the first."""
+    height, width = (cells * step for cells, step in zip(sizes[0], stride, strict=True))
+    levels = []
+    for rows, columns in sizes:
+        y = torch.arange(rows, device=device).to(dtype) * (height // rows)
+        x = torch.arange(columns, device=device).to(dtype) * (width // columns)
+        levels.append(torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).reshape(-1, 2))
+    return levels

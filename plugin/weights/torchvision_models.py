@@ -96,6 +96,7 @@ def convert(
         if eps is None or not name.endswith("num_batches_tracked"):
             rule = str(_rule(row, name))
             converted[re.sub(rule, rules[rule], name)] = value
+    converted |= {name: torch.tensor(1.0) for name in row.ones}
     for layer in row.classes:
         for kind in ("weight", "bias"):
             if (name := f"{layer.name}.{kind}") in converted:

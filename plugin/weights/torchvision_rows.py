@@ -27,7 +27,7 @@ class Classes:
     first: int = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Row:
     """One of torchvision's models.
 
@@ -38,6 +38,7 @@ class Row:
         classes: the layers that have values for each class, that of the scores first.
         num_classes: where the config's model has their number.
         optional: as rules, of the auxiliary head, which a file may lack.
+        ones: weights of ours that torchvision does not have, a factor of 1 each.
         eps: what torchvision's own weights are divided with beside the variance, in the batch norms that
             the config freezes without eps; None where it trains them.
     """
@@ -48,6 +49,7 @@ class Row:
     classes: tuple[Classes, ...]
     num_classes: tuple[str, ...] = ("bbox_head.num_classes",)
     optional: Rules = field(default_factory=dict)
+    ones: tuple[str, ...] = ()
     eps: float | None = None
 
 
@@ -79,29 +81,67 @@ def _conv_bn(theirs: str, ours: str, first: int = 0) -> Rules:
     return {rf"{theirs}\.{place}\.(?P<what>.+)": rf"{ours}.{name}.\g<what>" for place, name in pairs}
 
 
-_FASTER_RCNN = {
-    r"rpn\.head\.conv\.(?:0\.0\.)?(weight|bias)": r"rpn_head.rpn_conv.\1",
+def _convs(theirs: str, ours: str, norm: str = "") -> Rules:
+    """A stack of convolutions, each followed by an activation, or by ``norm`` and an activation."""
+    names = {0: "conv", **({1: norm} if norm else {})}
+    return {
+        rf"{theirs}\.(?P<at>\d)\.{place}\.(?P<what>.+)": rf"{ours}.\g<at>.{name}.\g<what>"
+        for place, name in names.items()
+    }
+
+
+_RESNET50 = _resnet(50, r"backbone\.body\.")
+_ROI_HEADS = {
     r"rpn\.head\.cls_logits\.(.+)": r"rpn_head.rpn_cls.\1",
     r"rpn\.head\.bbox_pred\.(.+)": r"rpn_head.rpn_reg.\1",
-    r"roi_heads\.box_head\.fc6\.(.+)": r"roi_head.bbox_head.shared_fcs.0.\1",
-    r"roi_heads\.box_head\.fc7\.(.+)": r"roi_head.bbox_head.shared_fcs.1.\1",
     r"roi_heads\.box_predictor\.cls_score\.(.+)": r"roi_head.bbox_head.fc_cls.\1",
     r"roi_heads\.box_predictor\.bbox_pred\.(.+)": r"roi_head.bbox_head.fc_reg.\1",
+}
+_FASTER_RCNN = {
+    **_RESNET50,
+    **_fpn(4),
+    r"rpn\.head\.conv\.(?:0\.0\.)?(weight|bias)": r"rpn_head.rpn_conv.\1",
+    r"roi_heads\.box_head\.fc6\.(.+)": r"roi_head.bbox_head.shared_fcs.0.\1",
+    r"roi_heads\.box_head\.fc7\.(.+)": r"roi_head.bbox_head.shared_fcs.1.\1",
+    **_ROI_HEADS,
 }
 _BOX_CLASSES = (
     Classes("roi_head.bbox_head.fc_cls", background=True),
     Classes("roi_head.bbox_head.fc_reg", values=4),
 )
-#: With the names until 0.13, which count the activations too.
+_OF_BOXES = ("roi_head.bbox_head.num_classes",)
+
+_HEADS = (("classification", "cls"), ("regression", "reg"))
 _RETINANET = {
-    rf"head\.{theirs}_head\.conv\.(?:{i}\.0|{2 * i})\.(weight|bias)": rf"bbox_head.{ours}_convs.{i}.conv.\1"
-    for theirs, ours in (("classification", "cls"), ("regression", "reg"))
-    for i in range(4)
-} | {
     r"head\.classification_head\.cls_logits\.(.+)": r"bbox_head.retina_cls.\1",
     r"head\.regression_head\.bbox_reg\.(.+)": r"bbox_head.retina_reg.\1",
 }
+#: With the names until 0.13, which count the activations too.
+_RETINANET_V1 = {
+    rf"head\.{theirs}_head\.conv\.(?:{i}\.0|{2 * i})\.(weight|bias)": rf"bbox_head.{ours}_convs.{i}.conv.\1"
+    for theirs, ours in _HEADS
+    for i in range(4)
+}
+_RETINANET_V2 = {
+    theirs: ours
+    for their, our in _HEADS
+    for theirs, ours in _convs(rf"head\.{their}_head\.conv", f"bbox_head.{our}_convs", "gn").items()
+}
+_FCOS = {
+    rf"head\.{theirs}_head\.conv\.{3 * i + place}\.(.+)": rf"bbox_head.{ours}_convs.{i}.{name}.\1"
+    for theirs, ours in _HEADS
+    for i in range(4)
+    for place, name in enumerate(("conv", "gn"))
+} | {
+    r"head\.classification_head\.cls_logits\.(.+)": r"bbox_head.conv_cls.\1",
+    r"head\.regression_head\.bbox_reg\.(.+)": r"bbox_head.conv_reg.\1",
+    r"head\.regression_head\.bbox_ctrness\.(.+)": r"bbox_head.conv_centerness.\1",
+}
 
+_FCN = {
+    **_conv_bn(r"classifier", "decode_head.convs.0"),
+    r"classifier\.4\.(.+)": r"decode_head.conv_seg.\1",
+}
 _AUXILIARY = {
     **_conv_bn(r"aux_classifier", "auxiliary_head.convs.0"),
     r"aux_classifier\.4\.(.+)": r"auxiliary_head.conv_seg.\1",
@@ -114,31 +154,55 @@ _DEEPLABV3 = {
     r"classifier\.4\.(.+)": r"decode_head.conv_seg.\1",
 }
 _PIXELS = (Classes("decode_head.conv_seg", first=0),)
-_SEGMENTOR = ("decode_head.num_classes", "auxiliary_head.num_classes")
+_OF_PIXELS = ("decode_head.num_classes", "auxiliary_head.num_classes")
+_COCO = "detection/{}_resnet50_fpn_1x_coco".format
 _VOC = "segmentation/{}_4xb4-40k_voc12aug-512x512".format
+
+
+def _segmentor(name: str, config: str, rules: Rules) -> Row:
+    return Row(name, _VOC(config), rules, _PIXELS, _OF_PIXELS, _AUXILIARY)
+
 
 ROWS = (
     Row(
         "fasterrcnn_resnet50_fpn",
-        "detection/faster-rcnn-torchvision_resnet50_fpn_1x_coco",
-        {**_resnet(50, r"backbone\.body\."), **_fpn(4), **_FASTER_RCNN},
-        classes=_BOX_CLASSES,
-        num_classes=("roi_head.bbox_head.num_classes",),
+        _COCO("faster-rcnn-torchvision"),
+        _FASTER_RCNN,
+        _BOX_CLASSES,
+        _OF_BOXES,
         eps=0.0,
     ),
     Row(
         "retinanet_resnet50_fpn",
-        "detection/retinanet-torchvision_resnet50_fpn_1x_coco",
-        {**_resnet(50, r"backbone\.body\."), **_fpn(3, 2), **_RETINANET},
-        classes=(Classes("bbox_head.retina_cls", anchors=9),),
+        _COCO("retinanet-torchvision"),
+        {**_RESNET50, **_fpn(3, 2), **_RETINANET_V1, **_RETINANET},
+        (Classes("bbox_head.retina_cls", anchors=9),),
         eps=0.0,
     ),
     Row(
-        "deeplabv3_resnet50",
-        _VOC("deeplabv3-torchvision_resnet50-d8"),
-        {**_resnet(50, r"backbone\."), **_DEEPLABV3},
-        _PIXELS,
-        _SEGMENTOR,
-        _AUXILIARY,
+        "retinanet_resnet50_fpn_v2",
+        _COCO("retinanet-torchvision-v2"),
+        {**_RESNET50, **_fpn(3, 2), **_RETINANET_V2, **_RETINANET},
+        (Classes("bbox_head.retina_cls", anchors=9),),
     ),
+    Row(
+        "fcos_resnet50_fpn",
+        _COCO("fcos-torchvision"),
+        {**_RESNET50, **_fpn(3, 2), **_FCOS},
+        (Classes("bbox_head.conv_cls"),),
+        ones=tuple(f"bbox_head.scales.{level}.scale" for level in range(5)),
+        eps=1e-5,
+    ),
+    _segmentor(
+        "deeplabv3_resnet50",
+        "deeplabv3-torchvision_resnet50-d8",
+        {**_resnet(50, r"backbone\."), **_DEEPLABV3},
+    ),
+    _segmentor(
+        "deeplabv3_resnet101",
+        "deeplabv3-torchvision_resnet101-d8",
+        {**_resnet(101, r"backbone\."), **_DEEPLABV3},
+    ),
+    _segmentor("fcn_resnet50", "fcn-torchvision_resnet50-d8", {**_resnet(50, r"backbone\."), **_FCN}),
+    _segmentor("fcn_resnet101", "fcn-torchvision_resnet101-d8", {**_resnet(101, r"backbone\."), **_FCN}),
 )
