@@ -97,7 +97,7 @@ def test_mmdet_reads_what_was_trained_here(tmp_path: Path) -> None:
             ["--to", "keras", "--backbone", "resnet18"],
             "--to 'keras' is not known; use mmbackbones or openmmlab",
         ),
-        (["--backbone", "resnet18", "--eps", "0.1"], "--classes and --eps are for torchvision's detector"),
+        (["--backbone", "resnet18", "--eps", "0.1"], "--classes and --eps are for torchvision's models"),
         (
             ["--backbone", "resnet18", "--to", "openmmlab", "--like", "mmdet.ResNext"],
             "Nearest: .*mmdet.ResNeXt",
