@@ -70,6 +70,7 @@ MODELS = ModelRegistry(
     scope=SCOPE,
     locations=[
         "mmbackbones.backbone",
+        "mmbackbones.inner_taps.early",
         "mmbackbones.inner_taps.expanded",
         "mmbackbones.inner_taps.preactivation",
         "mmbackbones.necks",

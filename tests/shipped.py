@@ -171,7 +171,11 @@ def parts_of_the_backbone(model: Mapping[str, Any], given: Collection[str]) -> d
     }
     defaults = {"frozen_stages", "norm_eval"} if "frozen_fraction" in given else set()
     ours = plain(backbone_of(model))
-    return {**found, **{key: value for key, value in ours.items() if key not in {*given, *defaults}}}
+    skipped = {*given, *defaults}
+    return {
+        **found,
+        **{key: value for key, value in ours.items() if not {key, f"backbone.{key}"} & skipped},
+    }
 
 
 def plain(node: Any) -> Any:

@@ -176,7 +176,7 @@ ODD_ONES = {  # backbone: the models that it cannot feed
     "squeezenet1_1": set(MODELS),  # ends at stride 16
     "alexnet": {"unetpp"},  # begins at stride 4
     "vgg16": set(),
-    "vit_tiny_patch16_224": {"deeplabv3plus", "deeplabv3", "fcn", "unetpp"},
+    "vit_tiny_patch16_224": {"deeplabv3plus", "deeplabv3", "fcn", "lraspp", "unetpp"},
 }
 
 

@@ -139,6 +139,8 @@ def check_the_command_writes_the_same(name: str) -> None:
             for key in ("type", "dilations")
             if re.search(rf"decode_head\.update\([^()]*\b{key}=", text(name))
         }
+        for said in re.findall(r"^model\.backbone\.update\(\n(.*?)^\)", text(name), re.DOTALL | re.MULTILINE):
+            given |= {f"backbone.{key}" for key in re.findall(r"^    (\w+)=", said, re.MULTILINE)}
         assert parts_of_the_backbone(shipped.model, given) == parts_of_the_backbone(cfg.model, given)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,11 +16,18 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from mmseg.datasets import PascalVOCDataset
 from mmseg.structures import SegDataSample
+from PIL import Image
 from shipped import read
 from torch import Tensor, nn
 from torchvision import models
+from torchvision.io import write_png
+from torchvision.transforms._presets import SemanticSegmentation
+from typer.testing import CliRunner
 
-from mmbackbones.weights.torchvision_models import categories, convert, recognise
+from mmbackbones.cli import app
+from mmbackbones.engine.predict import load_predictor
+from mmbackbones.errors import InputError
+from mmbackbones.weights.torchvision_models import categories, checkpoint_of, convert, recognise
 from mmbackbones.weights.torchvision_rows import ROWS, Row
 
 DETECTORS = [row for row in ROWS if row.config.startswith("detection/")]
@@ -157,3 +165,51 @@ def test_the_same_label_map(row: Row) -> None:
     clear = best - second > 1e-4
     assert clear.float().mean() > 0.99
     assert torch.equal(found.pred_sem_seg.data[0][clear], expected.argmax(0)[clear])
+
+
+@torch.no_grad()
+def test_a_file_through_the_command(tmp_path: Path) -> None:
+    """From the image file on: a segmentor of the user's own classes sees what torchvision's sees."""
+    (row,) = (row for row in ROWS if row.name == "lraspp_mobilenet_v3_large")
+    path, out = tmp_path / "image.png", tmp_path / "ours.pth"
+    pixels = torch.rand(3, 6, 8).mul(255).byte().repeat_interleave(20, 1).repeat_interleave(20, 2)
+    write_png(pixels, str(path))
+    seen = SemanticSegmentation(resize_size=520)(Image.open(path))
+    theirs = their_random_net(row, seen[:, ::8, ::8])
+    torch.save(theirs.state_dict(), tmp_path / "theirs.pth")
+    done = CliRunner().invoke(
+        app, ["convert", str(tmp_path / "theirs.pth"), "-o", str(out), "--classes", "a,b,c,d"]
+    )
+    assert done.exit_code == 0, done.output
+    assert "torchvision's lraspp_mobilenet_v3_large, 4 classes" in done.output
+    option = "model.decode_head.num_classes=4"
+    assert f"predict {row.config} {out} photo.jpg --cfg-options {option}" in done.output
+    cfg = Config(read(row.config)[0].to_dict())
+    cfg.model.decode_head.num_classes = 4
+    predictor, meta = load_predictor(cfg, out, "cpu", 0.0)
+    assert meta["classes"] == ("a", "b", "c", "d")
+    logits = F.interpolate(theirs(seen[None])["out"], pixels.shape[1:], mode="bilinear")
+    expected = logits[0].argmax(0)
+    assert len(expected.unique()) > 1
+    found = torch.from_numpy(predictor(path).label_map.astype("int64"))
+    assert (found == expected).float().mean() > 0.99
+
+
+def empty_file(row: Row, path: Path, **args: Any) -> Path:
+    with torch.device("meta"):
+        net = models.get_model(row.name, weights=None, weights_backbone=None, **args)
+    torch.save({name: torch.zeros(()).expand(v.shape) for name, v in net.state_dict().items()}, path)
+    return path
+
+
+def test_what_a_file_lacks_is_said(tmp_path: Path) -> None:
+    (row,) = (row for row in ROWS if row.name == "deeplabv3_mobilenet_v3_large")
+    found = checkpoint_of(empty_file(row, tmp_path / "a.pth"))
+    assert (found.row, found.options) == (row, ("model.auxiliary_head=None",))
+    assert found.notes == ("The file has no auxiliary head, which only trains.",)
+    assert found.checkpoint["meta"]["dataset_meta"]["classes"][:2] == ("background", "aeroplane")
+    path = empty_file(row, tmp_path / "b.pth", num_classes=3, aux_loss=True)
+    with pytest.raises(InputError, match="has 3 classes, the background included, and there are no names"):
+        checkpoint_of(path)
+    options = checkpoint_of(path, ["sky", "road", "car"]).options
+    assert options == ("model.decode_head.num_classes=3", "model.auxiliary_head.num_classes=3")

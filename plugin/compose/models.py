@@ -161,6 +161,7 @@ MODELS: dict[str, Model] = {
         "segmentation", "mmseg::deeplabv3/deeplabv3_r50-d8_4xb2-80k_cityscapes-512x1024", dilated=8
     ),
     "fcn": Model("segmentation", "mmseg::fcn/fcn_r50-d8_4xb2-80k_cityscapes-512x1024", dilated=8),
+    "lraspp": Model("segmentation", "_base_/lraspp_voc12aug", strides=(8, 32), dilated=16),
     "upernet": Model(
         "segmentation",
         "mmseg::upernet/upernet_r50_4xb4-80k_ade20k-512x512",

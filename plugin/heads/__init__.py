@@ -17,6 +17,7 @@ HEADS = {
     "BiSeNet": "bisenet",
     "DeepLabV3Head": "deeplabv3",
     "EfficientDetHead": "efficientdet",
+    "LRASPPHead": "lraspp",
     "LinearHead": "linear",
     "SSDLiteHead": "ssdlite",
     "SwiftNetHead": "swiftnet",

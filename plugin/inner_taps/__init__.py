@@ -1,1 +1,1 @@
-"""Backbones whose maps are read inside a block: expanded, or before an activation."""
+"""Backbones whose maps are read inside a stage or block: early, expanded, or before an activation."""

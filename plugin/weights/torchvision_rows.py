@@ -137,7 +137,10 @@ _FCOS = {
     r"head\.regression_head\.bbox_reg\.(.+)": r"bbox_head.conv_reg.\1",
     r"head\.regression_head\.bbox_ctrness\.(.+)": r"bbox_head.conv_centerness.\1",
 }
-
+_MOBILENET = {
+    r"backbone\.(16\..+)": r"backbone.features.\1",
+    r"backbone\.((?:\d|1[0-5])\..+)": r"backbone.features.\1",
+}
 _FCN = {
     **_conv_bn(r"classifier", "decode_head.convs.0"),
     r"classifier\.4\.(.+)": r"decode_head.conv_seg.\1",
@@ -152,6 +155,12 @@ _DEEPLABV3 = {
     **_conv_bn(r"classifier\.0\.project", "decode_head.project"),
     **_conv_bn(r"classifier", "decode_head.bottleneck", first=1),
     r"classifier\.4\.(.+)": r"decode_head.conv_seg.\1",
+}
+_LRASPP = {
+    **_conv_bn(r"classifier\.cbr", "decode_head.branch"),
+    r"classifier\.scale\.1\.(.+)": r"decode_head.gate.\1",
+    r"classifier\.low_classifier\.(.+)": r"decode_head.fine.\1",
+    r"classifier\.high_classifier\.(.+)": r"decode_head.conv_seg.\1",
 }
 _PIXELS = (Classes("decode_head.conv_seg", first=0),)
 _OF_PIXELS = ("decode_head.num_classes", "auxiliary_head.num_classes")
@@ -203,6 +212,18 @@ ROWS = (
         "deeplabv3-torchvision_resnet101-d8",
         {**_resnet(101, r"backbone\."), **_DEEPLABV3},
     ),
+    _segmentor(
+        "deeplabv3_mobilenet_v3_large",
+        "deeplabv3-torchvision_mobilenetv3-large-d16",
+        {**_MOBILENET, **_DEEPLABV3},
+    ),
     _segmentor("fcn_resnet50", "fcn-torchvision_resnet50-d8", {**_resnet(50, r"backbone\."), **_FCN}),
     _segmentor("fcn_resnet101", "fcn-torchvision_resnet101-d8", {**_resnet(101, r"backbone\."), **_FCN}),
+    Row(
+        "lraspp_mobilenet_v3_large",
+        _VOC("lraspp-torchvision_mobilenetv3-large-d16"),
+        {**_MOBILENET, **_LRASPP},
+        _PIXELS,
+        ("decode_head.num_classes",),
+    ),
 )
