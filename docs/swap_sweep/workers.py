@@ -30,16 +30,33 @@ def run(stage: Stage, todo: dict[str, str], folder: Path, seconds: int, jobs: in
     items = list(todo.items())
     groups = [items[start : start + GROUP] for start in range(0, len(items), GROUP)]
     fork = multiprocessing.get_context("fork")
-    running: dict[int, multiprocessing.process.BaseProcess] = {}
+    running: dict[int, tuple[multiprocessing.process.BaseProcess, list[tuple[str, str]]]] = {}
     while groups or running:
         while groups and len(running) < jobs:
             sys.stdout.write(f"{sum(map(len, groups))} of {len(items)} to begin\n")
             sys.stdout.flush()
-            process = fork.Process(target=_work, args=(stage, groups.pop(0), folder, seconds))
+            group = groups.pop(0)
+            for key, _ in group:  # of an earlier judgement
+                (folder / f"{key}.json").unlink(missing_ok=True)
+            process = fork.Process(target=_work, args=(stage, group, folder, seconds))
             process.start()
-            running[process.sentinel] = process
+            running[process.sentinel] = process, group
         for ended in connection.wait(list(running)):
-            running.pop(int(ended)).join()  # type: ignore[arg-type]
+            worker, group = running.pop(int(ended))  # type: ignore[arg-type]
+            worker.join()
+            if rest := _after_crash(worker.exitcode, group, folder):
+                groups.append(rest)
+
+
+def _after_crash(code: int | None, group: list[tuple[str, str]], folder: Path) -> list[tuple[str, str]]:
+    """What is left of a group whose process ended early; the case at which it did gets that as its result."""
+    left = [(key, name) for key, name in group if not (folder / f"{key}.json").is_file()]
+    if left:
+        key, name = left.pop(0)
+        why = f"crash: the process ended with code {code}"  # minus the number of a signal
+        text = json.dumps({"name": name, "stock": why, "error": why, "nets": {}}, indent=1)
+        (folder / f"{key}.json").write_text(text)
+    return left
 
 
 def _work(stage: Stage, group: list[tuple[str, str]], folder: Path, seconds: int) -> None:
