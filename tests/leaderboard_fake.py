@@ -73,11 +73,11 @@ class FakeExecutor:
         return FakeJob(run, folder, Outcome(cause, "on purpose" * bool(cause), facts))
 
 
-def play(folder: Path, which: Board | None = None, **fails: str) -> None:
+def play(folder: Path, which: Board | None = None, pause: float = 0.0005, **fails: str) -> None:
     """Run the board, or go on with it."""
     with hold(folder):
         executor = FakeExecutor({key.replace("_", "-"): cause for key, cause in fails.items()})
-        run_board(which or board(), folder, executor, describe, pause=0.0005)
+        run_board(which or board(), folder, executor, describe, pause=pause)
 
 
 def budgeted(seconds: float) -> Board:
@@ -85,4 +85,4 @@ def budgeted(seconds: float) -> Board:
 
 
 if __name__ == "__main__":
-    play(Path(sys.argv[1]))
+    play(Path(sys.argv[1]), pause=0.01)  # slow enough to be killed in the middle, several times

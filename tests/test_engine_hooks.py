@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import signal
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,9 +13,11 @@ import pytest
 from mmengine.logging import MessageHub
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from rich.console import Console
+from tiny_training import config
 
 from mmbackbones.engine.hooks import ProgressHook, StopHook
 from mmbackbones.engine.report import main_figures
+from mmbackbones.engine.runner import Runner
 from mmbackbones.registry import HOOKS
 
 
@@ -93,3 +96,16 @@ def test_a_signal_waits_and_then_ctrl_c_stops_at_once(first: int) -> None:
     finally:
         hook.release()
     assert [signal.getsignal(number) for number in StopHook.signals] == before
+
+
+def test_runs_of_one_second_share_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the two evaluations of an export: the first one's folder may be gone when the second begins."""
+    monkeypatch.setattr("mmengine.runner.runner.time.time", lambda: 1.7e9)
+    first, second = (
+        Runner.from_cfg(config(tmp_path / name, experiment_name="same")) for name in ("first", "second")
+    )
+    assert first.timestamp == second.timestamp
+    assert first.visualizer is not second.visualizer
+    assert first.message_hub is not second.message_hub
+    assert first.logger is not second.logger
+    assert list((tmp_path / "second").rglob("vis_data/config.py"))

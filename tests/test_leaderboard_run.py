@@ -8,6 +8,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -80,10 +81,14 @@ def test_ten_kills_at_random_moments(undisturbed: Path, tmp_path: Path) -> None:
     draw = random.Random(5)
     command = [sys.executable, fake.__file__, str(tmp_path)]
     killed = 0
+    (tmp_path / "starts.txt").touch()
     for _ in range(10):
+        before = len(starts(tmp_path))
         process = subprocess.Popen(command)
+        while len(starts(tmp_path)) == before and process.poll() is None:
+            time.sleep(0.001)  # python starts
         try:
-            process.wait(draw.uniform(0.05, 0.35))
+            process.wait(draw.uniform(0, 0.04))
         except subprocess.TimeoutExpired:
             process.kill()
             killed += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import logging
 import os
 from collections.abc import Iterator
@@ -79,6 +80,9 @@ class OnceFormatted(Config):
         return cls.texts[plain]
 
 
+_RUNS = itertools.count(1)  # of this process
+
+
 class Runner(_Runner):
     """Runs a config as mmengine does; messages go to the log file, the console gets what users must see."""
 
@@ -94,7 +98,7 @@ class Runner(_Runner):
 
     def build_visualizer(self, visualizer: Any = None) -> Any:
         """As mmengine's, but no two runs share one: under a config's fixed name a second training in one
-        process would log into the folder of the first."""
+        process would log into the folder of the first. Of the run's name see :meth:`build_logger`."""
         if isinstance(visualizer, dict):
             visualizer = {**visualizer, "name": self.experiment_name}
         return super().build_visualizer(visualizer)
@@ -115,6 +119,10 @@ class Runner(_Runner):
             self._train_dataloader = given
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """As mmengine's, with a filter for the console; it is built first of what goes by the run's name,
+        which ends with the second: one that begins in the same second would share log, history and pictures
+        of the first, so a number follows."""
+        self._experiment_name = f"{self._experiment_name}_{next(_RUNS)}"
         logger = super().build_logger(*args, **kwargs)
         self._console = _Console()
         for handler in logger.handlers:
