@@ -122,7 +122,7 @@ class Runner(_Runner):
         """As mmengine's, with a filter for the console; it is built first of what goes by the run's name,
         which ends with the second: one that begins in the same second would share log, history and pictures
         of the first, so a number follows."""
-        self._experiment_name = f"{self._experiment_name}_{next(_RUNS)}"
+        self._experiment_name = f"{self.experiment_name}_{next(_RUNS)}"
         logger = super().build_logger(*args, **kwargs)
         self._console = _Console()
         for handler in logger.handlers:
