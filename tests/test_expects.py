@@ -49,6 +49,21 @@ def test_a_dilated_backbone_of_ours_has_the_depths_of_its_stages() -> None:
     assert shown == levels
 
 
+def test_a_net_dilated_by_its_constructor_has_the_depths_of_its_stages() -> None:
+    """As in the configs for torchvision's LR-ASPP: another backbone must give C5, dilated, and not C4."""
+    levels = expects.expected(
+        dict(
+            type="mmbackbones.Backbone",
+            name="torchvision:mobilenet_v3_large",
+            output_stride=16,
+            net_kwargs=dict(dilated=True),
+            out_strides=(8, 16),
+        ),
+        "mmseg",
+    )
+    assert [(level.channels, level.stride, level.depth) for level in levels] == [(40, 8, 8), (960, 16, 32)]
+
+
 def test_other_widths_are_read_off_a_run() -> None:
     levels = expects.expected(dict(type="ResNet", depth=18, base_channels=8), "mmdet")
     assert [level.channels for level in levels] == [8, 16, 32, 64]

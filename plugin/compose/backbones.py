@@ -18,6 +18,11 @@ EXPANDED = ("mobilenetv2", "mobilenetv3", "mnasnet", "efficientnet", "efficientn
 _EXPANSION = 6
 
 
+def is_the_catalogs(net_kwargs: Mapping[str, Any]) -> bool:
+    """Whether a net with these arguments of its constructor has the maps that the catalog knows."""
+    return net_kwargs.keys() <= _SHAPELESS
+
+
 def channels_with(
     spec: Spec, net_kwargs: Mapping[str, Any], backbone_type: str | None = None
 ) -> dict[int, int]:
@@ -26,7 +31,7 @@ def channels_with(
     Raises:
         InputError: the net has no maps for a backbone of ``backbone_type``.
     """
-    if net_kwargs.keys() <= _SHAPELESS:
+    if is_the_catalogs(net_kwargs):
         channels = spec.channels
     else:
         from ..feature_nets.specs import measured

@@ -16,7 +16,7 @@ from ..feature_nets.arguments import choose_strides
 from ..feature_nets.specs import get_spec
 from ..sources.cells import ceil_div
 from ..weights.named import without_weights
-from .backbones import channels_with
+from .backbones import channels_with, is_the_catalogs
 from .configs import kind
 
 Shape = tuple[int, ...]
@@ -84,15 +84,15 @@ def _plain(backbone: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _ours(backbone: Mapping[str, Any]) -> tuple[Level, ...]:
-    """Of a backbone of this package, whose maps the catalog knows; of others nothing."""
+    """Of a backbone of this package with the catalog's arguments, whose maps it knows; of others nothing."""
     scope, _, name = _name(backbone).rpartition(".")
-    if scope != "mmbackbones":
-        return ()
+    if scope != "mmbackbones" or not is_the_catalogs(backbone.get("net_kwargs") or {}):
+        return ()  # such arguments may dilate too, as those of torchvision's MobileNetV3 do
     given = {key: backbone.get(key) for key in ("out_strides", "out_indices")}
     spec = get_spec(backbone.get("name", name))
     if name == "ExpandedBackbone" and given["out_strides"] is None:
         given["out_strides"] = (16, 32)
-    channels = channels_with(spec, backbone.get("net_kwargs") or {}, f"{scope}.{name}")
+    channels = channels_with(spec, {}, f"{scope}.{name}")
     most = backbone.get("output_stride") or max(channels)
     return tuple(
         _level(channels[stride], min(stride, most), stride) for stride in choose_strides(spec, **given)
