@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ..compose.scale import parse_scale, reference_scale, set_scale
+from ..engine.timing import each_call
 
 if TYPE_CHECKING:
     from ..engine.predictions import Predictor
@@ -46,15 +46,9 @@ def measure(model: str, backbone: str, config: str, img_scale: str | None, devic
     predictor = Predictor(revert_sync_batchnorm(MODELS.build(cfg.model)).to(where), cfg)
     packed = _grey_image(predictor, reference_scale(cfg) or _USUAL)
     batch = {"inputs": [packed["inputs"]], "data_samples": [packed["data_samples"]]}
-    seconds: list[float] = []
     with torch.inference_mode():
-        while len(seconds) < _WARM_UP + _LEAST or sum(seconds[_WARM_UP:]) < _SECONDS:
-            start = time.perf_counter()
-            predictor.model.test_step(batch)
-            if where.type == "cuda":
-                torch.cuda.synchronize(where)
-            seconds.append(time.perf_counter() - start)
-    return 1e3 * median(seconds[_WARM_UP:])
+        seconds = each_call(lambda: predictor.model.test_step(batch), _LEAST, _WARM_UP, _SECONDS)
+    return 1e3 * median(seconds)
 
 
 def _grey_image(predictor: Predictor, size: tuple[int, int]) -> Any:

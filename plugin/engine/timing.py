@@ -26,6 +26,24 @@ def in_turn(
     return {name: found[warm_up:] for name, found in seconds.items()}
 
 
+def each_call(call: Callable[[], object], least: int, warm_up: int, seconds: float = 0.0) -> list[float]:
+    """Seconds on the wall of each of ``least`` calls, or more, until ``seconds`` are over.
+
+    A GPU's work is waited for, where one is used; ``warm_up`` calls before are not counted.
+    """
+    import torch
+
+    wait = torch.cuda.synchronize if torch.cuda.is_initialized() else lambda: None
+    found: list[float] = []
+    while len(found) < warm_up + least or sum(found[warm_up:]) < seconds:
+        wait()
+        start = time.perf_counter()
+        call()
+        wait()
+        found.append(time.perf_counter() - start)
+    return found[warm_up:]
+
+
 def side_by_side(first: Callable[[], object], second: Callable[[], object], turns: int) -> list[float]:
     """Median seconds of two calls that take turns, and the median of each turn's second / first."""
     a, b = in_turn({"first": first, "second": second}, turns).values()

@@ -6,7 +6,6 @@ import platform
 import subprocess
 import sys
 import tempfile
-import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import torch
 from mmengine.config import Config
 
 from ..engine.evaluate import runner_for_test
+from ..engine.timing import each_call
 from ..tracing.cost import cost
 
 RUNS, _WARM_UP = 100, 10
@@ -45,17 +45,8 @@ def measure(cfg: Config, checkpoint: Path) -> dict[str, Any]:
 @torch.no_grad()
 def latency_of(network: Any, batch: Any) -> dict[str, float]:
     """Wall time in ms of ``test_step`` on one batch, from the loaded image to the final boxes or labels."""
-    cuda = next(network.parameters()).is_cuda
-    seconds = []
-    for _ in range(_WARM_UP + RUNS):
-        if cuda:
-            torch.cuda.synchronize()
-        start = time.perf_counter()
-        network.test_step(batch)
-        if cuda:
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - start)
-    p50, p95 = 1e3 * np.percentile(seconds[_WARM_UP:], [50, 95])
+    seconds = each_call(lambda: network.test_step(batch), RUNS, _WARM_UP)
+    p50, p95 = 1e3 * np.percentile(seconds, [50, 95])
     return {"p50": round(float(p50), 3), "p95": round(float(p95), 3), "runs": RUNS}
 
 
