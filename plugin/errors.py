@@ -23,3 +23,9 @@ def nearest(name: str, allowed: Iterable[str], count: int = 5) -> list[str]:
     close = difflib.get_close_matches(name, pool, n=count, cutoff=0.6)
     inside = [other for other in pool if name and name.lower() in other.lower() and other not in close]
     return (close + inside)[:count]
+
+
+def did_you_mean(name: str, allowed: Iterable[str]) -> str:
+    """A sentence with the nearest of ``allowed``, to follow another; empty where none is near."""
+    near = nearest(name, allowed, count=1)
+    return f" Did you mean '{near[0]}'?" if near else ""

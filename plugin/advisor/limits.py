@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..catalog.selection import BACKBONES, UNSTATED, Known
-from ..errors import InputError, nearest
+from ..errors import InputError, did_you_mean
 from ..feature_nets.listing import as_number
 
 #: What it costs to give up a wish that is no number, as a part of a limit: more than a quarter more of one.
@@ -86,11 +86,10 @@ def checked(
     wanted = tuple(word for word in (licence or "").lower().replace(",", " ").split())
     for word in wanted:
         if word not in known:
-            near = nearest(word, known, count=1)
-            hint = f" Did you mean '{near[0]}'?" if near else ""
             raise InputError(
-                f"--license '{word}': no weights of the tables have it.{hint} There are {', '.join(known)} "
-                f"({UNSTATED}: torchvision does not say). Give one, or several with commas."
+                f"--license '{word}': no weights of the tables have it.{did_you_mean(word, known)} There are "
+                f"{', '.join(known)} ({UNSTATED}: torchvision does not say). Give one, or several with "
+                "commas."
             )
     if licence is not None and not wanted:
         raise InputError(f"--license '': name one of {', '.join(known)}, or leave it out.")

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from ..catalog.selection import SCENES, TASKS, TITLES, Choice, Known, amount_for, choices, scenes_of
-from ..errors import InputError, nearest
+from ..errors import InputError, did_you_mean
 from . import limits as limits_of
 from .limits import Cost, Limits
 from .ranking import expect, net_of, order
@@ -130,10 +130,10 @@ def recommend(
         images, kinds = _count(Path(data), task, ignore_labels, progress)
     found = _candidates(task, scene, images, kinds, own)
     what = task if scene is None else f"{task}, {scene}"
-    ranked = _rank(found, boards([*shipped_records(), *own]))
+    known = boards([*own, *shipped_records()])
+    ranked = _rank(found, known)
     fitting = _within(ranked, limits, what, img_scale, device, top, progress)
-    figures = [*own, *shipped_records()]
-    return [_answer(each, cost, figures, images, data, img_scale) for each, cost in fitting[:top]]
+    return [_answer(each, cost, known, images, data, img_scale) for each, cost in fitting[:top]]
 
 
 def _check(task: str, scene: str | None, images: int | None, data: Any, top: int) -> None:
@@ -163,8 +163,7 @@ def _check(task: str, scene: str | None, images: int | None, data: Any, top: int
 
 def _one_of(option: str, value: str, allowed: Sequence[str] | dict[str, Any]) -> None:
     if value not in allowed:
-        near = nearest(str(value), allowed, count=1)
-        hint = f" Did you mean '{near[0]}'?" if near else ""
+        hint = did_you_mean(str(value), allowed)
         raise InputError(f"{option} '{value}' is unknown.{hint} Allowed: {', '.join(allowed)}.")
 
 
@@ -276,7 +275,7 @@ def _within(
 def _answer(
     each: Candidate,
     cost: Cost,
-    figures: Sequence[Measured],
+    records: Sequence[Board],
     images: int | None,
     data: str | Path | None,
     img_scale: str | None,
@@ -286,7 +285,7 @@ def _answer(
     evidence = [each.row] if each.row else []
     if each.choice and each.choice.task == "finetune" and images is not None:
         evidence = [f"{each.row}: {images} training images, {amount_for(images).why}"]
-    evidence += _measured(each, figures)
+    evidence += _measured(each, records)
     if each.config:
         commands: tuple[str, ...] = (f"mmbackbones train {each.config} --data {folder}{rest}",)
     else:
@@ -309,15 +308,14 @@ def _answer(
     )
 
 
-def _measured(each: Candidate, figures: Sequence[Measured]) -> list[str]:
+def _measured(each: Candidate, records: Sequence[Board]) -> list[str]:
     """What records say of a candidate: of the user's the net's place on each board, of ours the figure."""
     found = []
-    every = boards(figures)
-    own = [board for board in every if board.own and board.standings]
+    own = [board for board in records if board.own and board.standings]
     if own and not any(each.known.name in board.nets and board.task == each.kind for board in own):
         count = f"{len(own)} board{'s' * (len(own) > 1)}"
         found.append(f"not trained on your {count}: ranked there by nets of its family, kind and cost")
-    for board in every:
+    for board in records:
         if each.known.name not in board.nets or board.task != each.kind:
             continue
         runs, means = board.nets[each.known.name], board.means

@@ -7,15 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..catalog.spec import PYRAMID, Spec
-from ..errors import InputError, UnknownArgumentError, nearest
+from ..errors import InputError, UnknownArgumentError, did_you_mean
 from ..tracing.stages import STAGES
 
 
 def unknown_arguments(unknown: dict[str, Any], of: type) -> UnknownArgumentError:
     """The error for arguments that ``of`` does not take, with the nearest that it does."""
     known = [name for name in inspect.signature(of).parameters if name != "unknown"]
-    near = {name: nearest(name, known, count=1) for name in unknown}
-    hints = "".join(f" Did you mean '{found[0]}'?" for found in near.values() if found)
+    hints = "".join(did_you_mean(name, known) for name in unknown)
     return UnknownArgumentError(
         f"{of.__name__} has no argument {', '.join(map(repr, unknown))}.{hints} Allowed: {', '.join(known)}. "
         f"What the upstream's constructor takes goes into net_kwargs."

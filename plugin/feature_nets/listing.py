@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from ..catalog.own import own_names
 from ..catalog.rows import ROWS
 from ..catalog.spec import Spec
-from ..errors import InputError, nearest
+from ..errors import InputError, did_you_mean
 from .specs import get_spec
 
 _UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}
@@ -100,8 +100,7 @@ def _check(what: str, value: int | str | None, allowed: Iterable[int | str]) -> 
     known = sorted(set(allowed))
     if value is None or value in known:
         return
-    near = nearest(value, map(str, known), count=1) if isinstance(value, str) else []
-    hint = f" Did you mean '{near[0]}'?" if near else ""
+    hint = did_you_mean(value, map(str, known)) if isinstance(value, str) else ""
     raise InputError(
         f"No backbone of the catalog has {what} {value!r}.{hint} Allowed: {', '.join(map(str, known))}."
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from ..errors import InputError, nearest
+from ..errors import InputError, did_you_mean
 
 
 class _Loader(yaml.SafeLoader):
@@ -52,8 +52,7 @@ class Marked:
             raise self.error(f"{name} must be a mapping with keys of {', '.join(allowed)}.", *way)
         for key in node:
             if key not in allowed:
-                near = nearest(str(key), allowed, count=1)
-                hint = f" Did you mean '{near[0]}'?" if near else ""
+                hint = did_you_mean(str(key), allowed)
                 raise self.error(f"{name} has no '{key}'.{hint} Allowed: {', '.join(allowed)}.", *way, key)
 
     def mapping(self, key: str, allowed: Sequence[str]) -> dict[str, Any]:

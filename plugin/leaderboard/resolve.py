@@ -25,7 +25,6 @@ from .fingerprint import fingerprint
 from .plan import Board
 from .spec import BoardSpec, Trial
 
-METRICS = {"detection": "bbox_mAP", "instance": "segm_mAP", "segmentation": "mIoU"}
 #: Whose heads and schedule an architecture's base is made for, before each backbone takes its place.
 _STAND_IN = "resnet50"
 #: What may differ between the configs of a board: the backbone, channels of what reads it, mean and std of

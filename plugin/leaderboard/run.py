@@ -13,8 +13,8 @@ from .loop import Say, run_board
 from .plan import Run
 from .provenance import provenance
 from .records import Record, write_atomically
-from .resolve import METRICS, Resolved
-from .spec import BoardSpec
+from .resolve import Resolved
+from .spec import METRICS, BoardSpec
 
 CONFIG = "config.py"
 

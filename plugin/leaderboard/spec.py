@@ -12,7 +12,8 @@ from ..errors import InputError, nearest
 from .choice import choose_backbones
 from .marks import Marked, read_marked
 
-TASKS = ("detection", "instance", "segmentation")
+#: What is trained, and the figure that a board ranks by.
+METRICS = {"detection": "bbox_mAP", "instance": "segm_mAP", "segmentation": "mIoU"}
 SCHEDULES = {"1x": 12, "2x": 24}  # epochs, as mmdet counts them
 _BUDGET = ("hours", "run_minutes")
 #: The grid where a spec names none, as learning rates for 16 images: CNNs lean to SGD, ConvNeXt and
@@ -37,7 +38,7 @@ class BoardSpec:
 
     Attributes:
         data: Folder of the user's data.
-        task: One of :data:`TASKS`.
+        task: A key of :data:`METRICS`.
         architecture: A name of ``mmbackbones config --model``; empty if ``config`` is given.
         config: A config's file or name, whose backbone is exchanged; empty if ``architecture`` is.
         backbones: Names, globs expanded, limits applied, each once.
@@ -112,7 +113,7 @@ def read_spec(path: Path) -> BoardSpec:
     for key in ("data", "task", "backbones"):
         if key not in given:
             raise marked.error(f"the spec has no `{key}`.")
-    task = marked.one_of(TASKS, "task")
+    task = marked.one_of(tuple(METRICS), "task")
     data = _data(marked, path)
     architecture, config = _model(marked, task, path)
     batch_size = marked.whole("batch_size", 1, 8)
