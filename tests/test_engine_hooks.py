@@ -102,10 +102,12 @@ def test_runs_of_one_second_share_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     """As the two evaluations of an export: the first one's folder may be gone when the second begins."""
     monkeypatch.setattr("mmengine.runner.runner.time.time", lambda: 1.7e9)
     first, second = (
-        Runner.from_cfg(config(tmp_path / name, experiment_name="same")) for name in ("first", "second")
+        Runner.from_cfg(config(tmp_path / scope, experiment_name="same", default_scope=scope))
+        for scope in ("mmdet", "mmseg")
     )
+    assert [run.default_scope.scope_name for run in (first, second)] == ["mmdet", "mmseg"]
     assert first.timestamp == second.timestamp
     assert first.visualizer is not second.visualizer
     assert first.message_hub is not second.message_hub
     assert first.logger is not second.logger
-    assert list((tmp_path / "second").rglob("vis_data/config.py"))
+    assert list((tmp_path / "mmseg").rglob("vis_data/config.py"))

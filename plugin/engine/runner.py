@@ -96,9 +96,19 @@ class Runner(_Runner):
         network: torch.nn.Module = self.model.module if is_model_wrapper(self.model) else self.model
         return network
 
+    @property
+    def _experiment_name(self) -> str:
+        """The run's name, by which mmengine finds default scope, log, history and pictures. It ends with the
+        second: a run that begins in the same one would share those of the first, so a number follows."""
+        return self._numbered_name
+
+    @_experiment_name.setter
+    def _experiment_name(self, name: str) -> None:
+        self._numbered_name = f"{name}_{next(_RUNS)}"
+
     def build_visualizer(self, visualizer: Any = None) -> Any:
         """As mmengine's, but no two runs share one: under a config's fixed name a second training in one
-        process would log into the folder of the first. Of the run's name see :meth:`build_logger`."""
+        process would log into the folder of the first."""
         if isinstance(visualizer, dict):
             visualizer = {**visualizer, "name": self.experiment_name}
         return super().build_visualizer(visualizer)
@@ -119,10 +129,7 @@ class Runner(_Runner):
             self._train_dataloader = given
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
-        """As mmengine's, with a filter for the console; it is built first of what goes by the run's name,
-        which ends with the second: one that begins in the same second would share log, history and pictures
-        of the first, so a number follows."""
-        self._experiment_name = f"{self.experiment_name}_{next(_RUNS)}"
+        """As mmengine's, with a filter for the console."""
         logger = super().build_logger(*args, **kwargs)
         self._console = _Console()
         for handler in logger.handlers:
