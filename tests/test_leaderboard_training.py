@@ -17,10 +17,12 @@ import pytest
 import torch
 from cases import SWEEP
 from mmengine.config import Config
+from PIL import Image
 
 from mmbackbones.errors import InputError
 from mmbackbones.leaderboard import measure
 from mmbackbones.leaderboard.jobs import LocalExecutor, read_outcome
+from mmbackbones.leaderboard.pictures import read_pictures
 from mmbackbones.leaderboard.plan import Run
 from mmbackbones.leaderboard.resolve import resolve
 from mmbackbones.leaderboard.run import Trainings
@@ -95,6 +97,11 @@ def check_facts(facts: dict[str, Any], folder: Path, figure: str, per: float) ->
     assert facts["checkpoint_bytes"] == (folder / "train" / "last.pth").stat().st_size
     assert facts["device"].startswith("cpu: ")
     assert facts["versions"]["torch"] == importlib.metadata.version("torch")
+    pictures = read_pictures(folder)
+    assert len(pictures.images) == len(pictures.predicted) == SHAPES["val"]
+    for path in (*pictures.truth, *pictures.predicted):
+        assert max(Image.open(path).size) == 360
+    assert [name for name, _ in pictures.legend] == list(facts["by_class"])
     cfg = Config.fromfile(folder / "config.py")
     assert "scores" not in cfg.pretty_text  # a user who trains it again keeps what is here
 

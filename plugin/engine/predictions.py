@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -129,26 +129,53 @@ def write_validation_grid(
         count: number of images, spread evenly over the data set.
         side: longer side of each picture in pixels.
     """
-    predict = Predictor(model, cfg)
     classes, palette = classes_and_colours(dataset.metainfo)
-    boxes = predict.task == "detection"
-    load = _truth_loader(cfg)
-    groups = []
-    for index in np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int):
-        info = dataset.get_data_info(int(index))
-        image = open_image(Path(info["img_path"]))
-        zoom = side / max(image.size)
-        guess = predict(Path(info["img_path"]))
-        with_masks = guess.masks is not None
-        truth = _true_boxes(info, image, with_masks) if boxes else _true_labels(info, load)
-        pictures = [picture_of(image, found, classes, palette, zoom) for found in (truth, guess)]
-        groups.append(pictures if boxes else [draw.zoomed(image, zoom), *pictures])
+    boxes = task_of(cfg) == "detection"  # whose truth shows the image as well
+    groups = [
+        pictures[boxes:] for _, pictures in validation_pictures(model, cfg, dataset, count=count, side=side)
+    ]
     titles = ["truth", "prediction"] if boxes else ["image", "truth", "prediction"]
     if len(groups) > 1:  # two images a row
         groups = [sum(groups[start : start + 2], []) for start in range(0, len(groups), 2)]
         titles *= 2
     draw.grid(groups, titles, list(zip(classes, palette, strict=True))).save(path)
     return path
+
+
+def validation_pictures(
+    model: torch.nn.Module,
+    cfg: Config,
+    dataset: Any,
+    *,
+    count: int,
+    side: int,
+    score_thr: float = SCORE_THR,
+) -> Iterator[tuple[Path, list[Image.Image]]]:
+    """Of validation images, spread evenly over the data set: the file; it, its truth, the prediction.
+
+    Args:
+        model: a trained model.
+        cfg: its config.
+        dataset: mmdet or mmseg data set with ground truth.
+        count: number of images.
+        side: longer side of each picture in pixels.
+        score_thr: boxes with a lower score are left out.
+    """
+    predict = Predictor(model, cfg, score_thr)
+    classes, palette = classes_and_colours(dataset.metainfo)
+    load = _truth_loader(cfg)
+    for index in np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int):
+        info = dataset.get_data_info(int(index))
+        path = Path(info["img_path"])
+        image = open_image(path)
+        zoom = side / max(image.size)
+        guess = predict(path)
+        if predict.task == "detection":
+            truth = _true_boxes(info, image, guess.masks is not None)
+        else:
+            truth = _true_labels(info, load)
+        drawn = [picture_of(image, found, classes, palette, zoom) for found in (truth, guess)]
+        yield path, [draw.zoomed(image, zoom), *drawn]
 
 
 def open_image(path: Path) -> Image.Image:

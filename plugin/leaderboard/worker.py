@@ -1,7 +1,8 @@
 """One run, in a process of its own: ``python -m mmbackbones.leaderboard.worker FOLDER --parent PID``.
 
 The folder holds ``config.py``; what is added is ``train/`` (all that ``mmbackbones train`` leaves),
-``scores.npz`` and, as the last act, ``outcome.json``. An interrupted training goes on where it was.
+``scores.npz``, ``pictures/`` and, as the last act, ``outcome.json``. An interrupted training goes on where it
+was.
 """
 
 from __future__ import annotations
@@ -78,6 +79,7 @@ def train_and_measure(folder: Path, work: Path, task: str, device: str | None) -
     from ..engine.train import train
     from ..weights.files import read_data
     from .measure import measure, surroundings
+    from .pictures import write_pictures
     from .scores import SCORES, load_scores
 
     used = choose_device(device)
@@ -96,6 +98,7 @@ def train_and_measure(folder: Path, work: Path, task: str, device: str | None) -
         raise InputError(f"The training failed: {results.failure or 'the metric is no number.'}")
     left = json.loads((work / "metrics.json").read_text(encoding="utf-8"))
     milliseconds = left.get("train_ms")
+    write_pictures(copy.deepcopy(cfg), work / "last.pth", folder)
     return {
         "metric": metric,
         "history": left["history"],
