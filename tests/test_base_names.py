@@ -22,8 +22,23 @@ import sys
 from mmengine.config import Config
 assert "mmbackbones.registry" not in sys.modules  # nothing of ours was asked for
 import {package}
+assert Config.fromfile({new_style!r}).model.backbone.frozen_stages == 3
 cfg = Config.fromfile({path!r})
 print(cfg.model.type, cfg.model.backbone.type, cfg.default_scope, "'mmbackbones'" in str(cfg.model))
+"""
+#: A base that imports its parts, and a config over it that calls a function of ours.
+PARTS = """
+model = dict(
+    type="mmdet.FCOS",
+    backbone=dict(type="ResNet", depth=50, out_indices=(3,)),
+    bbox_head=dict(in_channels=2048))
+"""
+NEW_STYLE = """
+from mmbackbones import swap
+from mmengine.config import read_base
+with read_base():
+    from .parts import *
+model = swap(model, "resnet18", frozen_stages=3)
 """
 
 
@@ -89,12 +104,16 @@ def test_an_unknown_name_is_answered_with_the_nearest(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_process_that_imports_only_the_siblings_reads_it(
+def test_a_process_that_imports_only_the_siblings_reads_it_and_calls_our_functions(
     package: str, first: str, name: str, said: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "child.py"
     path.write_text(CHILD.format(name=name))
-    code = ALIEN.format(first=first, package=package, path=str(path))
+    (tmp_path / "parts.py").write_text(PARTS)
+    (tmp_path / "new_style.py").write_text(NEW_STYLE)
+    code = ALIEN.format(
+        first=first, package=package, path=str(path), new_style=str(tmp_path / "new_style.py")
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     backbone = f"mmbackbones.{name.split('_')[1].removesuffix('-scratch').replace('-', '_')}"

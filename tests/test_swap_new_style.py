@@ -62,12 +62,13 @@ model = dict(
 """
 NAME = "siblings_of_mmdet.configs.fcos.fcos_r18"
 SWAPPED = f"""
+from mmbackbones import swap
 from mmengine.config import read_base
 
 with read_base():
     from {NAME} import *
 
-model = __import__("mmbackbones").swap(model, "timm:resnet10t", pretrained=False, frozen_stages=0)
+model = swap(model, "timm:resnet10t", pretrained=False, frozen_stages=0)
 """
 
 
@@ -133,9 +134,22 @@ def test_swap_inside_such_a_config_trains(package: Path, capsys: pytest.CaptureF
     assert (work / "last.pth").is_file()
 
 
-def test_an_imported_swap_is_refused_with_the_way_that_works(package: Path) -> None:
+@pytest.mark.parametrize(
+    "spelling", ["import mmbackbones", "from mmbackbones.compose import swap as mmbackbones"]
+)
+def test_a_function_of_ours_is_called_by_its_module_too(package: Path, spelling: str) -> None:
     path = package / "my.py"
-    imported = SWAPPED.replace("\nwith", "from mmbackbones import swap\n\nwith", 1)
-    path.write_text(imported.replace('__import__("mmbackbones").swap', "swap"))
-    with pytest.raises(InputError, match=r"cannot be called: write `model = __import__\('mmbackbones'\)"):
-        load_config(str(path))
+    text = SWAPPED.replace("from mmbackbones import swap", spelling).replace("= swap(", "= mmbackbones.swap(")
+    path.write_text(text)
+    assert load_config(str(path)).model.backbone.name == "timm:resnet10t"
+
+
+def test_what_is_not_ours_cannot_be_called(package: Path) -> None:
+    path = package / "my.py"
+    for line in (
+        "from mmdet.models import FCOS",
+        "from mmbackbones.necks import BiFPN as FCOS",
+    ):  # no function
+        path.write_text(f"{line}\n{SWAPPED}\nneck = FCOS()")
+        with pytest.raises(InputError, match=r"cannot be called, but for functions of mmbackbones"):
+            load_config(str(path))

@@ -1,21 +1,29 @@
-"""``_base_ = ["mmbackbones::detection/..."]``: mmengine finds the configs that we ship by name.
+"""What mmengine learns about configs: our names in ``_base_``, our functions in configs with ``read_base``.
 
-mmengine reads such names only for the packages that it lists, and sets the name's package as scope of what
-it reads; our configs are mmdet's and mmseg's by their ``default_scope``. So one function of its ``Config``
-asks here first. That must be so in mmdet's and mmseg's own tools too, which do not import this package:
-:func:`install` is called at the end of ``import torch`` (see the entry point in pyproject.toml, torch >= 2.5)
-and by ``import mmbackbones``. It imports nothing and waits until mmengine's class is there.
+``_base_ = ["mmbackbones::detection/..."]``: mmengine reads such names only for the packages that it lists,
+and sets the name's package as scope of what it reads; our configs are mmdet's and mmseg's by their
+``default_scope``. So one function of its ``Config`` asks here first.
+
+``from mmbackbones import swap``: in a config with ``read_base`` that is no import but a note of what would be
+imported, and calling it raises. A function of this package is imported and called, so that such a config
+says ``model = swap(model, ...)`` as any other does.
+
+Both must be so in mmdet's and mmseg's own tools too, which do not import this package: :func:`install` is
+called at the end of ``import torch`` (see the entry point in pyproject.toml, torch >= 2.5) and by
+``import mmbackbones``. It imports nothing and waits until mmengine's class is there.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
+from inspect import isfunction
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 PREFIX = "mmbackbones::"
 SIBLINGS = ("mmdet", "mmseg")
@@ -33,13 +41,13 @@ class _Waiting(MetaPathFinder):
 
 
 def install() -> None:
-    """Teach mmengine our names, now or as soon as it is imported; a second call changes nothing."""
+    """Teach mmengine, now or as soon as it is imported; a second call changes nothing."""
     if not _teach() and not any(isinstance(finder, _Waiting) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Waiting())
 
 
 def _teach() -> bool:
-    """Whether ``Config`` is there; it knows our names then."""
+    """Whether ``Config`` is there; it knows our names and functions then."""
     config = getattr(sys.modules.get("mmengine.config.config"), "Config", None)
     if config is None:
         return False
@@ -53,7 +61,21 @@ def _teach() -> bool:
 
         get_cfg_path.knows_mmbackbones = True  # type: ignore[attr-defined]
         config._get_cfg_path = staticmethod(get_cfg_path)
+        for lazy in vars(sys.modules["mmengine.config.lazy"]).values():
+            if isinstance(lazy, type) and "__call__" in vars(lazy):  # LazyObject, LazyAttr
+                lazy.__call__ = _calling_ours(lazy.__call__)  # type: ignore[operator]
     return True
+
+
+def _calling_ours(theirs: Callable[..., Any]) -> Callable[..., Any]:
+    """``__call__`` of what an import line of a config with ``read_base`` gives, which else always raises."""
+
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if self.module.partition(".")[0] == "mmbackbones" and isfunction(function := self.build()):
+            return function(*args, **kwargs)
+        return theirs(self, *args, **kwargs)
+
+    return call
 
 
 def _file_of_sibling(name: str) -> tuple[str, str] | None:

@@ -120,8 +120,8 @@ def load_config(name: str) -> Config:
     except Exception as error:  # a config is a program: it may raise anything
         if type(error) is RuntimeError and not str(error):  # mmengine's, which says nothing
             hint = (
-                " In a config with read_base what is imported cannot be called: write "
-                "`model = __import__('mmbackbones').swap(model, ...)`, without an import line."
+                " In a config with read_base what is imported cannot be called, but for functions of "
+                "mmbackbones, as `model = swap(model, ...)`."
             )
         raise InputError(f"Config {path} cannot be read: {type(error).__name__}: {error}.{hint}") from error
     if Config._is_lazy_import(str(path)):

@@ -38,14 +38,15 @@ def swap(
 
         model = swap(_base_, "convnext_tiny", frozen_stages=1)
 
-    In a config with ``read_base``, where what an import line gives cannot be called::
+    In a config with ``read_base``, over the model::
 
+        from mmbackbones import swap
         from mmengine.config import read_base
 
         with read_base():
             from mmdet.configs.detr.detr_r50_8xb2_150e_coco import *
 
-        model = __import__("mmbackbones").swap(model, "convnext_tiny", frozen_stages=1)
+        model = swap(model, "convnext_tiny", frozen_stages=1)
 
     Optimiser and schedule stay the base's there; ``mmbackbones swap`` and a whole ``Config`` get those that
     suit the net.
