@@ -29,7 +29,7 @@ from torchvision.transforms.functional import to_tensor
 
 from mmbackbones.compose.configs import load_config
 from mmbackbones.compose.scale import set_scale
-from mmbackbones.engine.predict import load_predictor
+from mmbackbones.engine.load import load_predictor
 from mmbackbones.weights.torchvision_models import checkpoint_of
 
 SHORT, LONG = 182, 243
@@ -95,7 +95,7 @@ def ours(file: Path, given_back: tuple[str, ...], images: list[dict[str, Any]], 
         reduce(getattr, above, cfg)[last] = reduce(getattr, above, mmdets)[last]
     cfg.model.roi_head.bbox_head.num_classes = len(ids)
     set_scale(cfg, (LONG, SHORT))
-    predict, _ = load_predictor(cfg, converted, "cpu", 0.0)
+    predict = load_predictor(cfg, converted, "cpu", 0.0)
     results = {image["id"]: predict(image["path"]) for image in images}
     return {i: tuple(map(torch.from_numpy, (r.boxes, r.labels, r.scores))) for i, r in results.items()}
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from mmbackbones.cli import main
 from mmbackbones.compose.configs import load_config
-from mmbackbones.engine.predictions import open_image
+from mmbackbones.engine.images import open_image
 
 CONFIG = "segmentation/bisenet_resnet18-scratch_1xb8-8k_cityscapes-360x480"
 CLASSES = ["background", "a class with a very long name", "b", "c", "d", "e", "f"]

@@ -13,10 +13,11 @@ from mmengine.config import Config
 from PIL import Image
 
 from mmbackbones import InputError
-from mmbackbones.engine import predictions
+from mmbackbones.engine import validation_grid
 from mmbackbones.engine.checks import check_label_bits
 from mmbackbones.engine.draw import draw_labels
-from mmbackbones.engine.predictions import Predictor, write_validation_grid
+from mmbackbones.engine.predictions import Predictor
+from mmbackbones.engine.validation_grid import write_validation_grid
 
 PIPELINE = [dict(type="LoadImageFromFile"), dict(type="LoadAnnotations"), dict(type="PackSegInputs")]
 STRIPES = np.repeat(np.arange(3, dtype=np.uint8), 16)[None].repeat(48, 0)
@@ -67,7 +68,7 @@ def test_the_truth_has_its_classes_in_the_order_of_the_model(
         drawn.append(found.label_map)
         return image
 
-    monkeypatch.setattr(predictions, "picture_of", note)
+    monkeypatch.setattr(validation_grid, "picture_of", note)
     write_validation_grid(tmp_path / "grid.png", Stub(STRIPES, 3), cfg, dataset)
     truth, guess = drawn
     np.testing.assert_array_equal(truth, np.array([1, 2, 0])[STRIPES])

@@ -23,7 +23,7 @@ from mmbackbones.cli import app
 from mmbackbones.compose.configs import load_config
 from mmbackbones.compose.scale import set_scale
 from mmbackbones.data.shapes import write_shapes
-from mmbackbones.engine.predict import load_predictor
+from mmbackbones.engine.load import load_predictor
 from mmbackbones.engine.predictions import Predictor
 from mmbackbones.errors import InputError
 from mmbackbones.heads import TorchvisionAnchorGenerator
@@ -78,8 +78,8 @@ def ours(state: dict[str, Tensor], tmp_path_factory: pytest.TempPathFactory) -> 
     assert "80 classes" in done.output
     cfg = load_config(ROW.config)
     set_scale(cfg, (LONG, SHORT))
-    predictor, meta = load_predictor(cfg, folder / "ours.pth", "cpu", 0.0)
-    assert meta["classes"] == CocoDataset.METAINFO["classes"]
+    predictor = load_predictor(cfg, folder / "ours.pth", "cpu", 0.0)
+    assert tuple(predictor.classes) == CocoDataset.METAINFO["classes"]
     return predictor
 
 

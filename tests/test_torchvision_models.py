@@ -25,7 +25,7 @@ from torchvision.transforms._presets import SemanticSegmentation
 from typer.testing import CliRunner
 
 from mmbackbones.cli import app
-from mmbackbones.engine.predict import load_predictor
+from mmbackbones.engine.load import load_predictor
 from mmbackbones.errors import InputError
 from mmbackbones.weights.torchvision_models import categories, checkpoint_of, convert, recognise
 from mmbackbones.weights.torchvision_rows import ROWS, Row
@@ -186,8 +186,8 @@ def test_a_file_through_the_command(tmp_path: Path) -> None:
     assert f"predict {row.config} {out} photo.jpg --cfg-options {option}" in done.output
     cfg = Config(read(row.config)[0].to_dict())
     cfg.model.decode_head.num_classes = 4
-    predictor, meta = load_predictor(cfg, out, "cpu", 0.0)
-    assert meta["classes"] == ("a", "b", "c", "d")
+    predictor = load_predictor(cfg, out, "cpu", 0.0)
+    assert predictor.classes == ["a", "b", "c", "d"]
     logits = F.interpolate(theirs(seen[None])["out"], pixels.shape[1:], mode="bilinear")
     expected = logits[0].argmax(0)
     assert len(expected.unique()) > 1

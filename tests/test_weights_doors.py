@@ -19,10 +19,9 @@ from mmengine.runner.checkpoint import CheckpointLoader
 
 import mmbackbones
 from mmbackbones.cli import main
-from mmbackbones.engine import evaluate, predict
+from mmbackbones.engine import evaluate, load
 from mmbackbones.engine.runner import Runner
 from mmbackbones.errors import InputError
-from mmbackbones.export import export
 from mmbackbones.weights import checkpoints
 from mmbackbones.weights.files import load_from_mmbackbones, read_checkpoint, read_for_mmengine
 from mmbackbones.weights.schemes import fetched
@@ -86,8 +85,8 @@ DOORS: dict[str, Callable[[str, Path], Any]] = {
     "resume": functools.partial(_load_from, resume=True),
     "check before --resume": lambda source, work: Runner.from_cfg(_config(work)).check_resume(source),
     "test": lambda source, work: evaluate.runner_for_test(_config(work), source, work).network,
-    "predict": lambda source, work: predict.load_predictor(_config(work), source, "cpu", 0.5)[0].model,
-    "export": lambda source, work: export.model_to_export(_config(work), source)[0],
+    "predict": lambda source, work: load.load_predictor(_config(work), source, "cpu", 0.5).model,
+    "export": lambda source, work: load.load_trained(_config(work), source)[0],
     "any command's checkpoint": lambda source, _: checkpoints.load_model(torch.nn.Linear(2, 2), source),
     "pretrained": lambda source, _: mmbackbones.build("resnet18", pretrained=source),
     "init_cfg of our backbone": functools.partial(_init_cfg, dict(type="mmbackbones.resnet18")),

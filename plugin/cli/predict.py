@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,18 +14,29 @@ from .options import CfgOptions, Checkpoint, Config, Device, ImgScale
 def predict_command(
     config: Config,
     checkpoint: Checkpoint,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Image files or folders.")],
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGES...", help="Image files, videos, or folders of them.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder for pictures and predictions.json.")] = Path(
         "predictions"
     ),
     score_thr: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Leave out boxes with a lower score.")
     ] = 0.3,
+    save_json: Annotated[
+        bool, typer.Option("--save-json", help="Also coco_results.json, boxes and masks as COCO's results.")
+    ] = False,
+    save_masks: Annotated[
+        bool,
+        typer.Option(
+            "--save-masks", help="Also PNGs of instance masks: the number of the object at each pixel."
+        ),
+    ] = False,
     img_scale: ImgScale = None,
     device: Device = None,
     cfg_options: CfgOptions = None,
 ) -> None:
-    """Predict images: a picture for each, and one JSON file with boxes or label maps.
+    """Predict images and videos: a picture for each, and one JSON file with boxes or label maps.
 
     Example: mmbackbones predict work/config.py work/best.pth photo.jpg more_photos --out predictions
     """
@@ -33,8 +44,11 @@ def predict_command(
 
     from ..compose.configs import apply_options, load_config, parse_options
     from ..compose.scale import parse_scale, set_scale
+    from ..engine.coco_results import RESULTS_NAME, CocoResults
     from ..engine.devices import choose_device
-    from ..engine.predict import JSON_NAME, find_images, listed, load_predictor, predict
+    from ..engine.images import find_images, listed
+    from ..engine.load import load_predictor
+    from ..engine.predict import JSON_NAME, Output, check_outputs, predict
     from ..engine.work_dir import prepare_work_dir
     from .console import new_console, shortest
 
@@ -45,18 +59,28 @@ def predict_command(
         set_scale(cfg, parse_scale(img_scale))
     chosen = choose_device(device)
     console = new_console()
-    out = prepare_work_dir(out.expanduser().absolute(), "--out")
-    predictor, meta = load_predictor(cfg, checkpoint, chosen, score_thr)
-    entries = predict(predictor, meta, files, out)
+    folder = prepare_work_dir(out.expanduser().absolute(), "--out")
+    predictor = load_predictor(cfg, checkpoint, chosen, score_thr)
+    check_outputs(predictor, save_json=save_json, save_masks=save_masks)
+    output = Output(folder, CocoResults(cfg, predictor.classes) if save_json else None, save_masks)
     problems = []
+    entries = predict(predictor, files, output)
     for entry in track(entries, total=len(files), description="predict", console=console):
         if "error" in entry:
             problems.append(entry["error"])
-            said = f"left out. {entry['error']}"
-        else:
-            said = ", ".join(entry["pixels"]) if "pixels" in entry else f"{len(entry['boxes'])} boxes"
         note = f" (it has {entry['note']})" if "note" in entry else ""
-        console.print(f"{entry['image']}: {said}{note}", highlight=False, soft_wrap=True)
-    console.print(f"pictures and {JSON_NAME}  {shortest(out)}", soft_wrap=True, highlight=False)
+        console.print(f"{entry['image']}: {_said(entry)}{note}", highlight=False, soft_wrap=True)
+    written = f"pictures and {JSON_NAME}{f', {RESULTS_NAME}' if save_json else ''}"
+    console.print(f"{written}  {shortest(folder)}", soft_wrap=True, highlight=False)
     if problems:
         raise InputError(f"{len(problems)} of {len(files)} images were left out. {listed(problems)}")
+
+
+def _said(entry: dict[str, Any]) -> str:
+    """What was found in a file, in a few words."""
+    if "error" in entry:
+        return f"left out. {entry['error']}"
+    if "frames" in entry:
+        boxes = sum(len(frame.get("boxes", ())) for frame in entry["frames"])
+        return f"{len(entry['frames'])} frames" + (f", {boxes} boxes" if boxes else "")
+    return ", ".join(entry["pixels"]) if "pixels" in entry else f"{len(entry['boxes'])} boxes"

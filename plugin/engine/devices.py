@@ -19,23 +19,39 @@ def choose_device(device: str | None) -> str:
     """
     import mmengine.device.utils as mmengine_device
 
+    chosen = check_device(device)
+    if chosen.type == "cuda" and chosen.index is not None:
+        torch.cuda.set_device(chosen.index)
+    mmengine_device.DEVICE = chosen.type
+    return str(chosen.type)
+
+
+def check_device(device: str | None, option: str = "--device") -> torch.device:
+    """``device`` as torch has it; None is what mmengine found.
+
+    Args:
+        device: ``cpu``, ``cuda`` or ``cuda:<number>``.
+        option: names it in the message.
+
+    Raises:
+        InputError: unknown or not available.
+    """
+    from mmengine.device.utils import DEVICE
+
     if device is None:
-        return str(mmengine_device.DEVICE)
+        return torch.device(DEVICE)
     try:
         parsed = torch.device(device)
     except RuntimeError as error:
-        raise InputError(f"--device '{device}' is no device; use cpu, cuda or cuda:<number>.") from error
+        raise InputError(f"{option} '{device}' is no device; use cpu, cuda or cuda:<number>.") from error
     if parsed.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (parsed.index or 0) >= count:
             found = f"{count} CUDA devices" if count else "no CUDA device"
-            raise InputError(f"--device {device} is not available: torch sees {found}. Use --device cpu.")
-        if parsed.index is not None:
-            torch.cuda.set_device(parsed.index)
+            raise InputError(f"{option} {device} is not available: torch sees {found}. Use {option} cpu.")
     elif parsed.type != "cpu":
-        raise InputError(f"--device {device} is not supported; use cpu, cuda or cuda:<number>.")
-    mmengine_device.DEVICE = parsed.type
-    return parsed.type
+        raise InputError(f"{option} {device} is not supported; use cpu, cuda or cuda:<number>.")
+    return parsed
 
 
 def start_processes(cfg: Config, launcher: str, device: str) -> int:

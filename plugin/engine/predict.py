@@ -1,154 +1,162 @@
-"""Predictions for image files, as pictures and data."""
+"""Predictions for files, as pictures and data."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmengine.config import Config
 from PIL import Image
 
-from ..compose.building import building
-from ..data.scan import IMAGE_SUFFIXES, list_files
 from ..errors import InputError
-from ..weights.checkpoints import load_model
-from ..weights.files import read_for_mmengine
-from ..weights.named import without_weights
-from .draw import Colour, with_legend
-from .predictions import Prediction, Predictor, check_image, classes_and_colours, open_image, picture_of
+from .coco_results import RESULTS_NAME, CocoResults
+from .draw import with_legend
+from .images import check_image, is_video, open_image
+from .predictions import Prediction, Predictor, picture_of
+from .video import Video, VideoWriter
 
 JSON_NAME = "predictions.json"
 
 
-def find_images(paths: Sequence[Path]) -> list[Path]:
-    """Image files from files and folders (with the folders inside them), one of them readable at least.
+@dataclass
+class Output:
+    """Where predictions go.
+
+    Attributes:
+        folder: for pictures and ``predictions.json``.
+        results: also takes the boxes, and is written as ``coco_results.json``.
+        masks: also write PNGs: of instance masks the number of the object at each pixel, from 1 on in the
+            order of ``boxes``, and of a video each frame's.
+    """
+
+    folder: Path
+    results: CocoResults | None = None
+    masks: bool = False
+    names: set[str] = field(default_factory=set)
+
+    def unused(self, stem: str) -> str:
+        """``stem``, or with a number where another folder has the same file name."""
+        name, count = stem, 1
+        while name in self.names:
+            count += 1
+            name = f"{stem}_{count}"
+        self.names.add(name)
+        return name
+
+
+def check_outputs(predictor: Predictor, *, save_json: bool, save_masks: bool) -> None:
+    """Check that the model gives what is to be written.
 
     Raises:
-        InputError: a path is missing, a folder has no images, or none of the images can be read.
+        InputError: it has no boxes, or no masks.
     """
-    found: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            inside = [path / name for name in list_files(path, IMAGE_SUFFIXES)]
-            if not inside:
-                raise InputError(f"Folder {path} has no images ({', '.join(IMAGE_SUFFIXES)}).")
-            found += inside
-        elif not path.is_file():
-            raise InputError(f"There is no image file {path}.")
-        else:
-            found.append(path)
-    problems: list[str] = []
-    for path in found:
-        try:
-            check_image(path)
-            return found
-        except InputError as error:
-            problems.append(str(error))
-    raise InputError(listed(problems))
-
-
-def listed(problems: Sequence[str], limit: int = 3) -> str:
-    """The first problems, and how many more there are."""
-    more = f" ... and {len(problems) - limit} more." if len(problems) > limit else ""
-    return " ".join(problems[:limit]) + more
-
-
-def load_predictor(
-    cfg: Config, checkpoint: Path, device: str, score_thr: float
-) -> tuple[Predictor, dict[str, Any]]:
-    """The model of ``cfg`` with the weights of ``checkpoint``, and the data set's meta information.
-
-    Classes come from the checkpoint, else from the config's own data set.
-
-    Raises:
-        InputError: the model cannot be built, the checkpoint is unreadable or of another model, or nobody
-            names the classes.
-    """
-    from mmengine.registry import DATASETS, MODELS, init_default_scope
-
-    read_for_mmengine()
-    init_default_scope(cfg.default_scope)
-    with building():
-        model = MODELS.build(without_weights(cfg.model))  # the checkpoint has all weights
-    meta = load_model(model, checkpoint).get("dataset_meta") or {}
-    if not (meta.get("classes") or meta.get("CLASSES")):
-        dataset = (cfg.get("test_dataloader") or {}).get("dataset") or {}
-        meta = dataset.get("metainfo") or getattr(DATASETS.get(dataset.get("type")), "METAINFO", {})
-    if not (meta.get("classes") or meta.get("CLASSES")):
+    if save_json and predictor.task == "segmentation":
         raise InputError(
-            f"Neither {checkpoint} nor the config names the classes; add metainfo=dict(classes=...)."
+            "--save-json writes boxes and instance masks as COCO's results, but the model is a segmenter: "
+            "its label maps are PNGs beside the pictures. Leave it out."
         )
-    return Predictor(model.to(device), cfg, score_thr), dict(meta)
+    if save_masks and predictor.task == "detection":
+        grey = np.full((64, 64, predictor.channels), 128, np.uint8)
+        if predictor(grey).masks is None:  # no attribute tells it of every kind of model
+            raise InputError(
+                f"--save-masks: a {type(predictor.model).__name__} finds boxes only. Take a model of "
+                f"instance masks, such as mask-rcnn, or leave it out."
+            )
 
 
-def predict(
-    predictor: Predictor, meta: dict[str, Any], images: Iterable[Path], out: Path
-) -> Iterator[dict[str, Any]]:
+def predict(predictor: Predictor, files: Iterable[Path], out: Output) -> Iterator[dict[str, Any]]:
     """Write a picture for each image, yield its entry, and at the end, however it comes, all as JSON.
 
     An entry has ``image``, ``picture``, and for boxes ``boxes`` (x1, y1, x2, y2 in pixels), ``labels``,
     ``classes`` and ``scores``; for segmentation ``labels``, the PNG with the class index of each pixel,
     and ``pixels``, the number of pixels of each class found. ``note`` says what of the image was lost in
-    loading. An image that cannot be predicted has ``image`` and ``error``.
+    loading. One of a video has ``image``, ``picture`` and ``frames``, a list of such entries. A file that
+    cannot be predicted has ``image`` and ``error``.
     """
-    classes, palette = classes_and_colours(meta)
     entries: list[dict[str, Any]] = []
-    names: set[str] = set()
     try:
-        for path in images:
+        for path in files:
             entry: dict[str, Any] = {"image": str(path)}
             try:
-                note = check_image(path)
-                found = predictor(path)
+                entry |= _video(predictor, path, out) if is_video(path) else _image(predictor, path, out)
             except InputError as error:
                 entry["error"] = str(error)
-            else:
-                entry |= _write(path, found, classes, palette, out, _unused(path.stem, names))
-                entry |= {"note": note} if note else {}
             entries.append(entry)
             yield entry
     finally:
-        content = {"task": predictor.task, "classes": classes, "images": entries}
-        (out / JSON_NAME).write_text(json.dumps(content, indent=2) + "\n")
+        content = {"task": predictor.task, "classes": predictor.classes, "images": entries}
+        (out.folder / JSON_NAME).write_text(json.dumps(content, indent=2) + "\n")
+        if out.results is not None:
+            out.results.write(out.folder / RESULTS_NAME)
 
 
-def _write(
-    path: Path, found: Prediction, classes: list[str], palette: list[Colour], out: Path, name: str
-) -> dict[str, Any]:
+def _image(predictor: Predictor, path: Path, out: Output) -> dict[str, Any]:
     """Write the picture, and the label map if there is one; returns what the entry says of them."""
-    picture = out / f"{name}_prediction.png"
-    image = open_image(path)
+    note = check_image(path)
+    found = predictor(path)
+    name = out.unused(path.stem)
+    picture = out.folder / f"{name}_prediction.png"
+    _drawn(open_image(path), found, predictor).save(picture)
+    if out.results is not None:
+        out.results.add(path, found)
+    written = _png(found, out, name) if found.label_map is not None or out.masks else {}
+    return {"picture": picture.name, **written, **_said(found)} | ({"note": note} if note else {})
+
+
+def _video(predictor: Predictor, path: Path, out: Output) -> dict[str, Any]:
+    """The same for each frame, in one video."""
+    video = Video(path)
+    name = out.unused(path.stem)
+    picture = out.folder / f"{name}_prediction.mp4"
+    frames = []
+    with VideoWriter(picture, video.rate) as drawn:
+        for number, frame in enumerate(video):
+            found = predictor(frame)
+            drawn.write(picture_of(open_image(frame), found, predictor.classes, predictor.palette))
+            if out.results is not None:
+                out.results.add(path.with_name(f"{path.name}#{number}"), found)
+            written = _png(found, out, f"{name}_{number:06d}") if out.masks else {}
+            frames.append({**written, **_said(found)})
+    return {"picture": picture.name, "frames": frames}
+
+
+def _drawn(image: Image.Image, found: Prediction, predictor: Predictor) -> Image.Image:
+    """A picture that is large enough to read; under a label map stands which colour is what."""
+    classes, palette = predictor.classes, predictor.palette
     drawn = picture_of(image, found, classes, palette, max(1.0, 480 / max(image.size)))
     if found.label_map is None:
-        drawn.save(picture)
-        return {"picture": picture.name, **_as_lists(found, classes)}
-    label_file = out / f"{name}_labels.png"
-    Image.fromarray(found.label_map).save(label_file)
-    counts = np.bincount(found.label_map.ravel(), minlength=len(classes))[: len(classes)]
-    seen = [index for index, count in enumerate(counts) if count]
-    with_legend(drawn, [(classes[index], palette[index]) for index in seen]).save(picture)
-    pixels = {classes[index]: int(counts[index]) for index in seen}
-    return {"picture": picture.name, "labels": label_file.name, "pixels": pixels}
+        return drawn
+    seen = np.unique(found.label_map)
+    return with_legend(drawn, [(classes[index], palette[index]) for index in seen if index < len(classes)])
 
 
-def _as_lists(found: Prediction, classes: Sequence[str]) -> dict[str, Any]:
+def _png(found: Prediction, out: Output, name: str) -> dict[str, str]:
+    """Write the label map, or the masks as numbers of objects; the surest is on top."""
+    if found.label_map is not None:
+        pixels, kind = found.label_map, "labels"
+    else:
+        masks = found.masks if found.masks is not None else np.zeros((0, 1, 1), bool)
+        pixels, kind = np.zeros(masks.shape[1:], np.uint8 if len(masks) < 256 else np.uint16), "masks"
+        for number in range(len(masks), 0, -1):
+            pixels[masks[number - 1]] = number
+    file = out.folder / f"{name}_{kind}.png"
+    Image.fromarray(pixels).save(file)
+    return {kind: file.name}
+
+
+def _said(found: Prediction) -> dict[str, Any]:
+    """What an entry says of a prediction."""
+    if found.label_map is not None:
+        counts = np.bincount(found.label_map.ravel(), minlength=len(found.classes))
+        named = zip(found.classes, counts.tolist(), strict=False)
+        return {"pixels": {name: count for name, count in named if count}}
     scores = found.scores if found.scores is not None else np.zeros(0)
     return {
         "boxes": [[round(float(edge), 2) for edge in box] for box in found.boxes],
         "labels": [int(label) for label in found.labels],
-        "classes": [classes[int(label)] for label in found.labels],
+        "classes": found.names,
         "scores": [round(float(score), 4) for score in scores],
     }
-
-
-def _unused(stem: str, names: set[str]) -> str:
-    """``stem``, or with a number where another folder has the same file name."""
-    name, count = stem, 1
-    while name in names:
-        count += 1
-        name = f"{stem}_{count}"
-    names.add(name)
-    return name

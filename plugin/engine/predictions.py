@@ -1,49 +1,89 @@
-"""What a model says about single images: boxes or labels, as pictures and as data."""
+"""What a model says about images: boxes or labels, as arrays and as pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, overload
 
 import numpy as np
 import torch
 from mmengine.config import Config
-from PIL import Image, ImageOps
+from PIL import Image
 
 from ..compose.configs import kind, pipelines, task_of
-from ..data.scan import UNREADABLE, reason_of, remark_on
 from ..errors import InputError
 from . import draw
-
-if TYPE_CHECKING:
-    from mmengine.dataset import Compose
+from .images import as_loaded, check_image, open_image
 
 SCORE_THR = 0.5
+#: A file, or its pixels: see :func:`.images.as_loaded`.
+Given = str | Path | np.ndarray
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """Boxes of one image (``boxes`` (n, 4) x1 y1 x2 y2 in its pixels, best first) or its ``label_map``."""
+    """What was found in one image.
+
+    Attributes:
+        boxes: detection: (n, 4) x1 y1 x2 y2 in pixels of the image, best first.
+        labels: detection: n class indices.
+        scores: detection: n of 0..1; None where it is the truth.
+        masks: (n, height, width) of bool from a model of instance masks, else None.
+        label_map: segmentation: (height, width) class index of each pixel, else None.
+        classes: names by class index.
+        palette: colours by class index.
+        source: the image, as it was given.
+    """
 
     boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4), np.float32))
     labels: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
     scores: np.ndarray | None = None
     masks: np.ndarray | None = None
     label_map: np.ndarray | None = None
+    classes: Sequence[str] = field(default=(), repr=False)
+    palette: Sequence[draw.Colour] = field(default=(), repr=False)
+    source: Given | None = field(default=None, repr=False)
+
+    @property
+    def names(self) -> list[str]:
+        """Class name of each box; of a label map the names of the classes in it."""
+        found = self.labels if self.label_map is None else np.unique(self.label_map)
+        return [self.classes[int(label)] for label in found]
+
+    def plot(self, zoom: float = 1.0) -> np.ndarray:
+        """The image with what was found drawn into it, (height, width, 3), RGB.
+
+        Raises:
+            InputError: the file is not there any more.
+        """
+        if self.source is None:
+            raise ValueError("A prediction without an image cannot be drawn.")
+        image = open_image(self.source)
+        return np.asarray(picture_of(image, self, self.classes, self.palette, zoom))
 
 
 class Predictor:
-    """Runs a model of mmdet or mmseg on image files.
+    """Runs a model of mmdet or mmseg on images, as its test pipeline prepares them.
 
     Args:
         model: on its device; it is put into evaluation mode.
         cfg: its config; the test pipeline is taken from it.
         score_thr: boxes with a lower score are left out.
+        meta: of the data set that it was trained on: classes, palette.
+
+    Attributes:
+        task: ``detection`` or ``segmentation``.
+        classes: names by class index.
+        palette: colours by class index.
+        channels: that an image has.
     """
 
-    def __init__(self, model: Any, cfg: Config, score_thr: float = SCORE_THR) -> None:
+    def __init__(
+        self, model: Any, cfg: Config, score_thr: float = SCORE_THR, meta: Mapping[str, Any] | None = None
+    ) -> None:
         from mmengine.dataset import Compose
         from mmengine.registry import init_default_scope
 
@@ -51,52 +91,89 @@ class Predictor:
         self.model = model.eval()
         self.task = task_of(cfg)
         self.score_thr = score_thr
-        self.pipeline = Compose([step for step in _test_pipeline(cfg) if "Annotations" not in kind(step)])
+        self.classes, self.palette = classes_and_colours(meta or {})
+        steps = [step for step in steps_for_test(cfg) if "Annotations" not in kind(step)]
+        self.pipeline = Compose(steps)
+        loads = [number for number, step in enumerate(steps) if "Load" in kind(step)]  # InferencerLoader too
+        first = max(loads, default=-1)
+        self._float = any(step.get("to_float32") for step in steps[: first + 1])
+        self._after_loading = Compose(steps[first + 1 :])
+        mean = getattr(getattr(model, "data_preprocessor", None), "mean", None)
+        self.channels = 3 if mean is None else len(mean)
 
-    @torch.no_grad()
-    def __call__(self, path: Path) -> Prediction:
-        """Predict one image file.
+    @overload
+    def __call__(self, images: Given, *, batch_size: int = 8) -> Prediction: ...
+    @overload
+    def __call__(self, images: Sequence[Given], *, batch_size: int = 8) -> list[Prediction]: ...
+    def __call__(
+        self, images: Given | Sequence[Given], *, batch_size: int = 8
+    ) -> Prediction | list[Prediction]:
+        """Predict one image, or several.
+
+        Args:
+            images: a file, or the pixels (height, width, 3) of 8 bits in the order RGB; or a list of such.
+            batch_size: at most so many go through the model together; those of one size after resizing do,
+                since padding to a common one would change what is found.
+
+        Returns:
+            One prediction for an image, a list of them for a list.
 
         Raises:
-            InputError: the file is missing, empty or no image, or the pipeline cannot load it.
+            InputError: a file is missing, empty or no image, or pixels are of another form.
         """
-        check_image(path)
+        if isinstance(images, (str, Path, np.ndarray)):
+            return self._all([images])[0]
+        if batch_size < 1:
+            raise InputError(f"batch_size={batch_size}: at least 1 image is needed in a batch.")
+        given = list(images)
+        starts = range(0, len(given), batch_size)
+        return [one for start in starts for one in self._all(given[start : start + batch_size])]
+
+    def _all(self, images: Sequence[Given]) -> list[Prediction]:
+        packed = [self._pack(image) for image in images]
+        found: list[Prediction] = []
+        for _, group in groupby(zip(packed, images, strict=True), key=lambda pair: pair[0]["inputs"].shape):
+            members = list(group)
+            found += self._ask([pack for pack, _ in members], [image for _, image in members])
+        return found
+
+    def _pack(self, image: Given) -> dict[str, Any]:
+        if isinstance(image, np.ndarray):
+            pixels = as_loaded(image, self.channels)
+            pixels = pixels.astype(np.float32) if self._float else pixels
+            sides = pixels.shape[:2]
+            return self._after_loading(
+                {"img": pixels, "img_shape": sides, "ori_shape": sides, "img_path": None, "img_id": 0}
+            )
+        check_image(Path(image))
         try:
-            packed = self.pipeline({"img_path": str(path), "img_id": 0})
+            return self.pipeline({"img_path": str(image), "img_id": 0})
         except (AssertionError, OSError) as error:  # mmcv asserts that OpenCV decoded the file
-            raise InputError(f"Image {path} cannot be loaded: {error}. Save it as PNG or JPEG.") from error
-        batch = {"inputs": [packed["inputs"]], "data_samples": [packed["data_samples"]]}
-        sample = self.model.test_step(batch)[0]
+            raise InputError(f"Image {image} cannot be loaded: {error}. Save it as PNG or JPEG.") from error
+
+    @torch.no_grad()
+    def _ask(self, packed: list[dict[str, Any]], images: Sequence[Given]) -> Iterator[Prediction]:
+        batch = {key: [one[key] for one in packed] for key in ("inputs", "data_samples")}
+        about: dict[str, Any] = {"classes": self.classes, "palette": self.palette}
+        for sample, image in zip(self.model.test_step(batch), images, strict=True):
+            yield Prediction(**self._arrays(sample), **about, source=image)
+
+    def _arrays(self, sample: Any) -> dict[str, Any]:
         if self.task == "segmentation":
             bits = np.uint8 if getattr(self.model, "num_classes", 0) <= 256 else np.uint16
-            return Prediction(label_map=sample.pred_sem_seg.data.squeeze(0).cpu().numpy().astype(bits))
+            return {"label_map": sample.pred_sem_seg.data.squeeze(0).cpu().numpy().astype(bits)}
         found = sample.pred_instances.cpu()
         found = found[found.scores >= self.score_thr]
         found = found[found.scores.argsort(descending=True)]
-        masks = np.asarray(found.masks).astype(bool) if "masks" in found else None
-        return Prediction(found.bboxes.numpy(), found.labels.numpy(), found.scores.numpy(), masks)
+        arrays = {
+            "boxes": found.bboxes.numpy(),
+            "labels": found.labels.numpy(),
+            "scores": found.scores.numpy(),
+        }
+        return {**arrays, "masks": np.asarray(found.masks).astype(bool) if "masks" in found else None}
 
 
-def check_image(path: Path) -> str:
-    """Check that a file can be decoded as an image; returns what of it is lost in loading, or ''.
-
-    Raises:
-        InputError: missing, empty, damaged, too large, no image, or of a kind that mmcv does not load.
-    """
-    if not path.is_file():
-        raise InputError(f"There is no image file {path}.")
-    if path.stat().st_size == 0:
-        raise InputError(f"Image {path} is empty (0 bytes).")
-    try:
-        with Image.open(path) as image:
-            image.load()
-        with Image.open(path) as image:  # what is loaded has forgotten how it was stored
-            return remark_on(image)
-    except UNREADABLE as error:
-        raise InputError(f"Image {path} cannot be read: {reason_of(error)}.") from error
-
-
-def classes_and_colours(meta: dict[str, Any]) -> tuple[list[str], list[draw.Colour]]:
+def classes_and_colours(meta: Mapping[str, Any]) -> tuple[list[str], list[draw.Colour]]:
     """Class names and colours from a data set's meta information."""
     classes = [str(name) for name in meta.get("classes") or meta.get("CLASSES") or ()]
     return classes, draw.colours(classes, meta.get("palette") or meta.get("PALETTE"))
@@ -116,111 +193,12 @@ def picture_of(
     return draw.draw_boxes(image, found.boxes, labels, classes, palette, found.scores, found.masks, zoom)
 
 
-def write_validation_grid(
-    path: Path, model: torch.nn.Module, cfg: Config, dataset: Any, count: int = 8, side: int = 360
-) -> Path:
-    """Draw validation images with what is true and what the model predicts, side by side.
+def steps_for_test(cfg: Config) -> list[dict[str, Any]]:
+    """The config's test pipeline.
 
-    Args:
-        path: the PNG to write.
-        model: a trained model.
-        cfg: its config.
-        dataset: mmdet or mmseg data set with ground truth.
-        count: number of images, spread evenly over the data set.
-        side: longer side of each picture in pixels.
+    Raises:
+        InputError: it has none.
     """
-    classes, palette = classes_and_colours(dataset.metainfo)
-    boxes = task_of(cfg) == "detection"  # whose truth shows the image as well
-    groups = [
-        pictures[boxes:] for _, pictures in validation_pictures(model, cfg, dataset, count=count, side=side)
-    ]
-    titles = ["truth", "prediction"] if boxes else ["image", "truth", "prediction"]
-    if len(groups) > 1:  # two images a row
-        groups = [sum(groups[start : start + 2], []) for start in range(0, len(groups), 2)]
-        titles *= 2
-    draw.grid(groups, titles, list(zip(classes, palette, strict=True))).save(path)
-    return path
-
-
-def validation_pictures(
-    model: torch.nn.Module,
-    cfg: Config,
-    dataset: Any,
-    *,
-    count: int,
-    side: int,
-    score_thr: float = SCORE_THR,
-) -> Iterator[tuple[Path, list[Image.Image]]]:
-    """Of validation images, spread evenly over the data set: the file; it, its truth, the prediction.
-
-    Args:
-        model: a trained model.
-        cfg: its config.
-        dataset: mmdet or mmseg data set with ground truth.
-        count: number of images.
-        side: longer side of each picture in pixels.
-        score_thr: boxes with a lower score are left out.
-    """
-    predict = Predictor(model, cfg, score_thr)
-    classes, palette = classes_and_colours(dataset.metainfo)
-    load = _truth_loader(cfg)
-    for index in np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int):
-        info = dataset.get_data_info(int(index))
-        path = Path(info["img_path"])
-        image = open_image(path)
-        zoom = side / max(image.size)
-        guess = predict(path)
-        if predict.task == "detection":
-            truth = _true_boxes(info, image, guess.masks is not None)
-        else:
-            truth = _true_labels(info, load)
-        drawn = [picture_of(image, found, classes, palette, zoom) for found in (truth, guess)]
-        yield path, [draw.zoomed(image, zoom), *drawn]
-
-
-def open_image(path: Path) -> Image.Image:
-    """The image as mmcv loads it: RGB, turned as its EXIF entry says."""
-    with Image.open(path) as file:
-        image = ImageOps.exif_transpose(file)
-        if image.mode.startswith("I;16"):  # where Pillow would cut, at 255
-            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-        return image.convert("RGB")
-
-
-def _true_boxes(info: dict[str, Any], image: Image.Image, with_masks: bool) -> Prediction:
-    things = [thing for thing in info["instances"] if not thing.get("ignore_flag")]
-    boxes = np.asarray([thing["bbox"] for thing in things], np.float32).reshape(-1, 4)
-    labels = np.asarray([thing["bbox_label"] for thing in things], int)
-    masks = None
-    if with_masks and things and all(thing.get("mask") for thing in things):
-        masks = np.stack([_decode(thing["mask"], image) for thing in things])
-    return Prediction(boxes, labels, None, masks)
-
-
-def _decode(mask: Any, image: Image.Image) -> np.ndarray:
-    """A COCO mask, polygons or run lengths, as (height, width) of bool."""
-    from pycocotools import mask as coco_mask
-
-    if isinstance(mask, list):
-        mask = coco_mask.merge(coco_mask.frPyObjects(mask, image.height, image.width))
-    elif isinstance(mask["counts"], list):
-        mask = coco_mask.frPyObjects(mask, image.height, image.width)
-    return np.asarray(coco_mask.decode(mask)).astype(bool)
-
-
-def _truth_loader(cfg: Config) -> Compose:
-    """The steps of the test pipeline that read labels: what is drawn as true is what is scored."""
-    from mmengine.dataset import Compose
-
-    steps = [step for step in _test_pipeline(cfg) if "Annotations" in kind(step)]
-    return Compose(steps or [{"type": "LoadAnnotations"}])
-
-
-def _true_labels(info: dict[str, Any], load: Compose) -> Prediction:
-    return Prediction(label_map=load({**info, "seg_fields": []})["gt_seg_map"])
-
-
-def _test_pipeline(cfg: Config) -> list[dict[str, Any]]:
     found = next(pipelines(cfg, "test"), None) or next(pipelines(cfg, "val"), None)
     if found is None:
         raise InputError("The config has no test pipeline (test_dataloader.dataset.pipeline).")

@@ -22,9 +22,9 @@ from .cost import CostHook
 from .failures import LossCheckHook, failure_of
 from .hooks import ProgressHook, StopHook
 from .plain_weights import save_plain
-from .predictions import write_validation_grid
 from .runner import OnceFormatted, Runner, build_runner, library_output_to_log
 from .seeds import SeedHook
+from .validation_grid import write_validation_grid
 
 
 @dataclass(frozen=True)

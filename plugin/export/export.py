@@ -14,16 +14,13 @@ import torch
 from mmengine.config import Config
 from torch import Tensor
 
-from ..compose.building import building
-from ..compose.configs import kind, walk
+from ..compose.configs import walk
 from ..compose.scale import reference_scale
 from ..engine.evaluate import runner_for_test
+from ..engine.load import load_trained
 from ..engine.report import main_figures, numbers
 from ..engine.runner import library_output_to_log
 from ..errors import InputError
-from ..weights.checkpoints import load_model
-from ..weights.files import read_for_mmengine
-from ..weights.named import without_weights
 from .graph import ExportNet
 from .onnx_file import quantise, write_onnx
 from .session import OnnxModel, fill, raw_images, seconds
@@ -49,7 +46,7 @@ def export(
     Raises:
         InputError: the model cannot be exported, or the checkpoint does not fit.
     """
-    model, meta = model_to_export(cfg, checkpoint)
+    model, meta = load_trained(cfg, checkpoint)
     net = ExportNet(model)
     size = _size(cfg, model)
     write_onnx(net, target, size, classes=meta.get("classes", ()), dynamic=dynamic)
@@ -67,7 +64,7 @@ def measure(cfg: Config, checkpoint: Path, files: dict[str, Path], accuracy: boo
     With ``accuracy`` also the main figures (mAP, mIoU) on the config's validation data, of torch too.
     """
     rows: Figures = {}
-    model, _ = model_to_export(cfg, checkpoint)
+    model, _ = load_trained(cfg, checkpoint)
     image = torch.rand(1, 3, *_size(cfg, model)) * 255
     if accuracy:
         rows["torch"] = main_figures(_evaluate(cfg, checkpoint, None))
@@ -77,22 +74,6 @@ def measure(cfg: Config, checkpoint: Path, files: dict[str, Path], accuracy: boo
         if accuracy:
             rows[what] |= main_figures(_evaluate(cfg, checkpoint, path))
     return rows
-
-
-def model_to_export(cfg: Config, checkpoint: Path) -> tuple[Any, dict[str, Any]]:
-    """The model in eval mode on the CPU, and what the checkpoint says of its data."""
-    from mmengine.registry import MODELS, init_default_scope
-
-    read_for_mmengine()
-    init_default_scope(cfg.default_scope)
-    model_cfg = without_weights(cfg.model)  # the checkpoint has all weights
-    for _, node in walk(model_cfg):
-        if kind(node) in ("SyncBN", "MMSyncBN"):
-            node["type"] = "BN"
-    with building():
-        model = MODELS.build(model_cfg)
-    meta = load_model(model, checkpoint).get("dataset_meta") or {}
-    return model.eval(), meta
 
 
 def _size(cfg: Config, model: Any) -> tuple[int, int]:

@@ -10,7 +10,8 @@ from pathlib import Path
 from mmengine.config import Config
 
 from ..engine.evaluate import runner_for_test
-from ..engine.predictions import classes_and_colours, validation_pictures
+from ..engine.predictions import classes_and_colours
+from ..engine.validation_grid import validation_pictures
 
 PICTURES, LIST = "pictures", "pictures.json"
 _COUNT, _SIDE, _QUALITY = 4, 360, 80
