@@ -27,7 +27,7 @@ ORDER = (
         "compose",
         "finetune",
     ),
-    *("engine", "export", "leaderboard", "advisor", "bench", "cli"),
+    *("engine", "export", "leaderboard", "advisor", "bench", "doctor", "cli"),
 )
 HEAD = """# Rooms
 

@@ -45,6 +45,7 @@ def test_no_other_file_asks_torch_itself(root: Path) -> None:
 
 def test_an_onnx_exporter_that_takes_no_shapes_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in torch 2.4, whose ``torch.onnx.export`` has no ``dynamic_shapes``."""
+    monkeypatch.setattr(torch.onnx, "export", lambda model, args, dynamic_shapes=None: None)
     need_onnx_exporter()
     monkeypatch.setattr(torch.onnx, "export", lambda model, args, dynamo=False: None)
     with pytest.raises(InputError, match=f"torch 2.5 or newer, and this is {torch.__version__[:3]}.*Update"):

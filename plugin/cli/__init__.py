@@ -15,6 +15,7 @@ from .check import check_command
 from .config import config_command
 from .convert import convert_command
 from .demo import demo_command
+from .doctor import doctor_command
 from .evaluate import evaluate_command
 from .export import export_command
 from .freeze_report import freeze_report_command
@@ -48,6 +49,7 @@ app.command("export")(export_command)
 app.command("convert")(convert_command)
 app.command("freeze-report")(freeze_report_command)
 app.command("leaderboard")(leaderboard_command)
+app.command("doctor")(doctor_command)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
