@@ -35,6 +35,8 @@ class Double(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is Tensor.float:
             return args[0].double()
+        if func is torch.frombuffer:  # of a file, which has the precision that it has
+            return func(*args, **(kwargs or {}))
         args = tuple(torch.float64 if one is torch.float32 else one for one in args)
         given = {key: torch.float64 if one is torch.float32 else one for key, one in (kwargs or {}).items()}
         return func(*args, **given)
@@ -74,7 +76,7 @@ def twins(cfg: Config, side: int = SIDE) -> tuple[Any, Any]:
         with MODELS.switch_scope_and_registry(scope) as registry:
             torch.manual_seed(0)
             plain = without_weights(small(one.model.to_dict(), side))
-            models.append(registry.build(ConfigDict(plain)))
+            models.append(registry.build(ConfigDict(plain)).double())
     state = {_ours(key): value for key, value in models[0].state_dict().items()}
     models[1].load_state_dict(state)
     return models[0], models[1]

@@ -80,6 +80,14 @@ def test_rates_of_parts_stay_beside_layer_decay() -> None:
     assert "norm_decay_mult" not in cfg.optim_wrapper.paramwise_cfg  # layer decay does so by itself
 
 
+@pytest.mark.parametrize(("model", "base"), [("faster-rcnn", FASTER), ("mask2former", MASKS)])
+def test_swap_gives_the_same_optimiser(model: str, base: str) -> None:
+    for backbone in ("resnet18", "convnext_atto", "vit_tiny_patch16_224"):
+        for pretrained in (True, False):
+            cfg, _ = compose(model, backbone, pretrained=pretrained)
+            assert cfg.optim_wrapper == mmbackbones.swap(base, backbone, pretrained=pretrained).optim_wrapper
+
+
 def test_the_rate_of_adamw_is_for_16_images_whatever_the_base_has() -> None:
     from mmbackbones.compose.schedule import base_batch
 

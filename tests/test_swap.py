@@ -118,8 +118,14 @@ def test_optimiser_by_kind_of_net() -> None:
     convnext = mmbackbones.swap(FASTER, "convnext_tiny").optim_wrapper
     assert convnext.optimizer.type == "AdamW"
     assert convnext.constructor == "mmbackbones.LayerDecayOptimWrapperConstructor"
-    dino = mmbackbones.swap(DINO, "convnext_tiny").optim_wrapper  # has the recipe of its own
-    assert dino == load_config(DINO).optim_wrapper
+    dino, base = (cfg.optim_wrapper for cfg in (mmbackbones.swap(DINO, "convnext_tiny"), load_config(DINO)))
+    assert dino.optimizer == base.optimizer
+    rates = base.paramwise_cfg.custom_keys  # has one of its own for the backbone, so none falls
+    assert dino.paramwise_cfg == {"decay_rate": 1.0, "by": "layer", "custom_keys": rates}
+    scratch = mmbackbones.swap(DINO, "convnext_tiny", pretrained=False).optim_wrapper
+    assert scratch.paramwise_cfg.custom_keys == {}
+    frozen = mmbackbones.swap(FASTER, "convnext_tiny", frozen_stages=4).optim_wrapper
+    assert (frozen.optimizer.type, frozen.get("constructor")) == ("AdamW", None)
     swin = "mmdet::mask2former/mask2former_swin-t-p4-w7-224_8xb2-lsj-50e_coco"
     keys = mmbackbones.swap(swin, "resnet18").optim_wrapper.paramwise_cfg.custom_keys
     assert {"backbone", "query_embed", "query_feat", "level_embed"} <= set(keys)

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..catalog.spec import Spec
 from ..errors import InputError
+from ..tracing.stages import STAGES
 from .backbones import channels_with, inputs_of, starts_from
 from .configs import kind, walk
 from .consumers import Widths, check_consumer, fit_heads, fit_neck, fit_rates, fixed_width, one_width
@@ -33,11 +34,20 @@ _PREPROCESSORS = {"mmdet": "DetDataPreprocessor", "mmseg": "SegDataPreProcessor"
 
 @dataclass
 class Swapped:
-    """A model's part with its new backbone, what was decided, one sentence each, and the old backbone."""
+    """A model with its new backbone.
+
+    Attributes:
+        model: the model.
+        notes: what was decided, one sentence each.
+        weights: which ones the backbone starts from; None for random ones.
+        frozen: whether it keeps all of them.
+        replaced: the old backbone.
+    """
 
     model: Node
     notes: list[str]
     weights: str | None
+    frozen: bool
     replaced: Node
 
 
@@ -82,7 +92,7 @@ def exchange(
         _fit(part, spec, levels, args, scope, notes, how)
     notes += _drop(model, part, old, args)
     notes += _set_inputs(model, part, spec, args, scope)
-    return Swapped(model, notes, weights, old)
+    return Swapped(model, notes, weights, args.get("frozen_stages") == STAGES, old)
 
 
 def _place(model: Node, at: str | None) -> tuple[str, Node]:

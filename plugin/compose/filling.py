@@ -11,6 +11,7 @@ from mmengine.config import Config, ConfigDict
 from ..catalog.spec import Spec
 from ..errors import InputError, nearest
 from ..feature_nets.specs import get_spec
+from ..tracing.stages import STAGES
 from .backbones import starts_from
 from .configs import SCOPE_OF, kind, load_config
 from .exchange import exchange
@@ -18,7 +19,6 @@ from .models import EFFICIENTDETS, MODELS, Model
 from .optimizers import has_batch_norm, optimizer_for, state_batch
 from .scale import reference_scale, set_scale
 
-_ALL_STAGES = 4
 #: Arguments of the model's neck; all others are the backbone's.
 _NECK = ("out_channels", "num_outs", "neck_cfg")
 
@@ -148,20 +148,21 @@ def _fill(
         **asked,
     )
     frozen = asked.get("frozen_stages") or -1
-    wrapper, note = optimizer_for(
+    wrapper, notes = optimizer_for(
         spec,
         row.task,
         base["optim_wrapper"],
+        replaced=found.replaced,
         pretrained=weights is not None,
-        frozen=frozen == _ALL_STAGES,
+        frozen=found.frozen,
         paramwise_cfg=paramwise_cfg,
     )
     start = f"The backbone starts from {weights}." if weights else "The backbone starts from random weights."
     start += {
         1: " Its stem and first stage are frozen, its batch norms keep their statistics.",
-        _ALL_STAGES: " All of it is frozen.",
+        STAGES: " All of it is frozen.",
     }.get(frozen, "")
-    return Filled(ConfigDict(found.model), wrapper), [start, *([note] if note else [])]
+    return Filled(ConfigDict(found.model), wrapper), [start, *notes]
 
 
 def _defaults(row: Model, spec: Spec, model: ConfigDict, *, trained: bool) -> dict[str, Any]:
@@ -172,7 +173,7 @@ def _defaults(row: Model, spec: Spec, model: ConfigDict, *, trained: bool) -> di
     if spec.family == "swin":
         found["net_kwargs"] = {"drop_path_rate": row.drop_path}
     if trained and row.frozen:
-        found["frozen_stages"] = _ALL_STAGES
+        found["frozen_stages"] = STAGES
     elif trained and has_batch_norm(spec) and model.backbone.get("frozen_stages", -1) >= 0:
         found["frozen_stages"] = model.backbone.frozen_stages  # the base's
     return found

@@ -11,7 +11,8 @@ from mmengine.config import Config, ConfigDict
 
 from ..catalog.spec import Spec
 from ..data.dataset import Task
-from .configs import kind, task_of
+from .configs import SCOPE_OF, kind
+from .expects import parameters_of
 
 #: What of the catalog's convolutional nets has no batch norm, by family or name; nor has any transformer.
 NO_BATCH_NORM = {
@@ -64,49 +65,49 @@ def optimizer_for(
     task: Task,
     base: Mapping[str, Any],
     *,
+    replaced: Mapping[str, Any],
     pretrained: bool,
     frozen: bool = False,
     paramwise_cfg: Mapping[str, Any] | None = None,
-) -> tuple[ConfigDict, str]:
-    """The ``optim_wrapper`` for a backbone, and what was done, in a sentence; empty for nothing.
+) -> tuple[ConfigDict, list[str]]:
+    """The ``optim_wrapper`` for a backbone, and what was done, one sentence each.
 
     Args:
         spec: The backbone.
         task: What the model is for.
         base: The base's ``optim_wrapper``; it is not changed.
-        pretrained: Whether the backbone starts from weights.
+        replaced: The backbone that the base had.
+        pretrained: Whether the new one starts from weights.
         frozen: Whether it keeps all of them.
-        paramwise_cfg: Layer-wise rates in place of those of :func:`layer_decay_of`, as
-            ``dict(decay_rate=0.7, by="stage")``; an empty one for the same rate everywhere.
+        paramwise_cfg: Layer-wise rates in place of the usual ones, as ``dict(decay_rate=0.7, by="stage")``;
+            an empty one for the same rate everywhere. The usual ones are those of :func:`layer_decay_of`
+            for a pretrained net without batch norm; where the base has a rate for its backbone, that stays.
     """
-    wrapper, note = ConfigDict(copy.deepcopy(dict(base))), ""
+    wrapper, notes = ConfigDict(copy.deepcopy(dict(base))), []
+    if "Decay" in str(wrapper.get("constructor", "")):  # layers of the old backbone, by its names
+        notes.append(f"{wrapper.pop('constructor')} goes: it counts the old backbone's layers.")
+        wrapper.pop("paramwise_cfg", None)
+    rules = wrapper.get("paramwise_cfg") or ConfigDict()
     batch_norm = has_batch_norm(spec)
-    if not batch_norm:
-        note = "AdamW, since the backbone has no batch norm."
-        if kind(wrapper.optimizer) == "SGD":
-            wrapper.optimizer = ConfigDict(type="AdamW", **_ADAMW[task])
-            if task == "detection" and is_plain(spec):
-                wrapper.optimizer.weight_decay = _VITDET_WEIGHT_DECAY
+    if not batch_norm and kind(wrapper.optimizer) == "SGD":
+        wrapper.optimizer = ConfigDict(type="AdamW", **_ADAMW[task])
+        if task == "detection" and is_plain(spec):
+            wrapper.optimizer.weight_decay = _VITDET_WEIGHT_DECAY
+        notes.append("AdamW, since the backbone has no batch norm.")
     if paramwise_cfg is None and not batch_norm and pretrained and not frozen:
-        paramwise_cfg = {"decay_rate": layer_decay_of(spec), "by": "layer"}
-        rate = paramwise_cfg["decay_rate"]
-        how = f" with layer-wise decay {rate} of the learning rate" if rate < 1 else ""
-        note = f"AdamW{how}, since the backbone has no batch norm."
+        own = (rules.get("custom_keys") or {}).get("backbone", {}).get("lr_mult", 1.0) != 1.0
+        paramwise_cfg = {"decay_rate": 1.0 if own else layer_decay_of(spec), "by": "layer"}
+        if (rate := paramwise_cfg["decay_rate"]) < 1:
+            notes.append(f"Its learning rate falls from layer to layer: layer-wise decay {rate}.")
     if paramwise_cfg:
-        custom = _custom_keys(wrapper.get("paramwise_cfg") or {})
+        custom = _kept_beside_decay(rules)
         wrapper.constructor = _LAYER_DECAY
         wrapper.paramwise_cfg = ConfigDict({**paramwise_cfg, **({"custom_keys": custom} if custom else {})})
-    elif not batch_norm and not pretrained:
-        wrapper.pop("paramwise_cfg", None)  # which has rates for a pretrained backbone
-    return wrapper, note
-
-
-def set_optimizer(cfg: Config, spec: Spec, *, pretrained: bool) -> str:
-    """Put what :func:`optimizer_for` says into ``cfg``; returns what was done, in a sentence."""
-    before = kind(cfg.optim_wrapper.optimizer)
-    cfg.optim_wrapper, note = optimizer_for(spec, task_of(cfg), cfg.optim_wrapper, pretrained=pretrained)
-    state_batch(cfg, before)
-    return note
+    else:
+        notes += _drop_keys_of(replaced, SCOPE_OF[task], rules)
+        if not pretrained and (rules.get("custom_keys") or {}).pop("backbone", None):
+            notes.append("The backbone learns as fast as the rest, since it starts from random weights.")
+    return wrapper, notes
 
 
 def state_batch(cfg: Config, before: str) -> None:
@@ -115,7 +116,7 @@ def state_batch(cfg: Config, before: str) -> None:
         cfg.auto_scale_lr = {"enable": False, "base_batch_size": 16}
 
 
-def _custom_keys(paramwise_cfg: Mapping[str, Any]) -> dict[str, Any]:
+def _kept_beside_decay(rules: Mapping[str, Any]) -> dict[str, Any]:
     """The base's rules for parts of the model, without those for modules of its own backbone.
 
     Nor is there a weight decay "times 1", which layer decay would take for a wish that norms and biases
@@ -123,6 +124,18 @@ def _custom_keys(paramwise_cfg: Mapping[str, Any]) -> dict[str, Any]:
     """
     return {
         part: {key: value for key, value in rule.items() if (key, value) != ("decay_mult", 1.0)}
-        for part, rule in (paramwise_cfg.get("custom_keys") or {}).items()
+        for part, rule in (rules.get("custom_keys") or {}).items()
         if not part.startswith("backbone.")
     }
+
+
+def _drop_keys_of(replaced: Mapping[str, Any], scope: str, rules: Mapping[str, Any]) -> list[str]:
+    """Take the rules for modules of the old backbone out of ``rules``; says which."""
+    keys = rules.get("custom_keys") or {}
+    gone = [key for key in keys if key.startswith("backbone.")]
+    if rest := [key for key in keys if key not in {*gone, "norm", "backbone"}]:
+        params = parameters_of(replaced, scope)
+        gone += [key for key in rest if any(key in name for name in params)]
+    for key in gone:
+        del keys[key]
+    return [f"paramwise_cfg: keys of the old backbone's modules go: {', '.join(gone)}."] if gone else []

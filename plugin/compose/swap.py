@@ -8,12 +8,10 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ..catalog.spec import Spec
 from ..feature_nets.specs import get_spec
 from .configs import SCOPE_OF, kind, load_config, task_of, with_names
-from .exchange import Swapped, exchange
-from .expects import parameters_of
-from .optimizers import has_batch_norm, set_optimizer
+from .exchange import exchange
+from .optimizers import optimizer_for, state_batch
 from .pairing import Replacing
 
 
@@ -84,8 +82,18 @@ def swapped(base: Config | str | Path, name: str, **asked: Any) -> tuple[Config,
     if cfg.get("load_from"):
         notes.append(f"load_from={cfg.load_from} is dropped: it holds the old backbone.")
         cfg.load_from = None
-    if cfg.get("optim_wrapper") is not None:
-        notes += _fit_optimiser(cfg, spec, found)
+    if (cfg.get("optim_wrapper") or {}).get("optimizer"):
+        before = kind(cfg.optim_wrapper.optimizer)
+        cfg.optim_wrapper, said = optimizer_for(
+            spec,
+            task_of(cfg),
+            cfg.optim_wrapper,
+            replaced=found.replaced,
+            pretrained=found.weights is not None,
+            frozen=found.frozen,
+        )
+        state_batch(cfg, before)
+        notes += said
     return cfg, notes
 
 
@@ -96,28 +104,3 @@ def _named(cfg: Config) -> Config:
 
 def _scope(cfg: Config) -> str:
     return SCOPE_OF[task_of(cfg)]
-
-
-def _fit_optimiser(cfg: Config, spec: Spec, found: Swapped) -> list[str]:
-    """Optimiser by kind of net; keys that name the old backbone's modules go."""
-    notes = []
-    wrapper = cfg.optim_wrapper
-    if "Decay" in str(wrapper.get("constructor", "")):  # layers of the old backbone, by its names
-        notes.append(f"{wrapper.pop('constructor')} goes: it counts the old backbone's layers.")
-        wrapper.pop("paramwise_cfg", None)
-        if not has_batch_norm(spec):
-            return [*notes, set_optimizer(cfg, spec, pretrained=found.weights is not None)]
-    if kind(wrapper.get("optimizer")) == "SGD" and not has_batch_norm(spec):
-        return [*notes, set_optimizer(cfg, spec, pretrained=found.weights is not None)]
-    keys = (wrapper.get("paramwise_cfg") or {}).get("custom_keys") or {}
-    gone = [key for key in keys if key.startswith("backbone.")]
-    if rest := keys.keys() - {*gone, "norm", "backbone"}:
-        params = parameters_of(found.replaced, _scope(cfg))
-        gone += [key for key in keys if key in rest and any(key in name for name in params)]
-    for key in dict.fromkeys(gone):
-        del keys[key]
-    if gone:
-        notes.append(
-            f"paramwise_cfg: keys of the old backbone's modules go: {', '.join(dict.fromkeys(gone))}."
-        )
-    return notes
