@@ -214,7 +214,9 @@ def test_what_cannot_work_is_refused_with_the_reason(name: str, reason: str) -> 
 
 @pytest.fixture(scope="module")
 def coverage(root) -> Any:
-    spec = importlib.util.spec_from_file_location("coverage_script", root / "docs" / "coverage.py")
+    spec = importlib.util.spec_from_file_location(
+        "coverage_verdicts", root / "docs" / "coverage" / "verdicts.py"
+    )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
