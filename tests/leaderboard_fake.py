@@ -1,6 +1,6 @@
 """A board whose runs train nothing: the loop around them is what is tested.
 
-``python tests/leaderboard_fake.py FOLDER`` runs it in FOLDER.
+``python tests/leaderboard_fake.py FOLDER [RUNG ...]`` runs it in FOLDER, with halving at those epochs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mmbackbones.leaderboard.jobs import Outcome, read_outcome, write_outcome
 from mmbackbones.leaderboard.lock import hold
 from mmbackbones.leaderboard.loop import run_board
 from mmbackbones.leaderboard.plan import Board, Run
-from mmbackbones.leaderboard.records import Record
+from mmbackbones.leaderboard.records import Record, read_record
 
 NETS, TRIALS, SEEDS = ("alpha", "beta", "gamma"), ("sgd", "adamw"), (0, 1, 2)
 
@@ -26,33 +26,42 @@ def board(
     return Board(nets, trials, seeds, keys)
 
 
-def metric_of(key: str) -> float:
-    return sum(map(ord, key)) * 7919 % 1000 / 1000
+def metric_of(key: str, epoch: int = 3) -> float:
+    return sum(map(ord, key)) * 7919 % (997 + epoch) / 1000
 
 
 def describe(run: Run) -> Record:
-    return Record(run.key, "spec", "data", run.backbone, run.trial, run.seed, "failed", run.rung)
+    known = Record(run.key, "spec", "data", run.backbone, run.trial, run.seed, "failed", run.rung)
+    return replace(known, metric_name="mIoU")
 
 
 @dataclass
 class FakeJob:
-    """Three steps of work, each of which leaves a line; it goes on where an earlier one was killed."""
+    """Three epochs of work, each of which leaves a line; it goes on where an earlier one was killed."""
 
     run: Run
     folder: Path
-    outcome: Outcome
+    cause: str
 
     def poll(self) -> Outcome | None:
-        if known := read_outcome(self.folder):
+        known = read_outcome(self.folder)
+        if known and (known.cause or known.answers(self.run)):
             return known
         steps = self.folder / "steps.txt"
         done = len(steps.read_text().split()) if steps.is_file() else 0
-        if done < 3:
+        if done < (self.run.until or 3):
             with steps.open("a") as file:
                 file.write("step\n")
             return None
-        write_outcome(self.folder, self.outcome)
+        write_outcome(self.folder, self.outcome(done))
         return None
+
+    def outcome(self, done: int) -> Outcome:
+        if self.cause:
+            return Outcome(self.cause, "on purpose")
+        history = [{"epoch": n, "mIoU": metric_of(self.run.key, n)} for n in range(1, done + 1)]
+        facts = {"metric": metric_of(self.run.key, done), "history": history, "seconds": 1.0}
+        return Outcome(facts=facts, until=self.run.until)
 
     def stop(self) -> None:
         return
@@ -67,10 +76,10 @@ class FakeExecutor:
 
     def start(self, run: Run, folder: Path) -> FakeJob:
         with (folder.parents[1] / "starts.txt").open("a") as file:
-            file.write(f"{run.key} {(folder / 'record.json').exists()}\n")
-        cause = self.fails.get(run.key, "")
-        facts = {} if cause else {"metric": metric_of(run.key), "history": [{"epoch": 1.0}], "seconds": 1.0}
-        return FakeJob(run, folder, Outcome(cause, "on purpose" * bool(cause), facts))
+            record = folder / "record.json"
+            ended = record.exists() and read_record(record).state != "paused"
+            file.write(f"{run.key} {ended} {run.until}\n")
+        return FakeJob(run, folder, self.fails.get(run.key, ""))
 
 
 def play(folder: Path, which: Board | None = None, pause: float = 0.0005, **fails: str) -> None:
@@ -84,5 +93,10 @@ def budgeted(seconds: float) -> Board:
     return replace(board(), seconds=seconds)
 
 
+def halved(*rungs: int) -> Board:
+    return replace(board(), rungs=rungs)
+
+
 if __name__ == "__main__":
-    play(Path(sys.argv[1]), pause=0.01)  # slow enough to be killed in the middle, several times
+    which = halved(*map(int, sys.argv[2:]))
+    play(Path(sys.argv[1]), which, pause=0.01)  # slow enough to be killed in the middle, several times

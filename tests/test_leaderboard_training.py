@@ -75,7 +75,7 @@ def here(monkeypatch: pytest.MonkeyPatch):
             cfg = Config.fromfile(folder / "config.py")
             cfg.merge_from_dict(changes)
             cfg.dump(folder / "config.py")
-        return train_and_measure(folder, folder / "train", trainings.spec.task, "cpu")
+        return train_and_measure(folder, folder / "train", trainings.spec.task, "cpu").facts
 
     yield run
     torch.set_num_threads(threads)
@@ -122,9 +122,8 @@ def test_a_killed_segmenter_goes_on_and_ends_as_an_undisturbed_one(
     trainings.prepare(run, folder)
     code = (
         "import sys, time\nfrom pathlib import Path\nfrom mmbackbones.leaderboard.jobs import LocalExecutor\n"
-    )
-    code += (
-        "job = LocalExecutor(('--task', 'segmentation', '--device', 'cpu')).start(None, Path(sys.argv[1]))\n"
+        "from mmbackbones.leaderboard.plan import Run\nrun = Run('k', 'net', 'only', 0)\n"
+        "job = LocalExecutor(('--task', 'segmentation', '--device', 'cpu')).start(run, Path(sys.argv[1]))\n"
     )
     code += "print(job.poll(), flush=True); time.sleep(600)"
     monkeypatch.setenv("OMP_NUM_THREADS", "1")

@@ -46,6 +46,12 @@ def leaderboard_command(
         Path | None, typer.Option(help="Folder of the board; default: leaderboards/<spec>.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, and run nothing.")] = False,
+    halving: Annotated[
+        bool,
+        typer.Option(
+            "--halving", help="At 1/3 and 2/3 of the schedule the worse half of the nets pauses for good."
+        ),
+    ] = False,
     retry: Annotated[
         list[str] | None,
         typer.Option(
@@ -63,7 +69,7 @@ def leaderboard_command(
     from ..leaderboard.loop import retry as allow_again
     from ..leaderboard.plan import failures
     from ..leaderboard.records import read_records
-    from ..leaderboard.resolve import resolve
+    from ..leaderboard.resolve import resolve, with_halving
     from ..leaderboard.run import Trainings, run_spec
     from ..leaderboard.spec import read_spec
     from ..leaderboard.tables import write_tables
@@ -75,6 +81,7 @@ def leaderboard_command(
     with hold(folder):
         with reading(console) as progress:
             found = resolve(read, folder, progress)
+        found = with_halving(found) if halving else found
         for note in found.notes:
             console.print(f"  {note}", highlight=False, markup=False, soft_wrap=True)
         if read.left_out:
@@ -88,7 +95,7 @@ def leaderboard_command(
         try:
             run_spec(trainings, folder, say=_Progress(console, board, folder))
         except KeyboardInterrupt:
-            again = f"mmbackbones leaderboard {spec} --work-dir {shortest(folder)}"
+            again = f"mmbackbones leaderboard {spec} --work-dir {shortest(folder)}{' --halving' * halving}"
             console.print(f"Stopped. Go on with: {again}", soft_wrap=True, highlight=False)
             raise typer.Exit(130) from None
         finally:
@@ -167,7 +174,7 @@ class _Progress:
         left = max(0, _planned(self.board) - len(mine))
         seconds = [one.seconds for one in mine if one.seconds]
         time = f"; about {sum(seconds) / len(seconds) * left / 60:.0f} min left" if seconds and left else ""
-        if record.state == "ok":
+        if record.state != "failed":
             said = f"{record.metric_name} {record.metric:.4g} in {record.seconds:.0f} s"
         else:
             said = f"failed ({record.cause}): {record.message.splitlines()[0] if record.message else ''}"

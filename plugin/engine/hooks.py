@@ -226,12 +226,42 @@ class StopHook(Hook):
             scheduler.load_state_dict(state)
 
     def _stop(self, runner: Any, epoch: int, iteration: int) -> None:
-        meta = {"epoch": epoch, "iter": iteration}
-        runner.save_checkpoint(runner.work_dir, self.filename, meta=meta)
-        if runner.rank == 0:
-            path = Path(runner.work_dir) / self.filename
-            (Path(runner.work_dir) / "last_checkpoint").write_text(str(path))
+        _save_to_go_on(runner, epoch, iteration)
         raise Stopped(self.signum)
+
+
+class PausedError(Exception):
+    """A training has come to where it was to pause; ``args`` has the epoch or iteration."""
+
+
+@HOOKS.register_module()
+class PauseHook(Hook):
+    """Ends a training after an evaluation on its way, with a checkpoint from which it goes on as if never
+    interrupted: the schedule of its learning rate is that of the whole training.
+
+    Args:
+        until: epoch, or iteration where the loop counts those, after whose evaluation it pauses.
+    """
+
+    priority = "LOWEST"  # after the figures are logged, and averaged weights put back
+
+    def __init__(self, until: int) -> None:
+        self.until = until
+
+    def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
+        done = runner.epoch if _counts_epochs(runner) else runner.iter
+        if done >= self.until:
+            _save_to_go_on(runner, runner.epoch, runner.iter)
+            raise PausedError(done)
+
+
+def _save_to_go_on(runner: Any, epoch: int, iteration: int) -> None:
+    """Write ``interrupted.pth``, from which ``--resume`` goes on."""
+    meta = {"epoch": epoch, "iter": iteration}
+    runner.save_checkpoint(runner.work_dir, StopHook.filename, meta=meta)
+    if runner.rank == 0:
+        path = Path(runner.work_dir) / StopHook.filename
+        (Path(runner.work_dir) / "last_checkpoint").write_text(str(path))
 
 
 def _counts_epochs(runner: Any) -> bool:

@@ -80,17 +80,18 @@ def class_figures(metrics: Mapping[str, Any], classes: Sequence[str]) -> dict[st
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> Path:
-    """Write ``content``; figures that are not numbers (NaN of an empty class) become null."""
-
-    def clean(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {str(key): clean(item) for key, item in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [clean(item) for item in value]
-        return None if isinstance(value, float) and not math.isfinite(value) else value
-
-    path.write_text(json.dumps(clean(content), indent=2) + "\n")
+    """Write ``content``, see :func:`plain`."""
+    path.write_text(json.dumps(plain(content), indent=2) + "\n")
     return path
+
+
+def plain(value: Any) -> Any:
+    """``value`` as JSON has it: figures that are not numbers (NaN of an empty class) become None."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_curves(path: Path, history: History, steps_per_epoch: int | None) -> Path:

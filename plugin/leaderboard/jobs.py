@@ -32,11 +32,18 @@ class Outcome:
         cause: Empty if well, else one of :data:`.records.CAUSES`, or ``disk`` where there is no space left.
         message: Of a failure.
         facts: Fields of the record that the run knows.
+        until: Epoch or iteration where it pauses; None at its end.
     """
 
     cause: str = ""
     message: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
+    until: int | None = None
+
+    def answers(self, run: Run) -> bool:
+        """Whether this is what ``run`` would come to: it ended well, and not at an earlier pause."""
+        behind = self.until is not None and (run.until is None or self.until < run.until)
+        return not self.cause and not behind
 
 
 class Job(Protocol):
@@ -67,7 +74,8 @@ class LocalExecutor:
     Attributes:
         words: Options of the worker, as ``--device cpu``.
         minutes: Time-out of a run; None for none.
-        command: The worker; it is given the run's folder, ``--parent`` and this process, and ``words``.
+        command: The worker; it is given the run's folder, ``--parent`` and this process, ``words``, and
+            ``--until`` with where it shall pause.
         slots: Runs at a time.
     """
 
@@ -78,10 +86,10 @@ class LocalExecutor:
 
     def start(self, run: Run, folder: Path) -> Job:
         known = read_outcome(folder)
-        if known is not None and not known.cause:  # it ended, and who started it could not say so any more
+        if known is not None and known.answers(run):  # who started it could not say so any more
             return _Ended(known)
         (folder / OUTCOME).unlink(missing_ok=True)
-        return _LocalJob(folder, self)
+        return _LocalJob(run, folder, self)
 
 
 @dataclass(frozen=True)
@@ -98,13 +106,14 @@ class _Ended:
 class _LocalJob:
     """A worker, in a process group of its own, which the system ends when this process dies."""
 
-    def __init__(self, folder: Path, how: LocalExecutor) -> None:
+    def __init__(self, run: Run, folder: Path, how: LocalExecutor) -> None:
         self.folder = folder
         self._minutes = how.minutes
         self._began = time.monotonic()
+        until = [] if run.until is None else ["--until", str(run.until)]
         with (folder / LOG).open("ab") as log:
             self._process = subprocess.Popen(
-                [*how.command, str(folder), "--parent", str(os.getpid()), *how.words],
+                [*how.command, str(folder), "--parent", str(os.getpid()), *how.words, *until],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

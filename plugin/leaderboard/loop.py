@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Collection
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError
 from .jobs import LOG, Executor, Job, Outcome, tail
@@ -44,12 +45,13 @@ def run_board(
     jobs: dict[str, tuple[Run, Job]] = {}
     try:
         while True:
-            todo = next_runs(board, read_records(folder), jobs.keys())
+            records = read_records(folder)
+            todo = next_runs(board, records, jobs.keys())
             for run in todo[: executor.slots - len(jobs)]:
                 place = run_folder(folder, run.key)
                 place.mkdir(parents=True, exist_ok=True)
                 prepare(run, place)
-                log_event(folder, "start", key=run.key, backbone=run.backbone, trial=run.trial, seed=run.seed)
+                log_event(folder, "start", **asdict(run))
                 jobs[run.key] = run, executor.start(run, place)
                 say(run, None)
             if not jobs:
@@ -58,7 +60,7 @@ def run_board(
                 time.sleep(pause)
             for key, outcome in ended.items():
                 run, _ = jobs.pop(key)
-                record = _record(describe(run), outcome, run_folder(folder, key))
+                record = _record(describe(run), records.get(key), outcome, run_folder(folder, key))
                 write_record(run_folder(folder, key), record)
                 log_event(folder, "end", key=key, state=record.state, cause=record.cause)
                 say(run, record)
@@ -88,17 +90,25 @@ def retry(board: Board, folder: Path, causes: Collection[str]) -> list[Record]:
     return chosen
 
 
-def _record(known: Record, outcome: Outcome, folder: Path) -> Record:
-    """The record of a run that has ended.
+def _record(known: Record, before: Record | None, outcome: Outcome, folder: Path) -> Record:
+    """The record of a run that has ended, or pauses.
+
+    Args:
+        known: what was known before it started.
+        before: its record at the pause that it went on from.
+        outcome: how it ended.
+        folder: of the run.
 
     Raises:
         OSError: it ended since the disk is full, which is no fault of the net.
     """
     if outcome.cause == "disk":
         raise OSError(outcome.message)
-    facts: Mapping[str, object] = {**outcome.facts, "ended": now()}
+    facts: dict[str, Any] = {**outcome.facts, "ended": now()}
+    if before is not None and before.seconds:
+        facts["seconds"] = before.seconds + facts.get("seconds", 0)
     if not outcome.cause:
-        return replace(known, state="ok", **facts)  # type: ignore[arg-type]
+        return replace(known, state="ok" if outcome.until is None else "paused", **facts)
     return replace(
         known,
         state="failed",
@@ -106,5 +116,5 @@ def _record(known: Record, outcome: Outcome, folder: Path) -> Record:
         message=outcome.message,
         log_tail=tail(folder / LOG),
         next_step=CAUSES[outcome.cause],
-        **facts,  # type: ignore[arg-type]
+        **facts,
     )

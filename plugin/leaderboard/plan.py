@@ -11,13 +11,23 @@ from .records import Record
 
 @dataclass(frozen=True)
 class Run:
-    """One training: what it is, and the key of its record."""
+    """One training, or a part of it: what it is, and the key of its record.
+
+    Attributes:
+        key: See :class:`.records.Record`.
+        backbone: As the spec has it.
+        trial: Name of the trial.
+        seed: Of everything random.
+        rung: How many pauses are behind it.
+        until: Epoch or iteration, as the history counts, after whose evaluation it pauses; None for its end.
+    """
 
     key: str
     backbone: str
     trial: str
     seed: int
     rung: int = 0
+    until: int | None = None
 
 
 @dataclass(frozen=True)
@@ -30,6 +40,8 @@ class Board:
         seeds: Of everything random; the trials are compared on the first.
         keys: Key of each (backbone, trial, seed).
         seconds: Of training in all; no new run is asked for when they are used up.
+        rungs: Halving: the epochs or iterations, rising, after which the runs of the first seed pause and the
+            better half of the nets goes on; empty without.
     """
 
     backbones: tuple[str, ...]
@@ -37,21 +49,51 @@ class Board:
     seeds: tuple[int, ...]
     keys: Mapping[tuple[str, str, int], str]
     seconds: float = math.inf
+    rungs: tuple[int, ...] = ()
 
-    def run(self, backbone: str, trial: str, seed: int) -> Run:
-        """The training with its key."""
-        return Run(self.keys[backbone, trial, seed], backbone, trial, seed)
+    def run(self, backbone: str, trial: str, seed: int, rung: int | None = None) -> Run:
+        """The training with its key, up to the pause that ends a rung; to its end without one."""
+        rung = len(self.rungs) if rung is None else rung
+        until = (*self.rungs, None)[rung]
+        return Run(self.keys[backbone, trial, seed], backbone, trial, seed, rung, until)
+
+
+def reached(record: Record | None, until: int | None) -> bool:
+    """Whether a run has been trained up to a pause, or to its end for None."""
+    if record is None or record.state != "paused":
+        return record is not None and record.state == "ok"
+    return until is not None and max(map(_step, record.history), default=0) >= until
+
+
+def figure_at(record: Record | None, until: int | None) -> float | None:
+    """A run's figure at a pause, read off its history whether it went on or not; for None that of its end."""
+    if record is None or until is None:
+        return record and record.metric
+    row = next((row for row in record.history if _step(row) == until), {})
+    return next((value for name, value in row.items() if name.split("/")[-1] == record.metric_name), None)
+
+
+def _step(row: Mapping[str, float]) -> float:
+    return row.get("epoch", row.get("iteration", 0))
+
+
+def _over(record: Record | None, until: int | None) -> bool:
+    """Whether a run need not be asked for up to there: it has come so far, or failed."""
+    return record is not None and (record.state == "failed" or reached(record, until))
 
 
 def best_trial(board: Board, backbone: str, records: Mapping[str, Record]) -> str | None:
     """The trial of a net that goes on: the best on the first seed, the earlier of equals.
 
-    None until all its trials have ended, and if all of them failed.
+    With halving they are compared at the first rung. None until all its trials have come so far or failed,
+    and if all of them failed.
     """
-    ended = [records.get(board.keys[backbone, trial, board.seeds[0]]) for trial in board.trials]
-    if any(record is None for record in ended):
+    until = board.rungs[0] if board.rungs else None
+    known = [records.get(board.keys[backbone, trial, board.seeds[0]]) for trial in board.trials]
+    if not all(_over(record, until) for record in known):
         return None
-    metrics = [-math.inf if record is None or record.metric is None else record.metric for record in ended]
+    figures = [figure_at(record, until) for record in known]
+    metrics = [-math.inf if figure is None else figure for figure in figures]
     return board.trials[metrics.index(max(metrics))] if max(metrics) > -math.inf else None
 
 
@@ -61,9 +103,12 @@ def next_runs(board: Board, records: Mapping[str, Record], running: Collection[s
     The trials of all nets on the first seed; then, of each net, its best trial on the other seeds, one seed
     after another, so that what disturbs the machine for a while does not fall on one net.
 
+    With halving the first seed's runs pause at each rung until all have come there; the better half of the
+    nets goes on with its best trial, and those of the last rung get the other seeds.
+
     Args:
         board: what may be asked for.
-        records: what has ended, well or not, by key.
+        records: what has ended or pauses, by key.
         running: keys of what runs now.
     """
     if (
@@ -71,16 +116,41 @@ def next_runs(board: Board, records: Mapping[str, Record], running: Collection[s
         >= board.seconds
     ):
         return []
-    first = [(backbone, trial, board.seeds[0]) for trial in board.trials for backbone in board.backbones]
-    chosen = {backbone: best_trial(board, backbone, records) for backbone in board.backbones}
-    then = [
-        (backbone, trial, seed)
-        for seed in board.seeds[1:]
-        for backbone, trial in chosen.items()
-        if trial is not None
+    wanted = [
+        board.run(net, trial, board.seeds[0], rung)
+        for rung, field in enumerate(_fields(board, records))
+        for trial in board.trials
+        for net, trials in field.items()
+        if trial in trials
     ]
-    wanted = [board.run(*one) for one in (*first, *then)]
-    return [run for run in wanted if run.key not in records and run.key not in running]
+    chosen = finalists(board, records)
+    wanted += [board.run(net, trial, seed) for seed in board.seeds[1:] for net, trial in chosen.items()]
+    return [run for run in wanted if not _over(records.get(run.key), run.until) and run.key not in running]
+
+
+def finalists(board: Board, records: Mapping[str, Record]) -> dict[str, str]:
+    """Nets that are trained to the end on all seeds, as far as that is known, and the trial of each."""
+    fields = _fields(board, records)
+    if len(fields) <= len(board.rungs):
+        return {}
+    found = {net: best_trial(board, net, records) for net in fields[-1]}
+    return {net: trial for net, trial in found.items() if trial is not None}
+
+
+def _fields(board: Board, records: Mapping[str, Record]) -> list[dict[str, tuple[str, ...]]]:
+    """The nets that run in each rung, and with which trials, up to the first rung that is not over."""
+    fields = [dict.fromkeys(board.backbones, board.trials)]
+    for until in board.rungs:
+        field = fields[-1]
+        of = {(net, trial): board.keys[net, trial, board.seeds[0]] for net in field for trial in field[net]}
+        if not all(_over(records.get(key), until) for key in of.values()):
+            break
+        best = {net: trial for net in field if (trial := best_trial(board, net, records)) is not None}
+        figures = {net: figure_at(records.get(of[net, trial]), until) for net, trial in best.items()}
+        there = {net: figure for net, figure in figures.items() if figure is not None}
+        kept = sorted(there, key=lambda net: -there[net])[: math.ceil(len(there) / 2)]
+        fields.append({net: (best[net],) for net in field if net in kept})
+    return fields
 
 
 def counted(board: Board, records: Mapping[str, Record]) -> dict[str, list[Record]]:

@@ -39,7 +39,7 @@ class Record:
         trial: Name of the trial.
         seed: Of everything random.
         rung: How far it was trained, counted in rungs; 0 without halving.
-        state: Whether it was trained to its end.
+        state: Whether it was trained to its end; or it pauses, see :attr:`.plan.Board.rungs`.
         cause: Of a failure, one of :data:`CAUSES`.
         message: Of a failure.
         log_tail: Of a failure, the last lines of its log.
@@ -50,13 +50,13 @@ class Record:
         batch_size: Images in a step.
         image_size: ``WIDTHxHEIGHT`` in pixels, or empty for the config's own.
         metric_name: As ``bbox_mAP`` (0..1) or ``mIoU`` (percent).
-        metric: Of the last epoch; None of a failure.
+        metric: Of the last epoch, or at the pause; None of a failure.
         history: Each evaluation: ``epoch`` or ``iteration``, and its figures.
         by_class: AP or IoU of each class.
         params: Of the whole model.
         macs: Multiply-adds of the backbone for one image of this size.
         train_seconds_per_iter: Median; on the CPU of the processor, summed over threads.
-        seconds: Of the whole run.
+        seconds: Of the whole run, those before a pause included.
         memory_mib: Peak in training.
         latency_ms: Wall time of one image, batch 1: ``p50``, ``p95``, ``runs``.
         checkpoint_bytes: Size of the weights' file.
@@ -75,7 +75,7 @@ class Record:
     backbone: str
     trial: str
     seed: int
-    state: Literal["ok", "failed"]
+    state: Literal["ok", "failed", "paused"]
     rung: int = 0
     cause: str = ""
     message: str = ""

@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -95,6 +95,28 @@ def resolve(
     )
     given = {key: value for key, value in spec.marked.value.items() if key != "data"}
     return Resolved(board, configs, data, _hash(given), tuple(notes))
+
+
+def with_halving(found: Resolved) -> Resolved:
+    """``found`` with rungs: the evaluations at a third and two thirds of the schedule, or just behind them.
+
+    On trainings of BCCD the order of nets after one of 12 epochs agrees with the last by a Kendall's tau of
+    0.25, after four by 0.78: an earlier rung would throw good nets away.
+
+    Raises:
+        InputError: nothing is evaluated before the end.
+    """
+    loop = next(iter(found.configs.values())).train_cfg
+    end, every = loop.get("max_epochs") or loop.max_iters, loop.get("val_interval", 1)
+    rungs = {-(-end * third // (3 * every)) * every for third in (1, 2)}
+    rungs = {rung for rung in rungs if rung < end}
+    if not rungs:
+        raise InputError(
+            f"--halving: nothing is evaluated between a third of the schedule ({end}) and its end, only each "
+            f"{every}. Train for longer (`epochs`), or evaluate more often (`options: "
+            f"{{train_cfg.val_interval: ...}}`)."
+        )
+    return replace(found, board=replace(found.board, rungs=tuple(sorted(rungs))))
 
 
 def _base(

@@ -2,7 +2,7 @@
 
 The folder holds ``config.py``; what is added is ``train/`` (all that ``mmbackbones train`` leaves),
 ``scores.npz``, ``pictures/`` and, as the last act, ``outcome.json``. An interrupted training goes on where it
-was.
+was, and so does one that was to pause (``--until``).
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ import argparse
 import copy
 import errno
 import json
+import math
 import os
 import shutil
 import signal
 import sys
+import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -38,12 +40,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--task", default="detection")
     parser.add_argument("--device")
+    parser.add_argument("--until", type=int)
     asked = parser.parse_args(argv)
     die_with(asked.parent)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command has it; read when torch is imported
     work = asked.folder / "train"
     try:
-        outcome = Outcome(facts=train_and_measure(asked.folder, work, asked.task, asked.device))
+        outcome = train_and_measure(asked.folder, work, asked.task, asked.device, asked.until)
     except KeyboardInterrupt as stop:  # asked to stop: what is needed to go on has been saved
         return 128 + int(getattr(stop, "signum", signal.SIGINT))
     except Exception as error:  # a net may fail in any way, and each is a row of the board
@@ -52,12 +55,16 @@ def main(argv: list[str] | None = None) -> int:
     write_outcome(asked.folder, outcome)
     if outcome.cause:
         return 1
+    if outcome.until is not None:
+        return 0
     for state in (*work.glob("epoch_*.pth"), *work.glob("iter_*.pth")):
         state.unlink()  # to go on from; last.pth stays
     return 0
 
 
-def train_and_measure(folder: Path, work: Path, task: str, device: str | None) -> dict[str, Any]:
+def train_and_measure(
+    folder: Path, work: Path, task: str, device: str | None, until: int | None = None
+) -> Outcome:
     """The training, by the engine of ``mmbackbones train``; returns fields of its record.
 
     Args:
@@ -65,22 +72,23 @@ def train_and_measure(folder: Path, work: Path, task: str, device: str | None) -
         work: for what the training leaves.
         task: of the board.
         device: as ``--device`` of ``mmbackbones train``.
+        until: epoch or iteration where it pauses; None for its end.
 
     Raises:
         WeightsError: the weights to start from cannot be read.
         InputError: as :func:`mmbackbones.engine.train.train`, or there are no figures.
     """
-    import numpy as np
     from rich.console import Console
 
     from ..compose.configs import load_config
     from ..compose.pretrained import addresses
     from ..engine.devices import choose_device
+    from ..engine.hooks import PausedError, PauseHook
     from ..engine.train import train
     from ..weights.files import read_data
     from .measure import measure, surroundings
     from .pictures import write_pictures
-    from .scores import SCORES, load_scores
+    from .scores import SCORES
 
     used = choose_device(device)
     cfg = load_config(str(folder / "config.py"))
@@ -90,16 +98,36 @@ def train_and_measure(folder: Path, work: Path, task: str, device: str | None) -
         except InputError as error:
             raise WeightsError(str(error)) from error
     resume = last_state(cfg, work)
-    console = Console(file=sys.stdout, width=110)
-    results = train(keeping_scores(cfg, task, folder / SCORES), work, resume=resume, console=console)
-    scores = load_scores(folder / SCORES)
-    metric = float(scores.metric(np.ones((1, scores.count), np.int64))[0])
-    if not np.isfinite(metric):
-        raise InputError(f"The training failed: {results.failure or 'the metric is no number.'}")
+    training = keeping_scores(cfg, task, folder / SCORES)
+    if until is not None:
+        hook = {"type": f"mmbackbones.{PauseHook.__name__}", "until": until}
+        training.custom_hooks = [*(training.get("custom_hooks") or []), hook]
+    began = time.monotonic()
+    failure = ""
+    try:
+        if until is None or evaluated_to(work) < until:
+            failure = train(
+                training, work, resume=resume, console=Console(file=sys.stdout, width=110)
+            ).failure
+    except PausedError:
+        pass
+    metric = metric_of(folder / SCORES)
+    if not math.isfinite(metric):
+        raise InputError(f"The training failed: {failure or 'the metric is no number.'}")
+    if until is not None:
+        return Outcome(
+            facts={
+                "metric": metric,
+                "history": history_of(cfg, work),
+                "seconds": round(time.monotonic() - began, 1),
+                **surroundings(used),
+            },
+            until=until,
+        )
     left = json.loads((work / "metrics.json").read_text(encoding="utf-8"))
     milliseconds = left.get("train_ms")
     write_pictures(copy.deepcopy(cfg), work / "last.pth", folder)
-    return {
+    facts = {
         "metric": metric,
         "history": left["history"],
         "by_class": left["by_class"],
@@ -110,6 +138,34 @@ def train_and_measure(folder: Path, work: Path, task: str, device: str | None) -
         **measure(cfg, work / "last.pth"),
         **surroundings(used),
     }
+    return Outcome(facts=facts)
+
+
+def metric_of(path: Path) -> float:
+    """The metric of the last evaluation, from what each image added to it."""
+    import numpy as np
+
+    from .scores import load_scores
+
+    scores = load_scores(path)
+    return float(scores.metric(np.ones((1, scores.count), np.int64))[0])
+
+
+def evaluated_to(work: Path) -> int:
+    """The last epoch or iteration with an evaluation; 0 without any."""
+    from ..engine.report import read_history
+
+    return max(read_history(work).evaluations, default=0)
+
+
+def history_of(cfg: Any, work: Path) -> list[dict[str, Any]]:
+    """The evaluations so far, as ``metrics.json`` has them at the end."""
+    from ..compose.configs import is_epoch_based
+    from ..engine.report import plain, read_history
+
+    unit = "epoch" if is_epoch_based(cfg) else "iteration"
+    evaluations = read_history(work).evaluations
+    return [{unit: step, **plain(figures)} for step, figures in sorted(evaluations.items())]
 
 
 def last_state(cfg: Any, work: Path) -> Path | None:
