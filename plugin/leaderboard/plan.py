@@ -67,8 +67,10 @@ def reached(record: Record | None, until: int | None) -> bool:
 
 def figure_at(record: Record | None, until: int | None) -> float | None:
     """A run's figure at a pause, read off its history whether it went on or not; for None that of its end."""
-    if record is None or until is None:
-        return record and record.metric
+    if record is None:
+        return None
+    if until is None:
+        return record.metric
     row = next((row for row in record.history if _step(row) == until), {})
     return next((value for name, value in row.items() if name.split("/")[-1] == record.metric_name), None)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -90,9 +91,7 @@ def resolve(
         (backbone, trial, seed): _hash([plain[backbone, trial], data, seed])
         for backbone, trial, seed in product(spec.backbones, names, spec.seeds)
     }
-    board = Board(
-        spec.backbones, names, spec.seeds, keys, **({"seconds": spec.seconds} if spec.seconds else {})
-    )
+    board = Board(spec.backbones, names, spec.seeds, keys, spec.seconds or math.inf)
     given = {key: value for key, value in spec.marked.value.items() if key != "data"}
     return Resolved(board, configs, data, _hash(given), tuple(notes))
 
