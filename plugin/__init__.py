@@ -54,7 +54,10 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'mmbackbones' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    from .errors import naming_extras
+
+    with naming_extras():
+        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
 
 
 def __dir__() -> list[str]:

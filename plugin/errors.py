@@ -1,9 +1,18 @@
-"""The one exception for input that a user can mend."""
+"""The one exception for input that a user can mend, and what is said of packages that are not installed."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+
+#: Modules that not everybody has, and the extra of this package that brings each.
+OPTIONAL = {
+    **dict.fromkeys(("mmcv", "mmdet", "mmseg", "ftfy", "regex", "pycocotools", "matplotlib", "PIL"), "mm"),
+    **dict.fromkeys(("onnx", "onnxruntime", "onnxscript"), "export"),
+    **dict.fromkeys(("scipy", "yaml"), "leaderboard"),
+}
 
 
 class InputError(ValueError):
@@ -15,6 +24,35 @@ class InputError(ValueError):
 
 class UnknownArgumentError(InputError, TypeError):
     """An argument that nobody takes. A ``TypeError`` too, as Python's own would be."""
+
+
+class MissingPackageError(ModuleNotFoundError, InputError):
+    """A package that an extra brings is not installed."""
+
+
+def need(*modules: str) -> None:
+    """Raises MissingPackageError, which names the extras, where one of these :data:`OPTIONAL` is missing."""
+    missing = [module for module in modules if find_spec(module) is None]
+    if missing:
+        extras = ",".join(dict.fromkeys(OPTIONAL[module] for module in missing))
+        raise MissingPackageError(
+            f"{', '.join(missing)} not installed: pip install 'mmbackbones[{extras}]'. "
+            f"`mmbackbones doctor` shows what there is.",
+            name=missing[0],
+        )
+
+
+@contextmanager
+def naming_extras() -> Iterator[None]:
+    """Where an import inside fails for want of an :data:`OPTIONAL` module, say which extra brings it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        module = (error.name or "").partition(".")[0]
+        if module not in OPTIONAL or isinstance(error, MissingPackageError):
+            raise
+        need(module)
+        raise  # it is there, and a part of it is not
 
 
 def nearest(name: str, allowed: Iterable[str], count: int = 5) -> list[str]:

@@ -15,6 +15,8 @@ import torch
 from detection_sets import coco, draw, state, write
 from segmentation_sets import image, label
 
+import mmbackbones  # noqa: F401 (before mmdet: torch 2.4 calls no entry points, see pyproject.toml)
+
 ROOT = Path(__file__).parents[1]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import typer
 
-from ..errors import InputError
+from ..errors import InputError, naming_extras
 from .catalog_commands import info_command, list_command
 from .check import check_command
 from .config import config_command
@@ -60,7 +60,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated")  # mmengine imports it
     warnings.filterwarnings("ignore", module=r"mm(engine|cv|det|seg)\.")  # about their own old spellings
     try:
-        app(args=normalise(sys.argv[1:] if argv is None else argv))
+        with naming_extras():
+            app(args=normalise(sys.argv[1:] if argv is None else argv))
     except InputError as error:
         from rich.console import Console
         from rich.text import Text

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..errors import need
 from .options import Device
 
 CONFIG = "detection/faster-rcnn_mobilenetv3-large-scratch_fpn_1xb8-8e_coco-160x160"
@@ -24,6 +25,7 @@ def demo_command(
 
     Example: mmbackbones demo --work-dir demo
     """
+    need("mmdet", "mmcv", "pycocotools")
     from rich.progress import Progress
 
     from ..compose.fit import Settings

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import io
-from importlib.util import find_spec
 from typing import Any
 
 import torch
 
-from ..errors import InputError
+from ..errors import InputError, need
 from ..sources.exporting import need_onnx_exporter
 from .point import FailsError, LeaveOutError, Subject, differs
 
@@ -20,10 +19,8 @@ _CHANGE = (
 
 def onnx(subject: Subject) -> str:
     """The network as an ONNX file gives the same maps."""
-    missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
-    if missing:
-        raise LeaveOutError(f"{', '.join(missing)} is not installed: pip install 'mmbackbones[export]'")
     try:
+        need("onnx", "onnxscript", "onnxruntime")
         need_onnx_exporter()
     except InputError as error:
         raise LeaveOutError(str(error)) from error

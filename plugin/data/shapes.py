@@ -18,7 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, need
 from . import drawing
 from .drawing import Array, Rng, Shape
 
@@ -152,6 +152,7 @@ def _save(path: Path, picture: Array, options: list[int] | None = None) -> None:
 
 def _annotate(mask: Array, label: int) -> dict[str, Any]:
     """COCO box, area and run-length mask of the visible pixels ``mask`` (H, W)."""
+    need("pycocotools")
     from pycocotools import mask as coco_mask
 
     rle = coco_mask.encode(np.asfortranarray(mask, np.uint8))

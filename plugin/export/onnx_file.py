@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, need
 from ..sources.exporting import need_onnx_exporter
 from .graph import ExportNet
 
@@ -37,7 +37,7 @@ def write_onnx(
     Raises:
         InputError: onnx is not installed, or torch is too old, for ``dynamic`` or at all.
     """
-    _need("onnx", "onnxscript")
+    need("onnx", "onnxscript")
     need_onnx_exporter()
     import onnx
 
@@ -98,7 +98,7 @@ def quantise(path: Path, out: Path, images: Iterable[Tensor]) -> None:
     Raises:
         InputError: onnxruntime is not installed, or there are no images.
     """
-    _need("onnx", "onnxruntime")
+    need("onnx", "onnxruntime")
     import onnx
     from onnxruntime import quantization as q
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -138,11 +138,3 @@ def _behind_convolutions(graph: Any) -> list[str]:
             read.add(node.name)
             todo += [makers[name] for name in node.input if name in makers]
     return [node.name for node in graph.node if node.name not in read]
-
-
-def _need(*packages: str) -> None:
-    from importlib.util import find_spec
-
-    missing = [package for package in packages if find_spec(package) is None]
-    if missing:
-        raise InputError(f"Exporting needs {', '.join(missing)}: `pip install 'mmbackbones[export]'`.")

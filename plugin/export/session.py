@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from ..engine.timing import in_turn
-from ..errors import InputError
+from ..errors import InputError, need
 from .onnx_file import INPUT
 
 
@@ -33,6 +33,7 @@ class OnnxModel(BaseModel):
 
     def __init__(self, path: Path, model: Any) -> None:
         super().__init__()
+        need("onnxruntime")
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+from ..errors import naming_extras
 from ..registry import MODELS, TASK_UTILS
 
 # Registered name -> the module of this folder that has the class.
@@ -39,7 +40,8 @@ def __getattr__(name: str) -> Any:
     module = {**HEADS, **PARTS}.get(name)
     if module is None:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    return getattr(import_module(f"{__name__}.{module}"), name)
+    with naming_extras():
+        return getattr(import_module(f"{__name__}.{module}"), name)
 
 
 def _imported_when_built(name: str) -> Callable[..., Any]:

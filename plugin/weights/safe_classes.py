@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import functools
 import pickle
 from collections.abc import Callable
@@ -36,7 +37,9 @@ def mmengine_classes() -> list[Any]:
         for function in (core._reconstruct, core.scalar)
         for module in ("numpy.core.multiarray", "numpy._core.multiarray")
     ]
-    return [HistoryBuffer, np.ndarray, np.dtype, *dtypes, *rebuild, _named(statistic, "builtins.getattr")]
+    # Python writes bytes, as of numpy's scalars, by codecs.encode; newer torch than 2.4 allows it by itself.
+    plain = [HistoryBuffer, np.ndarray, np.dtype, codecs.encode]
+    return [*plain, *dtypes, *rebuild, _named(statistic, "builtins.getattr")]
 
 
 def _named(function: Callable[..., Any], name: str) -> Callable[..., Any]:
