@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from mmbackbones.compose.configs import kind
+from mmbackbones.compose.expects import class_of, defaults
 from mmbackbones.compose.swap import swap
 from mmbackbones.weights.named import without_weights
 
@@ -68,9 +69,9 @@ def twins(cfg: Config, side: int = SIDE) -> tuple[Any, Any]:
         backbone.pop(key, None)
     backbone.style = "pytorch"
     backbone.norm_cfg = dict(type="BN")
-    new = swap(
-        cfg, name, pretrained=False, norm_eval=bool(backbone.get("norm_eval")), norm_cfg=dict(type="BN")
-    )
+    own = defaults(class_of(backbone, scope))  # mmdet's keep their statistics, mmseg's do not
+    backbone.setdefault("norm_eval", own["norm_eval"])
+    new = swap(cfg, name, pretrained=False, norm_eval=backbone.norm_eval, norm_cfg=dict(type="BN"))
     models = []
     for one in (cfg, new):
         with MODELS.switch_scope_and_registry(scope) as registry:
@@ -79,6 +80,9 @@ def twins(cfg: Config, side: int = SIDE) -> tuple[Any, Any]:
             models.append(registry.build(ConfigDict(plain)).double())
     state = {_ours(key): value for key, value in models[0].state_dict().items()}
     models[1].load_state_dict(state)
+    for key, one in vars(models[0]).items():  # teachers, which hide from the model's state
+        if isinstance(one, torch.nn.Module):
+            vars(models[1])[key].load_state_dict(one.state_dict())
     return models[0], models[1]
 
 

@@ -132,6 +132,21 @@ def test_optimiser_by_kind_of_net() -> None:
     assert not [key for key in keys if key.startswith("backbone.") or "bias_table" in key]
 
 
+def test_statistics_are_kept_where_the_bases_class_keeps_them_unsaid() -> None:
+    """mmdet's ResNet has ``norm_eval=True`` by itself, mmseg's has not; random weights need their own."""
+    base = load_config(FASTER)
+    del base.model.backbone.norm_eval
+    assert mmbackbones.swap(base, "mobilenetv2_100").model.backbone.norm_eval is True
+    assert "norm_eval" not in mmbackbones.swap(base, "mobilenetv2_100", pretrained=False).model.backbone
+    base.default_scope = "mmseg"
+    base.model = dict(
+        type="mmseg.EncoderDecoder",
+        backbone=base.model.backbone,
+        decode_head=dict(in_channels=2048, in_index=3),
+    )
+    assert "norm_eval" not in mmbackbones.swap(base, "mobilenetv2_100").model.backbone
+
+
 def test_mean_and_std_are_those_of_the_weights() -> None:
     yolox = mmbackbones.swap("mmdet::yolox/yolox_s_8xb8-300e_coco", "resnet50").model.data_preprocessor
     assert (yolox.mean, yolox.bgr_to_rgb) == ([123.675, 116.28, 103.53], True)

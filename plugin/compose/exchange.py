@@ -78,7 +78,7 @@ def exchange(
     old = part["backbone"]["backbone_cfg"] if held else part["backbone"]
     notes = [f"{spec.name} in place of {kind(old)}{f' at {way}' if way else ''}."]
     notes.append(f"It starts from {weights}." if weights else "It starts from random weights.")
-    args = {**_kept(old, spec, weights, notes), **backbone_args}
+    args = {**_kept(old, scope, spec, weights, notes), **backbone_args}
     if spec.family == "swin" and args.get("net_kwargs", {}) is not None:  # windows that any size fills
         args["net_kwargs"] = {"always_partition": True, **args.get("net_kwargs", {})}
     if weights:
@@ -128,7 +128,7 @@ def _shown(places: Mapping[str, Node]) -> str:
     return ", ".join(f"'{way}' ({kind(part['backbone'])})" for way, part in places.items()) or "none"
 
 
-def _kept(old: Node, spec: Spec, weights: str | None, notes: list[str]) -> Node:
+def _kept(old: Node, scope: str, spec: Spec, weights: str | None, notes: list[str]) -> Node:
     """Of the old backbone's arguments those that are about images and batches, not about its layers."""
     kept: Node = {}
     if old.get("in_channels", 3) != 3:
@@ -142,7 +142,7 @@ def _kept(old: Node, spec: Spec, weights: str | None, notes: list[str]) -> Node:
     if weights and norm.get("requires_grad") is False:
         kept["norm_cfg"] = {"type": "BN", **kept.get("norm_cfg", {}), "requires_grad": False}
         notes.append("Its batch norms keep scale and shift, as the base's do.")
-    if weights and old.get("norm_eval"):
+    if weights and {**defaults(class_of(old, scope)), **old}.get("norm_eval") is True:  # mmdet's by default
         kept["norm_eval"] = True
         notes.append("Its batch norms keep their statistics (norm_eval), as the base's do.")
     return kept
