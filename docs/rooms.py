@@ -27,7 +27,7 @@ ORDER = (
         "compose",
         "finetune",
     ),
-    *("engine", "export", "leaderboard", "advisor", "bench", "doctor", "cli"),
+    *("engine", "export", "leaderboard", "leaderboard_page", "advisor", "bench", "doctor", "cli"),
 )
 HEAD = """# Rooms
 

@@ -128,6 +128,9 @@ def test_wheel(root: Path, tmp_path: Path) -> None:
             expected.add(str(Path(*package.split(".")) / source.relative_to(root / folder)))
     for pattern in ("README.md", "*/README.md", "*/metafile.yml"):
         expected |= {f"mmbackbones/{path.relative_to(root)}" for path in (root / "configs").glob(pattern)}
+    expected |= {
+        f"mmbackbones/{path.relative_to(root / 'plugin')}" for path in root.glob("plugin/*/assets/*")
+    }
     expected = {name for name in expected if "__pycache__" not in name}
     assert expected <= held, expected - held
     assert {name for name in held if not name.startswith("mmbackbones-")} == expected

@@ -102,7 +102,7 @@ def test_a_board_from_plan_to_verdict(command) -> None:
     train = f"mmbackbones train leaderboards/board/runs/{key}/config.py --work-dir mobilenetv1_025"
     assert f"Cheapest of these: mobilenetv1_025 (7.0 ms an image). Train it: {train}" in said
     assert (board / "runs" / key / "config.py").is_file()
-    assert "Tables: leaderboards/board/leaderboard.md, .csv, .json" in said
+    assert "Page: leaderboards/board/leaderboard.html; tables: .md, .csv, .json beside it" in said
     records = [json.loads(path.read_text()) for path in board.glob("runs/*/record.json")]
     assert {(r["trial"], r["seed"], r["state"]) for r in records} == {
         ("sgd", 3, "ok"),

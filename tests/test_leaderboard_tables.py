@@ -15,11 +15,16 @@ from mmbackbones.errors import InputError
 from mmbackbones.leaderboard.plan import Board, Run
 from mmbackbones.leaderboard.records import read_records, run_folder, write_record
 from mmbackbones.leaderboard.scores import AreaScores, save_scores
+from mmbackbones.leaderboard.standings import results_of
 from mmbackbones.leaderboard.tables import write_tables
 
 IMAGES = 40
 #: Mean IoU in percent, and p50 in ms: gamma and beta are close, and beta is the faster.
 NETS = {"alpha": (30.0, 5.0), "beta": (60.0, 9.0), "gamma": (60.6, 20.0)}
+
+
+def tables(*given) -> list[str]:
+    return write_tables(results_of(*given))
 
 
 def write_run(folder: Path, which: Board, net: str, seed: int, **changes) -> None:
@@ -52,7 +57,7 @@ def test_the_three_lines_and_the_tables(tmp_path: Path) -> None:
     which = replace(which, keys={**which.keys, ("delta", "sgd", 0): "oops"})
     record = replace(describe(failed), cause="oom", message="killed\nby | it", next_step="Less.")
     write_record(run_folder(tmp_path, "oops"), record)
-    lines = write_tables(which, read_records(tmp_path), tmp_path, "board")
+    lines = tables(which, read_records(tmp_path), tmp_path, "board")
     assert lines[0].startswith("Best: gamma, mIoU 60.")
     assert lines[0].endswith("; 3 seeds).")
     assert lines[1].startswith("Tied with it: beta 59.") or lines[1].startswith("Tied with it: beta 60.")
@@ -79,32 +84,32 @@ def test_the_three_lines_and_the_tables(tmp_path: Path) -> None:
 
 def test_six_seeds_have_a_p_and_one_seed_no_winner(tmp_path: Path) -> None:
     which = write_board(tmp_path / "six", tuple(range(6)))
-    write_tables(which, read_records(tmp_path / "six"), tmp_path / "six")
+    tables(which, read_records(tmp_path / "six"), tmp_path / "six")
     rows = list(csv.DictReader((tmp_path / "six" / "leaderboard.csv").open()))
     assert rows[0]["seed_p"] == ""
     assert float(rows[2]["seed_p"]) == round(2 * 2 / 2**6, 4)  # of two comparisons (Holm)
     assert float(rows[0]["seed_low"]) < float(rows[0]["metric"]) < float(rows[0]["seed_high"])
     which = write_board(tmp_path / "one", (0,))
-    lines = write_tables(which, read_records(tmp_path / "one"), tmp_path / "one")
+    lines = tables(which, read_records(tmp_path / "one"), tmp_path / "one")
     assert lines[1].startswith("One seed each: no two nets can be told apart.")
-    assert write_tables(which, {}, tmp_path / "one") == ["No net has a result yet."]
+    assert tables(which, {}, tmp_path / "one") == ["No net has a result yet."]
 
 
 def test_what_is_not_alike_is_not_compared(tmp_path: Path) -> None:
     which = write_board(tmp_path, (0, 1))
     write_run(tmp_path, which, "beta", 1, data="other")
     with pytest.raises(InputError, match="Records differ in data: data, other"):
-        write_tables(which, read_records(tmp_path), tmp_path)
+        tables(which, read_records(tmp_path), tmp_path)
     write_run(tmp_path, which, "beta", 1)
     (run_folder(tmp_path, "beta-sgd-1") / "scores.npz").unlink()
     with pytest.raises(InputError, match=r"scores.npz is missing: copy whole run folders"):
-        write_tables(which, read_records(tmp_path), tmp_path)
+        tables(which, read_records(tmp_path), tmp_path)
 
 
 def test_merging_two_folders_is_copying(tmp_path: Path) -> None:
     """Half of the runs here, half there: together they are the board, whichever is copied into which."""
     which = write_board(tmp_path / "whole", (0, 1, 2))
-    lines = write_tables(which, read_records(tmp_path / "whole"), tmp_path / "whole", "x")
+    lines = tables(which, read_records(tmp_path / "whole"), tmp_path / "whole", "x")
     for net in NETS:
         for seed in (0, 1, 2):
             write_run(tmp_path / ("here" if seed else "there"), which, net, seed)
@@ -112,4 +117,4 @@ def test_merging_two_folders_is_copying(tmp_path: Path) -> None:
         path.rename(tmp_path / "here" / "runs" / path.name)
     records = read_records(tmp_path / "here")
     assert records == read_records(tmp_path / "whole")
-    assert write_tables(which, records, tmp_path / "here", "x") == lines
+    assert tables(which, records, tmp_path / "here", "x") == lines

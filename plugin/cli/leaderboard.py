@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ..leaderboard.plan import Board, Run
     from ..leaderboard.records import Record
+    from ..leaderboard.standings import Results
 
 DEMO = "demo"
 _DEMO_SPEC = """\
@@ -40,7 +41,12 @@ _DEMO_DATA = dict(train=160, val=60, size=(64, 64))
 
 def leaderboard_command(
     spec: Annotated[
-        str, typer.Argument(metavar="SPEC", help="YAML of what to compare; or demo, on generated images.")
+        str,
+        typer.Argument(
+            metavar="SPEC",
+            help="YAML of what to compare; or demo, on generated images; or the folder of a board, to write "
+            "its page and tables again.",
+        ),
     ],
     work_dir: Annotated[
         Path | None, typer.Option(help="Folder of the board; default: leaderboards/<spec>.")
@@ -67,14 +73,18 @@ def leaderboard_command(
     """
     from ..leaderboard.lock import hold
     from ..leaderboard.loop import retry as allow_again
-    from ..leaderboard.plan import failures
     from ..leaderboard.records import read_records
     from ..leaderboard.resolve import resolve, with_halving
     from ..leaderboard.run import Trainings, run_spec
     from ..leaderboard.spec import read_spec
-    from ..leaderboard.tables import write_tables
+    from ..leaderboard.standings import results_of
 
     console = new_console()
+    if spec != DEMO and Path(spec).is_dir():
+        if work_dir or dry_run or retry:
+            raise InputError(f"{spec} is a folder, whose page is written again: other options want the spec.")
+        _write_again(console, Path(spec))
+        return
     folder = (work_dir or Path("leaderboards") / Path(spec).stem).expanduser().absolute()
     path = _write_demo(folder) if spec == DEMO else Path(spec)
     read = read_spec(path)
@@ -100,20 +110,39 @@ def leaderboard_command(
             raise typer.Exit(130) from None
         finally:
             signal.signal(signal.SIGTERM, before)
-        records = read_records(folder)
-        lines = write_tables(board, records, folder, str(shortest(folder)))
-    for line in lines:
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
-    console.print(
-        f"Tables: {shortest(folder / 'leaderboard.md')}, .csv, .json", soft_wrap=True, highlight=False
-    )
-    if failed := failures(board, records):
+        results = results_of(board, read_records(folder), folder, str(shortest(folder)))
+        _write(console, results)
+    if failed := results.failed:
         causes = sorted({record.cause for record in failed})
         again = "".join(f" --retry {cause}" for cause in causes)
         count = f"{len(failed)} run{'s' * (len(failed) > 1)}"
         text = f"{count} failed ({', '.join(causes)}); run them again with{again}."
         console.print(text, style="red", soft_wrap=True, highlight=False)
         raise typer.Exit(1)
+
+
+def _write_again(console: Console, given: Path) -> None:
+    """Page and tables of a board from the folders of its runs alone, and its verdict."""
+    from ..leaderboard.records import read_records
+    from ..leaderboard.replay import board_of
+    from ..leaderboard.standings import results_of
+
+    folder = given.expanduser().absolute()
+    if not (folder / "runs").is_dir():
+        raise InputError(f"{given} is a folder without runs/: give that of a board, or a spec's file.")
+    records = read_records(folder)
+    _write(console, results_of(board_of(records), records, folder, str(shortest(folder))))
+
+
+def _write(console: Console, results: Results) -> None:
+    """Page and tables of a board, and its verdict on the console."""
+    from ..leaderboard.tables import write_tables
+    from ..leaderboard_page.page import write_page
+
+    for line in write_tables(results):
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+    page = shortest(write_page(results))
+    console.print(f"Page: {page}; tables: .md, .csv, .json beside it", soft_wrap=True, highlight=False)
 
 
 def _write_demo(folder: Path) -> Path:

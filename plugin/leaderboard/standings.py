@@ -10,7 +10,7 @@ from statistics import median
 import numpy as np
 
 from ..errors import InputError
-from .plan import Board, counted
+from .plan import Board, counted, failures
 from .records import Record, run_folder
 from .scores import SCORES, Scores, load_scores
 from .statistics import Net, Standing, compare, draw, seed_interval
@@ -41,6 +41,36 @@ class Row:
         """The median of a figure over the seeds; None where none has it."""
         known = [value for record in self.records if (value := read(record)) is not None]
         return median(known) if known else None
+
+
+@dataclass(frozen=True)
+class Results:
+    """A board as it stands: what its tables and its page are derived from.
+
+    Attributes:
+        rows: All nets with a result, best first.
+        records: Runs of the board that have ended, by key.
+        failed: Those of them that failed.
+        folder: Of the board.
+        shown: How the user calls that folder, in commands.
+    """
+
+    rows: tuple[Row, ...]
+    records: Mapping[str, Record]
+    failed: tuple[Record, ...]
+    folder: Path
+    shown: str
+
+
+def results_of(board: Board, records: Mapping[str, Record], folder: Path, shown: str = "") -> Results:
+    """How ``board`` stands after ``records``, which lie in ``folder``.
+
+    Raises:
+        InputError: the runs cannot be compared, see :func:`rows_of`.
+    """
+    mine = {key: records[key] for key in board.keys.values() if key in records}
+    rows = tuple(rows_of(board, mine, folder))
+    return Results(rows, mine, tuple(failures(board, mine)), folder, shown or str(folder))
 
 
 def rows_of(board: Board, records: Mapping[str, Record], folder: Path) -> list[Row]:

@@ -10,9 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .plan import Board, failures
 from .records import Record, run_folder, write_atomically
-from .standings import Row, cheapest, rows_of, tied
+from .standings import Results, Row, cheapest, tied
 from .statistics import SEEDS_FOR_P
 
 _Read = Callable[[Row], Any]
@@ -41,67 +40,78 @@ COLUMNS: tuple[tuple[str, int | None, _Read], ...] = (
 )
 
 
-def write_tables(board: Board, records: Mapping[str, Record], folder: Path, shown: str = "") -> list[str]:
-    """Write the three tables into ``folder``; returns the lines of the verdict.
-
-    Args:
-        board: what was to run.
-        records: what has run.
-        folder: of the board.
-        shown: how the user calls that folder, in commands.
-
-    Raises:
-        InputError: the runs cannot be compared, see :func:`.standings.rows_of`.
-    """
-    rows = rows_of(board, records, folder)
-    lines = verdict(rows, shown or str(folder))
-    values = [{name: _rounded(read(row), digits) for name, digits, read in COLUMNS} for row in rows]
-    failed = failures(board, records)
+def write_tables(results: Results) -> list[str]:
+    """Write the three tables into the folder of the board; returns the lines of the verdict."""
+    rows, folder = results.rows, results.folder
+    lines = verdict(rows, results.shown)
+    values = [values_of(row) for row in rows]
     text = io.StringIO()
     writer = csv.DictWriter(text, [name for name, _, _ in COLUMNS], lineterminator="\n")
     writer.writeheader()
     writer.writerows(values)
     write_atomically(folder / "leaderboard.csv", text.getvalue())
-    write_atomically(folder / "leaderboard.md", _page(lines, values, rows, failed))
+    write_atomically(folder / "leaderboard.md", _page(lines, values, results))
     content = {
         "verdict": lines,
-        "conditions": _conditions(rows),
+        "conditions": conditions(results),
         "rows": [
             {**one, "runs": [r.key for r in row.records]} for one, row in zip(values, rows, strict=True)
         ],
-        "failures": [asdict(record) for record in failed],
+        "failures": [asdict(record) for record in results.failed],
     }
     write_atomically(folder / "leaderboard.json", json.dumps(content, indent=1) + "\n")
     return lines
 
 
-def verdict(rows: Sequence[Row], folder: str) -> list[str]:
-    """The best with its interval; what ties with it; the cheapest of these, and how to train it."""
+def values_of(row: Row) -> dict[str, Any]:
+    """The row as all tables have it, by the names of :data:`COLUMNS`."""
+    return {name: _rounded(read(row), digits) for name, digits, read in COLUMNS}
+
+
+def verdict(rows: Sequence[Row], shown: str) -> list[str]:
+    """The best with its interval; what ties with it; the cheapest of these, and how to train it.
+
+    Args:
+        rows: all nets with a result, best first.
+        shown: how the user calls the board's folder.
+    """
     if not rows:
         return ["No net has a result yet."]
-    best, ties = rows[0], tied(rows)
+    best, cheap = rows[0], cheapest(tied(rows))
     name = best.records[0].metric_name
-    shown = ", ".join(f"{row.standing.name} {_figure(row.standing.mean, name)}" for row in ties[1:])
-    if max(len(row.records) for row in rows) < 2:
-        told = "One seed each: no two nets can be told apart. Give `seeds: 3` or more"
-        told += f", and {SEEDS_FOR_P} for p-values of seeds."
-    else:
-        told = f"Tied with it: {shown}." if shown else "Nothing is tied with it."
-    cheap = cheapest(ties)
-    cost = f"{cheap.latency:.1f} ms an image" if cheap.latency is not None else ""
-    config = run_folder(Path(folder), cheap.records[0].key) / "config.py"
-    interval = f"{_figure(best.standing.low, name)} to {_figure(best.standing.high, name)}"
-    seeds = f"{len(best.records)} seed{'s' * (len(best.records) > 1)}"
+    cost = f" ({cheap.latency:.1f} ms an image)" if cheap.latency is not None else ""
+    interval = f"{figure(best.standing.low, name)} to {figure(best.standing.high, name)}"
     return [
-        f"Best: {best.standing.name}, {name} {_figure(best.standing.mean, name)} "
-        f"(95 %: {interval}; {seeds}).",
-        told,
-        f"Cheapest of these: {cheap.standing.name} ({cost}). Train it: mmbackbones train {config} "
-        f"--work-dir {cheap.standing.name.replace(':', '_')}",
+        f"Best: {best.standing.name}, {name} {figure(best.standing.mean, name)} "
+        f"(95 %: {interval}; {seeds_of(best)}).",
+        told_of_ties(rows),
+        f"Cheapest of these: {cheap.standing.name}{cost}. Train it: {train_command(cheap.records[0], shown)}",
     ]
 
 
-def _figure(value: float, name: str) -> str:
+def told_of_ties(rows: Sequence[Row]) -> str:
+    """What is tied with the best, by name; with one seed each, why nothing can be told."""
+    name = rows[0].records[0].metric_name
+    if max(len(row.records) for row in rows) < 2:
+        told = "One seed each: no two nets can be told apart. Give `seeds: 3` or more"
+        return told + f", and {SEEDS_FOR_P} for p-values of seeds."
+    names = ", ".join(f"{row.standing.name} {figure(row.standing.mean, name)}" for row in tied(rows)[1:])
+    return f"Tied with it: {names}." if names else "Nothing is tied with it."
+
+
+def seeds_of(row: Row) -> str:
+    """'1 seed', '3 seeds'."""
+    return f"{len(row.records)} seed{'s' * (len(row.records) > 1)}"
+
+
+def train_command(record: Record, shown: str) -> str:
+    """The command that trains what a run trained; ``shown`` is how the user calls the board's folder."""
+    config = run_folder(Path(shown), record.key) / "config.py"
+    return f"mmbackbones train {config} --work-dir {record.backbone.replace(':', '_')}"
+
+
+def figure(value: float, name: str) -> str:
+    """A metric with as many digits as people read: mIoU in percent, mAP in 0..1."""
     return f"{value:.1f}" if name == "mIoU" else f"{value:.3f}"
 
 
@@ -109,32 +119,36 @@ def _rounded(value: Any, digits: int | None) -> Any:
     return value if value is None or digits is None else round(float(value), digits)
 
 
-def _conditions(rows: Sequence[Row]) -> dict[str, Any]:
-    """What all runs had in common; a list where they did not."""
+def conditions(results: Results) -> dict[str, Any]:
+    """What all runs of a board had in common; a list where they did not."""
     names = ("task", "model", "metric_name", "epochs", "batch_size", "image_size", "data", "precision")
     found: dict[str, Any] = {}
     for name in (*names, "device", "threads", "commit", "versions"):
         values: list[Any] = []
-        for row in rows:
-            values += [v for r in row.records if (v := getattr(r, name)) not in values]
+        for record in results.records.values():
+            if (value := getattr(record, name)) and value not in values:
+                values.append(value)
         found[name] = values[0] if len(values) == 1 else values
     return found
 
 
-def _page(
-    lines: Sequence[str], values: Sequence[Mapping[str, Any]], rows: Sequence[Row], failed: Sequence[Record]
-) -> str:
+def _page(lines: Sequence[str], values: Sequence[Mapping[str, Any]], results: Results) -> str:
     parts = ["# Leaderboard\n", *(f"{line}\n" for line in lines)]
-    filled = [name for name, _, _ in COLUMNS if any(one[name] not in (None, "") for one in values)]
+    filled = filled_columns(values)
     if values:
         parts.append(_markdown(filled, [[one[name] for name in filled] for one in values]))
-        conditions = "; ".join(f"{name}: {value}" for name, value in _conditions(rows).items() if value)
-        parts.append(f"Conditions: {conditions}.\n")
-    if failed:
+        shared = "; ".join(f"{name}: {value}" for name, value in conditions(results).items() if value)
+        parts.append(f"Conditions: {shared}.\n")
+    if results.failed:
         parts.append("## Failed\n")
         head = ["backbone", "trial", "seed", "cause", "message", "next_step"]
-        parts.append(_markdown(head, [[getattr(record, name) for name in head] for record in failed]))
+        parts.append(_markdown(head, [[getattr(record, name) for name in head] for record in results.failed]))
     return "\n".join(parts)
+
+
+def filled_columns(values: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names of the columns in which some net has a value."""
+    return [name for name, _, _ in COLUMNS if any(one[name] not in (None, "") for one in values)]
 
 
 def _markdown(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

@@ -1,0 +1,38 @@
+"""A board read back from the folders of its runs, without its spec and its data."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from itertools import product
+
+from ..errors import InputError
+from .plan import Board
+from .records import Record
+
+
+def board_of(records: Mapping[str, Record]) -> Board:
+    """The board whose runs these are; what has not ended has a key that no record has.
+
+    Nets, trials and seeds stand in the order in which their runs ended; the seed that all trials were run
+    on, which has the most runs, comes first.
+
+    Raises:
+        InputError: there is no record, or they are of several boards.
+    """
+    if not records:
+        raise InputError("There is no record of a run that has ended. Run the board first.")
+    ended = sorted(records.values(), key=lambda one: (one.ended, one.key))
+    for what in ("task", "model"):
+        values = dict.fromkeys(getattr(one, what) for one in ended)
+        if len(values) > 1:
+            raise InputError(f"Records differ in {what}: {', '.join(values)}. They are not of one board.")
+    backbones, trials = (
+        tuple(dict.fromkeys(getattr(one, key) for one in ended)) for key in ("backbone", "trial")
+    )
+    often = Counter(one.seed for one in ended)
+    first = max(often, key=lambda seed: often[seed])
+    seeds = (first, *(seed for seed in often if seed != first))
+    keys = {one: f"not run: {one}" for one in product(backbones, trials, seeds)}
+    keys |= {(one.backbone, one.trial, one.seed): one.key for one in ended}
+    return Board(backbones, trials, seeds, keys)
