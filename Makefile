@@ -5,7 +5,7 @@ DEMO ?= demo
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: demo test sweep lint bench install
+.PHONY: demo test sweep lint bench docs install
 
 install: $(VENV)/.installed
 
@@ -29,7 +29,7 @@ test: install
 # What has passed with the same code is left out; FRESH=1 starts over, ARGS="-k resnet" takes a part.
 SWEPT := alignment catalog contract_export contract_freezing contract_maps contract_training equal_upstream frozen_fraction pairs
 # What takes all configs and pairs, not one of each kind, in place of names.
-WHOLE := alignment_open_set compose configs export filling finetune_recipes_training heads_segmentation heads_segmentation_export house leaderboard_training
+WHOLE := alignment_open_set compose configs export filling finetune_recipes_training heads_segmentation heads_segmentation_export house leaderboard_training site
 sweep: export MMBACKBONES_SWEEP = 1
 sweep: export MMBACKBONES_SWEEP_FILE = build/sweep.jsonl
 sweep: install
@@ -45,6 +45,10 @@ lint: install
 	rm -rf build/lint && mkdir -p build/lint/mmbackbones
 	ln -s $(CURDIR)/plugin/* $(CURDIR)/necks $(CURDIR)/configs build/lint/mmbackbones/
 	MYPYPATH=build/lint $(BIN)/mypy -p mmbackbones
+
+# The site, in build/docs/index.html: nothing is fetched, and a warning is an error.
+docs: install
+	$(BIN)/python -m sphinx -W --keep-going -q docs build/docs
 
 bench: install
 	$(BIN)/python -m mmbackbones.bench.overhead

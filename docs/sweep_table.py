@@ -108,7 +108,7 @@ def main() -> None:
     lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     text = PAGE.read_text(encoding="utf-8")
     if MARKS[0] not in text:
-        text += f"\n# Every check on every name\n\n{MARKS[0]}\n{MARKS[1]}\n"
+        text += f"\n## Every check on every name\n\n{MARKS[0]}\n{MARKS[1]}\n"
     inside = f"{MARKS[0]}\n\n{report(lines)}\n\n{MARKS[1]}"
     pattern = re.compile(re.escape(MARKS[0]) + ".*?" + re.escape(MARKS[1]), re.S)
     PAGE.write_text(pattern.sub(lambda _: inside, text), encoding="utf-8")

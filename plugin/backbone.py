@@ -217,7 +217,9 @@ class Backbone(LoadingModule):
 
 
 def build(name: str, **kwargs: Any) -> Backbone:
-    """Build a backbone; arguments as :class:`Backbone` has them, ``pretrained=True`` loads weights.
+    """Build a backbone; ``pretrained=True`` loads weights.
+
+    All arguments: :class:`~mmbackbones.backbone.Backbone`.
 
     >>> net = build("mobilenetv3_large_100", out_indices=(1, 2, 3))
     >>> net.out_channels

@@ -87,7 +87,7 @@ def recommend(
     >>> recommend("detection", scene="edge-int8", max_params="3M")[0].config
     'detection/ssdlite_mobilenetv3-large-minimal_8xb24-600e_coco'
 
-    Limits filter first. What is left is ranked by :func:`mmbackbones.advisor.ranking.expect` from the order
+    Limits filter first. What is left is ranked by ``mmbackbones.advisor.ranking.expect`` from the order
     of the selection tables and from records of trainings; where records cannot tell two nets apart, the
     cheaper one comes first.
 

@@ -183,7 +183,7 @@ def _rates(part: Part) -> str:
 
 @HOOKS.register_module()
 class FreezeReportHook(Hook):
-    """Logs :func:`freeze_report` once when a training starts. ``mmbackbones train`` always has it."""
+    """Logs ``freeze_report`` once when a training starts. ``mmbackbones train`` always has it."""
 
     priority = "LOW"  # after UnfreezeHook
 

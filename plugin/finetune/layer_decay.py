@@ -30,7 +30,7 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     A parameter of layer ``l`` of a backbone with ``L`` layers behind its stem gets the learning rate
     ``lr * decay_rate ** (L + 1 - l)``; the stem is layer 0, neck and heads have the full rate, and so has a
-    plain ViT's fresh pyramid. Layers are read off the network, see :mod:`mmbackbones.tracing.layers`::
+    plain ViT's fresh pyramid. Layers are read off the network, see ``mmbackbones.tracing.layers``::
 
         optim_wrapper = dict(
             constructor="mmbackbones.LayerDecayOptimWrapperConstructor",

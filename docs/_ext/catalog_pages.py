@@ -1,0 +1,114 @@
+"""The catalog's pages: one for each family, and a table of all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from config_pages import Shipped, shipped
+
+from mmbackbones import get_spec, list_backbones
+from mmbackbones.catalog.spec import Spec
+from mmbackbones.cli.catalog_commands import config_snippet
+from mmbackbones.cli.catalog_tables import FAMILY_HEAD, HEAD, backbone_rows, family_rows
+
+
+def pages() -> dict[str, str]:
+    """The text of each page by its name below ``docs/``."""
+    specs = [get_spec(name) for name in list_backbones()]
+    families: dict[str, list[Spec]] = {}
+    for spec in sorted(specs, key=lambda spec: spec.params):
+        families.setdefault(spec.family, []).append(spec)
+    users = shipped()
+    found = {f"catalog/{family}.md": family_page(family, some, users) for family, some in families.items()}
+    return {"catalog/index.md": index(specs), **found}
+
+
+def paper(name: str) -> str:
+    """A link to an arXiv id or a DOI."""
+    if name.startswith("10."):
+        return f"[{name}](https://doi.org/{name})"
+    return f"[arXiv {name}](https://arxiv.org/abs/{name})"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
+
+
+def index(specs: list[Spec]) -> str:
+    """All families; the table is that of ``mmbackbones list --families``, with links."""
+    rows = []
+    for family, names, params, gflops, years, papers in family_rows(specs):
+        links = ", ".join(paper(name) for name in papers.split(", "))
+        rows.append([f"[{family}]({family}.md)", f"{len(names.split())}", params, gflops, years, links])
+    toctree = "\n".join(sorted({spec.family for spec in specs}))
+    return f"""# Catalog by family
+
+{len(specs)} backbones in {len(rows)} families: parameters and GFLOPs (multiply-adds at
+224 x 224) up to the last map. One table of them all: [backbones](../backbones.md). Any other net of timm or
+torchvision works too, as `timm:<name>` or `torchvision:<name>`: [coverage](../coverage.md).
+
+{table(["family", "backbones", *FAMILY_HEAD[2:]], rows)}
+
+```{{toctree}}
+:hidden:
+
+{toctree}
+```
+"""
+
+
+def family_page(family: str, specs: list[Spec], users: Mapping[str, Sequence[Shipped]]) -> str:
+    """Papers, the table, weights with their licences, a config to paste, and the configs that we ship."""
+    papers = ", ".join(paper(name) for name in dict.fromkeys(spec.paper for spec in specs))
+    rows = backbone_rows(specs)
+    empty = {column for column in range(len(HEAD)) if not any(row[column] for row in rows)}
+    kept = [column for column in range(len(HEAD)) if column not in empty]
+    first = next((spec for spec in specs if spec.weights), specs[0])
+    parts = [
+        f"# {family}",
+        f"{'Paper' if ',' not in papers else 'Papers'}: {papers}.",
+        table([HEAD[column] for column in kept], [[row[column] for column in kept] for row in rows]),
+        "What the columns mean: [backbones](../backbones.md).",
+        "## In a config",
+        "Over a base config with an FPN, after its `_base_` line:",
+        f"```python\n{config_snippet(first)}\n```",
+        f"`mmbackbones info {first.name}` prints the same for any of them.",
+        aliases(specs),
+        weights(specs),
+        configs([user for spec in specs for user in users.get(spec.name, ())]),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def aliases(specs: list[Spec]) -> str:
+    named = [f"`{alias}` for `{spec.name}`" for spec in specs for alias in spec.aliases]
+    return f"Short names: {', '.join(named)}." if named else ""
+
+
+def weights(specs: list[Spec]) -> str:
+    """Every address that ``init_cfg`` takes, with the licence that timm states."""
+    rows = [
+        [f"`{spec.name}`", f"`{address}`" + (" (default)" if not number else ""), licence(address)]
+        for spec in specs
+        for number, address in enumerate(spec.weights)
+    ]
+    if not rows:
+        return "## Pretrained weights\n\nNobody has published any; `pretrained=` takes a file of yours."
+    return f"## Pretrained weights\n\n{table(['backbone', 'checkpoint', 'licence'], rows)}"
+
+
+def licence(address: str) -> str:
+    """As timm states it; torchvision states none."""
+    import timm
+
+    source, _, name = address.partition("://")
+    stated = timm.get_pretrained_cfg(name).license if source == "timm" else None
+    return stated or "not stated"
+
+
+def configs(users: Sequence[Shipped]) -> str:
+    if not users:
+        return ""
+    lines = "\n".join(f"- [{user.name}](../configs/{user.name}.md)" for user in users)
+    return f"## Shipped configs\n\n{lines}"
