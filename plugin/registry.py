@@ -84,6 +84,7 @@ HOOKS = Registry(
     locations=[
         "mmbackbones.engine.cost",
         "mmbackbones.engine.hooks",
+        "mmbackbones.engine.stops",
         "mmbackbones.finetune.freeze_report",
         "mmbackbones.finetune.unfreeze",
     ],

@@ -256,5 +256,7 @@ def test_masks_asked_of_data_without(plain, look):
 
 
 def test_unknown_split(plain, look):
-    with pytest.raises(InputError, match="split='test' is unknown; use 'train' or 'val'"):
+    with pytest.raises(InputError, match="has no test split that was read"):
         dataset_cfg(look(plain), "test", [])
+    with pytest.raises(InputError, match="split='dev' is unknown; use 'train', 'val', 'test'"):
+        dataset_cfg(look(plain), "dev", [])

@@ -15,9 +15,10 @@ from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from rich.console import Console
 from tiny_training import config
 
-from mmbackbones.engine.hooks import ProgressHook, StopHook
+from mmbackbones.engine.hooks import ProgressHook
 from mmbackbones.engine.report import main_figures
 from mmbackbones.engine.runner import Runner
+from mmbackbones.engine.stops import StopHook
 from mmbackbones.registry import HOOKS
 
 

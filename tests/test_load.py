@@ -122,6 +122,18 @@ def test_results_of_coco_have_the_ids_of_the_test_data(detector: Trained, tmp_pa
     assert len(truth.loadRes(mine).anns) == len(mine)
 
 
+def test_the_images_of_a_split(detector: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config, checkpoint = detector.work / "config.py", detector.work / "last.pth"
+    main_exits("predict", config, checkpoint, "--split", "val", "--out", tmp_path / "a", "--device", "cpu")
+    images = json.loads((tmp_path / "a" / "predictions.json").read_text())["images"]
+    assert {Path(one["image"]).parent.name for one in images} == {"val"}
+    assert len(images) == 4
+    words = ["--data", detector.data, "--device", "cpu", "--split"]
+    for command, folder in (("test", "--work-dir"), ("predict", "--out")):
+        main_exits(command, config, checkpoint, *words, "test", folder, tmp_path / "b", code=2)
+        assert "has no test split" in capsys.readouterr().err
+
+
 def test_a_video_becomes_a_video(
     detector: Trained,
     segmenter: Trained,

@@ -20,7 +20,7 @@ from mmbackbones.compose.configs import load_config
 from mmbackbones.compose.fit import Settings, fit
 from mmbackbones.data import layouts
 from mmbackbones.data.shapes import write_shapes
-from mmbackbones.engine.hooks import StopHook, Stopped
+from mmbackbones.engine.stops import StopHook, Stopped
 
 DETECTOR = "detection/faster-rcnn_mobilenetv3-large-scratch_fpn_1xb8-8e_coco-160x160"
 PATIENCE = timedelta(seconds=3)  # of the processes' own group, as ten minutes are NCCL's

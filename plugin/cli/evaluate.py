@@ -11,12 +11,18 @@ from .options import (
     BatchSize,
     CfgOptions,
     Checkpoint,
+    Classes,
     Config,
     Data,
     Device,
     IgnoreLabel,
     ImgScale,
     Launcher,
+    Split,
+    Test,
+    Workers,
+    parse_classes,
+    parse_split,
 )
 
 
@@ -24,17 +30,21 @@ def evaluate_command(
     config: Config,
     checkpoint: Checkpoint,
     data: Data = None,
+    split: Split = None,
+    test: Test = None,
+    classes: Classes = None,
     ignore_label: IgnoreLabel = None,
     work_dir: Annotated[
         Path | None, typer.Option(help="Folder for the figures; default: work_dirs/<config>_test.")
     ] = None,
     batch_size: BatchSize = None,
     img_scale: ImgScale = None,
+    workers: Workers = None,
     device: Device = None,
     launcher: Launcher = "none",
     cfg_options: CfgOptions = None,
 ) -> None:
-    """Measure a checkpoint on validation data: a table, and a JSON file.
+    """Measure a checkpoint on validation or test data: a table, and a JSON file.
 
     Example: mmbackbones test work/config.py work/best.pth --data my_coco
     """
@@ -59,6 +69,10 @@ def evaluate_command(
         img_scale=img_scale,
         options=cfg_options or [],
         ignore_labels=ignore_label or [],
+        test=test,
+        split=parse_split(split),
+        classes=parse_classes(classes),
+        workers=workers,
     )
     with reading(console) as progress:
         notes = fit_for_test(cfg, settings, cache_dir=folder / "data_cache", progress=progress)

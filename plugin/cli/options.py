@@ -35,6 +35,27 @@ IgnoreLabel = Annotated[
         help="Label value in --data that means pixels to ignore (void), beside 255; may be repeated.",
     ),
 ]
+Val = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR|JSON", help="Validation images of their own, in place of the split of --data."),
+]
+Test = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR|JSON", help="Test images of their own, in place of the split of --data."),
+]
+Split = Annotated[
+    str | None,
+    typer.Option(
+        help="What to read of --data, or of the config: val or test; default: test where --test is given."
+    ),
+]
+Classes = Annotated[
+    str | None,
+    typer.Option(metavar="A,B", help="Of the classes in --data these alone, in this order."),
+]
+Workers = Annotated[
+    int | None, typer.Option(help="Processes that load data; 0 for none beside the main one.")
+]
 Device = Annotated[
     str | None, typer.Option(help="cpu, cuda or cuda:<number>; default: a GPU if there is one.")
 ]
@@ -70,6 +91,29 @@ Imports = Annotated[
         help="Python file or module that registers your own networks (register_backbone); may be repeated.",
     ),
 ]
+
+
+def parse_classes(given: str | None) -> tuple[str, ...]:
+    """``a,b`` as a tuple.
+
+    Raises:
+        InputError: it names nothing.
+    """
+    names = tuple(name.strip() for name in (given or "").split(",") if name.strip())
+    if given is not None and not names:
+        raise InputError(f"--classes '{given}' names no class. Give names with commas between, as cat,dog.")
+    return names
+
+
+def parse_split(given: str | None) -> Any:
+    """``val``, ``test`` or None.
+
+    Raises:
+        InputError: something else.
+    """
+    if given not in (None, "val", "test"):
+        raise InputError(f"--split '{given}' is unknown; use val or test.")
+    return given
 
 
 @contextmanager

@@ -8,15 +8,21 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import InputError
-from .options import CfgOptions, Checkpoint, Config, Device, ImgScale
+from .options import CfgOptions, Checkpoint, Config, Data, Device, ImgScale, Split, Test, parse_split
 
 
 def predict_command(
     config: Config,
     checkpoint: Checkpoint,
     images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGES...", help="Image files, videos, or folders of them.")
-    ],
+        list[Path] | None,
+        typer.Argument(
+            metavar="[IMAGES]...", help="Image files, videos, or folders of them; or give --split."
+        ),
+    ] = None,
+    data: Data = None,
+    split: Split = None,
+    test: Test = None,
     out: Annotated[Path, typer.Option(help="Folder for pictures and predictions.json.")] = Path(
         "predictions"
     ),
@@ -43,23 +49,36 @@ def predict_command(
     from rich.progress import track
 
     from ..compose.configs import apply_options, load_config, parse_options
+    from ..compose.fit import Settings, fit_for_test
     from ..compose.scale import parse_scale, set_scale
     from ..engine.coco_results import RESULTS_NAME, CocoResults
     from ..engine.devices import choose_device
     from ..engine.images import find_images, listed
     from ..engine.load import load_predictor
-    from ..engine.predict import JSON_NAME, Output, check_outputs, predict
+    from ..engine.predict import JSON_NAME, Output, check_outputs, images_of_split, predict
     from ..engine.work_dir import prepare_work_dir
-    from .console import new_console, shortest
+    from .console import new_console, reading, shortest
 
-    files = find_images(images)
+    of_split = parse_split(split) or data is not None or test is not None
+    if bool(images) == bool(of_split):
+        raise InputError("Give IMAGES, or --split val or test (of --data, or of the config): one of both.")
+    files = find_images(images or []) if images else []
     cfg = load_config(config)
-    apply_options(cfg, parse_options(cfg_options or []))
-    if img_scale is not None:
-        set_scale(cfg, parse_scale(img_scale))
-    chosen = choose_device(device)
     console = new_console()
-    folder = prepare_work_dir(out.expanduser().absolute(), "--out")
+    chosen = choose_device(device)
+    if of_split:
+        folder = prepare_work_dir(out.expanduser().absolute(), "--out")
+        settings = Settings(
+            data, img_scale=img_scale, options=cfg_options or [], test=test, split=parse_split(split)
+        )
+        with reading(console) as progress:
+            fit_for_test(cfg, settings, cache_dir=folder / "data_cache", progress=progress)
+        files = images_of_split(cfg)
+    else:
+        apply_options(cfg, parse_options(cfg_options or []))
+        if img_scale is not None:
+            set_scale(cfg, parse_scale(img_scale))
+        folder = prepare_work_dir(out.expanduser().absolute(), "--out")
     predictor = load_predictor(cfg, checkpoint, chosen, score_thr)
     check_outputs(predictor, save_json=save_json, save_masks=save_masks)
     output = Output(folder, CocoResults(cfg, predictor.classes) if save_json else None, save_masks)

@@ -12,7 +12,22 @@ import typer
 from ..errors import InputError
 from ..finetune.recipes import AMOUNTS
 from .console import new_console, print_results, reading, shortest
-from .options import CONFIG_HELP, BatchSize, CfgOptions, Data, Device, IgnoreLabel, ImgScale, Launcher, Lr
+from .options import (
+    CONFIG_HELP,
+    BatchSize,
+    CfgOptions,
+    Classes,
+    Data,
+    Device,
+    IgnoreLabel,
+    ImgScale,
+    Launcher,
+    Lr,
+    Test,
+    Val,
+    Workers,
+    parse_classes,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,7 +41,17 @@ def train_command(
         str | None, typer.Argument(metavar="CONFIG", help=f"{CONFIG_HELP} Or give --recipe.")
     ] = None,
     data: Data = None,
+    val: Val = None,
+    test: Test = None,
+    classes: Classes = None,
     ignore_label: IgnoreLabel = None,
+    class_balance: Annotated[
+        bool,
+        typer.Option(
+            "--class-balance",
+            help="Repeat images of rare classes (boxes), or weigh classes by their frequency (segmentation).",
+        ),
+    ] = False,
     work_dir: Annotated[
         Path | None, typer.Option(help="Folder for the results; default: work_dirs/<config>.")
     ] = None,
@@ -58,6 +83,22 @@ def train_command(
             "--pretrained/--no-pretrained", help="Start from the weights that CONFIG names, or random ones."
         ),
     ] = True,
+    early_stop: Annotated[
+        int | None, typer.Option(metavar="N", help="End after N evaluations without a better one.")
+    ] = None,
+    ema: Annotated[
+        bool, typer.Option("--ema", help="Evaluate and save a moving average of the weights.")
+    ] = False,
+    workers: Workers = None,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="The same way in each run on one machine; slower on GPUs.")
+    ] = False,
+    save_every: Annotated[
+        float | None, typer.Option(metavar="MINUTES", help="Also save, to go on from, every so many minutes.")
+    ] = None,
+    log: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="Log to these too: tensorboard,wandb,mlflow.")
+    ] = None,
     cfg_options: CfgOptions = None,
     recipe: Annotated[
         str | None,
@@ -80,11 +121,31 @@ def train_command(
 
     Two processes: torchrun --nproc-per-node 2 -m mmbackbones.cli train CONFIG --data DIR --launcher pytorch
     """
+    from ..compose.extras import parse_logs
     from ..compose.fit import Settings
 
+    logs = parse_logs(log)
     config, cache, notes = choose_config(config, recipe, task, backbone, data, work_dir, ignore_label or [])
     settings = Settings(
-        data, epochs, batch_size, lr, img_scale, seed, cfg_options or [], ignore_label or [], pretrained
+        data,
+        epochs,
+        batch_size,
+        lr,
+        img_scale,
+        seed,
+        cfg_options or [],
+        ignore_label or [],
+        pretrained,
+        val=val,
+        test=test,
+        classes=parse_classes(classes),
+        class_balance=class_balance,
+        early_stop=early_stop,
+        ema=ema,
+        workers=workers,
+        deterministic=deterministic,
+        save_every=save_every,
+        log=logs,
     )
     run(
         config,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import InputError
-from .categories import repeated, same_order, without_groups
+from .categories import only, repeated, same_order, without_groups
 from .coco import Boxes, is_id
 from .dataset import DataSet, Split, make_palette, some, split_off, write_cache
 from .scan import Scanner, Work
@@ -24,8 +25,11 @@ def finish(
     parts: dict[str, Boxes],
     notes: Sequence[str],
     work: Work,
+    classes: Sequence[str] = (),
 ) -> DataSet:
-    """Check ``parts`` (``train`` and ``val``, or ``train`` or ``all`` alone) and make a data set of them.
+    """Check ``parts`` (``train`` and ``val``, or ``train`` or ``all`` alone; ``test``) and make one of them.
+
+    Of ``classes``, where given, in their order.
 
     Raises:
         InputError: images or annotations that cannot be used; the message names them.
@@ -35,9 +39,14 @@ def finish(
     if "val" in checked:
         train, val = checked["train"], checked["val"]
     else:
-        train, val = _divide(next(iter(checked.values())), work, said)
-    train, val = same_order(*without_groups(train, val, said), said)
-    for part, split in ((train, "training"), (val, "validation")):
+        whole = checked.get("train") or checked["all"]
+        train, val = _divide(whole, work, said)
+    train, *others = without_groups([train, val, *filter(None, [checked.get("test")])], said)
+    split_parts = [train, *(same_order(train, other, said)[1] for other in others)]
+    if classes:
+        split_parts = only(split_parts, classes, said)
+    train, val = split_parts[:2]
+    for part, split in zip(split_parts, ("training", "validation", "test"), strict=False):
         if not part.annotations:
             raise InputError(
                 f"'{part.source}' is an empty data set: none of its {len(part.images)} {split} images has an "
@@ -48,21 +57,32 @@ def finish(
     twice = {_path(train, image) for image in train.images} & {_path(val, image) for image in val.images}
     if twice:
         said.append(f"{len(twice)} images are in both splits, so validation figures will look too good.")
-    classes = tuple(category["name"] for category in train.categories)
+    names = tuple(category["name"] for category in train.categories)
+    rest = [_split(part, work.cache / "test.json") for part in split_parts[2:]]
     return DataSet(
         root=root,
         task="detection",
         layout=layout,
-        classes=classes,
-        palette=make_palette(classes),
+        classes=names,
+        palette=make_palette(names),
         train=_split(train, work.cache / "train.json"),
         val=_split(val, work.cache / "val.json"),
         notes=tuple(said),
         has_masks=all(
             _is_mask(annotation.get("segmentation")) or annotation["iscrowd"]
-            for annotation in train.annotations + val.annotations
+            for part in split_parts
+            for annotation in part.annotations
         ),
+        test=rest[0] if rest else None,
+        frequencies=_frequencies(train),
     )
+
+
+def _frequencies(part: Boxes) -> tuple[float, ...]:
+    """For each class its share of the images."""
+    pairs = {(one["category_id"], one["image_id"]) for one in part.annotations}
+    counts = Counter(category for category, _ in pairs)
+    return tuple(counts[one["id"]] / len(part.images) for one in part.categories)
 
 
 def _path(part: Boxes, image: dict[str, Any]) -> Path:

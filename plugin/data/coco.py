@@ -57,13 +57,16 @@ def split_of(word: str) -> str | None:
     return next((split for split, names in SPLIT_WORDS.items() if any(name in words for name in names)), None)
 
 
-def find_files(root: Path, *, any_json: bool = False) -> tuple[dict[str, Path], list[str]]:
+def find_files(
+    root: Path, *, any_json: bool = False, test: bool = False
+) -> tuple[dict[str, Path], list[str]]:
     """The annotation file of each split, and notes; a single file is the split ``all``.
 
     Args:
         root: the user's folder.
         any_json: take a file that names no split even if it is not COCO, so that :func:`read` can say
             what is wrong with it.
+        test: the test split is wanted too.
 
     Raises:
         InputError: several files claim one split.
@@ -79,14 +82,15 @@ def find_files(root: Path, *, any_json: bool = False) -> tuple[dict[str, Path], 
     claims = {split: _best(paths) for split, paths in claims.items()}
     splits = {split: _only(root, split, paths) for split, paths in claims.items() if paths and split != "all"}
     notes = []
-    if "test" in splits:
+    if "test" in splits and not test:
         notes.append(f"'{splits.pop('test').relative_to(root)}' is a test split and is not used.")
     if "train" in splits:
         return splits, notes
+    tests = {"test": splits["test"]} if "test" in splits else {}
     plain = [path for path in claims.get("all", []) if any_json or _is_coco(path)]
     if plain:
-        return {"all": _only(root, "all", plain)}, notes
-    return ({"all": splits["val"]} if "val" in splits else {}), notes
+        return {"all": _only(root, "all", plain), **tests}, notes
+    return ({"all": splits["val"], **tests} if "val" in splits else {}), notes
 
 
 def _unique(paths: Any) -> list[Path]:

@@ -15,6 +15,8 @@ from ..errors import InputError
 
 Task = Literal["detection", "segmentation"]
 TASKS: tuple[Task, ...] = ("detection", "segmentation")
+SplitName = Literal["train", "val", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 Colour = tuple[int, int, int]
 IGNORE_LABEL = 255
 
@@ -55,6 +57,10 @@ class DataSet:
         notes: for the user, one sentence each.
         has_masks: detection: every object has an instance mask.
         label_map: segmentation: label values that change on the way to the model, as ``{11: 255}``.
+        test: test part, where it was asked for.
+        subset: not all of the data's classes are in ``classes``, or in another order: they were chosen.
+        frequencies: of each class: detection: the share of the training images that have it; segmentation:
+            its share of the pixels of the training images that have it.
     """
 
     root: Path
@@ -67,9 +73,12 @@ class DataSet:
     notes: tuple[str, ...]
     has_masks: bool
     label_map: Mapping[int, int] = field(default_factory=dict)
+    test: Split | None = None
+    subset: bool = False
+    frequencies: tuple[float, ...] = ()
 
 
-def dataset_cfg(data: DataSet, split: Literal["train", "val"], pipeline: list[dict]) -> dict[str, Any]:
+def dataset_cfg(data: DataSet, split: SplitName, pipeline: list[dict]) -> dict[str, Any]:
     """Config of ``mmdet.CocoDataset`` or ``mmseg.BaseSegDataset`` for one part of ``data``.
 
     Where label values change on the way to the model, it is ``mmbackbones.SegDataset``.
@@ -79,11 +88,11 @@ def dataset_cfg(data: DataSet, split: Literal["train", "val"], pipeline: list[di
 
     Args:
         data: what :func:`~mmbackbones.data.layouts.recognise` returned.
-        split: ``train`` or ``val``.
+        split: ``train``, ``val`` or ``test``.
         pipeline: transforms, used as they are.
 
     Raises:
-        InputError: ``split`` is neither ``train`` nor ``val``.
+        InputError: ``split`` is unknown, or the data has no such part.
     """
     part = _part(data, split)
     cfg: dict[str, Any] = dict(
@@ -93,6 +102,8 @@ def dataset_cfg(data: DataSet, split: Literal["train", "val"], pipeline: list[di
         test_mode=split != "train",
         pipeline=pipeline,
     )
+    if data.subset:
+        cfg["metainfo"]["subset"] = True  # so that other data is read for these classes too
     if data.task == "detection":
         cfg.update(type="mmdet.CocoDataset", data_prefix=dict(img=str(part.img_dir)))
         if split == "train":
@@ -111,14 +122,12 @@ def dataset_cfg(data: DataSet, split: Literal["train", "val"], pipeline: list[di
     return cfg
 
 
-def evaluator_cfg(
-    data: DataSet, split: Literal["train", "val"] = "val", *, masks: bool = False
-) -> dict[str, Any]:
+def evaluator_cfg(data: DataSet, split: SplitName = "val", *, masks: bool = False) -> dict[str, Any]:
     """Config of ``mmdet.CocoMetric`` or ``IoUMetric`` (mIoU) for one part of ``data``; both also by class.
 
     Args:
         data: what :func:`~mmbackbones.data.layouts.recognise` returned.
-        split: ``train`` or ``val``.
+        split: ``train``, ``val`` or ``test``.
         masks: detection: score instance masks too.
 
     Raises:
@@ -143,9 +152,14 @@ def evaluator_cfg(
 
 
 def _part(data: DataSet, split: str) -> Split:
-    if split not in ("train", "val"):
-        raise InputError(f"split='{split}' is unknown; use 'train' or 'val'.")
-    return data.train if split == "train" else data.val
+    if split not in SPLITS:
+        raise InputError(f"split='{split}' is unknown; use {', '.join(map(repr, SPLITS))}.")
+    part: Split | None = getattr(data, split)
+    if part is None:
+        raise InputError(
+            f"'{data.root}' has no {split} split that was read; ask for it when it is recognised."
+        )
+    return part
 
 
 def make_palette(classes: Sequence[str]) -> tuple[Colour, ...]:

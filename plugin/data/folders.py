@@ -22,7 +22,11 @@ LABEL_DIRS = (
 )
 # What the folder of labels has after the name of the folder of images beside it, as CamVid's trainannot.
 LABEL_DIR_ENDINGS = ("annot", "_annot", "_labels", "_label", "_masks", "_mask", "_gt")
-SPLIT_DIRS = {"train": ("train", "training"), "val": ("val", "valid", "validation")}
+SPLIT_DIRS = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation"),
+    "test": ("test", "testing"),
+}
 
 Found = tuple[Path, Path, "list[str] | None"]  # image folder, label folder, listed names
 
@@ -41,14 +45,19 @@ def sub_dir(base: Path, names: Sequence[str]) -> Path | None:
     return next((there[name.lower()] for name in names if name.lower() in there), None)
 
 
-def find(root: Path) -> dict[str, Found]:
-    """(image folder, label folder, listed names or None) of each split; one alone is the split ``all``."""
+def find(root: Path, *, test: bool = False) -> dict[str, Found]:
+    """(image folder, label folder, listed names or None) of each split; one alone is the split ``all``.
+
+    The test split only where it is wanted.
+    """
     for base in bases(root):
         for look in (_kind_first, _split_first, _side_by_side, _flat):
             found = look(base)
-            if found:
+            if not test:
+                found.pop("test", None)
+            if found.keys() - {"test"}:
                 if "train" not in found and "val" in found:
-                    return {"all": found["val"]}
+                    found["all"] = found.pop("val")
                 return found
     return {}
 
@@ -70,9 +79,9 @@ def _kind_first(base: Path) -> dict[str, Found]:
     found: dict[str, Found] = {}
     for split, names in SPLIT_DIRS.items():
         img_dir, label_dir = sub_dir(images, names), sub_dir(labels, names)
-        if img_dir and label_dir:
+        if img_dir and label_dir and (split != "test" or _has_labels(label_dir)):
             found[split] = (img_dir, label_dir, None)
-        elif img_dir or label_dir:
+        elif (img_dir or label_dir) and split != "test":  # test images often have no labels
             raise InputError(
                 f"'{img_dir or label_dir}' has no partner '{names[0]}' in '{labels if img_dir else images}'. "
                 f"Each split needs a folder of images and one of labels: add it or take this one out."
@@ -108,16 +117,17 @@ def _flat(base: Path) -> dict[str, Found]:
     if not images or not labels:
         return {}
     found: dict[str, Found] = {}
-    for split in ("train", "val", "trainval"):
+    for split in ("train", "val", "trainval", "test"):
         for folder in ("ImageSets/Segmentation", "splits", "."):
             file = base / folder / f"{split}.txt"
             if file.is_file():
                 found[split] = (images, labels, read_list(file))
                 break
     if "train" in found:
-        return {split: found[split] for split in ("train", "val") if split in found}
-    if found:
-        return {"all": found.get("trainval") or found["val"]}
+        return {split: found[split] for split in ("train", "val", "test") if split in found}
+    if found.keys() - {"test"}:
+        whole = found.get("trainval") or found["val"]
+        return {"all": whole} | ({"test": found["test"]} if "test" in found else {})
     only_labelled = images.name == "JPEGImages"  # VOC has labels for some of its images
     return {"all": (images, labels, [] if only_labelled else None)}
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import InputError
+from .categories import subset_note
 from .dataset import IGNORE_LABEL, Colour, DataSet, Split, some, split_off, write_cache
 from .folders import Found
 from .naming import Naming, name_values
@@ -18,10 +19,12 @@ from .scan import Scanner, Work
 CLASS_FILES = ("classes.txt", "classes.json", "class_names.txt", "labels.txt")
 
 
-def finish(root: Path, found: dict[str, Found], ignore: Collection[int], work: Work) -> DataSet:
+def finish(
+    root: Path, found: dict[str, Found], ignore: Collection[int], work: Work, subset: Sequence[str] = ()
+) -> DataSet:
     """Pair, check and split what :func:`~mmbackbones.data.folders.find` found.
 
-    ``ignore`` are label values that mean 'ignore', beside 255.
+    ``ignore`` are label values that mean 'ignore', beside 255; ``subset`` the classes to keep, if not all.
 
     Raises:
         InputError: files or label values that cannot be used; the message names them.
@@ -39,6 +42,9 @@ def finish(root: Path, found: dict[str, Found], ignore: Collection[int], work: W
     occurring = {value for part in values for one in part for value in one}
     images = [image for part in pairs.values() for image in part.images]
     naming = name_values(occurring, given, ignore, images, layout, notes)
+    if subset:
+        notes.append(subset_note(subset, naming.classes(), "its pixels are ignored"))
+        naming = naming.only(subset)
     _check_values(pairs.values(), values, naming)
     if absent := [naming.names[value] for value in naming.kept() if value not in occurring]:
         if len(absent) == len(naming.kept()):
@@ -47,10 +53,15 @@ def finish(root: Path, found: dict[str, Found], ignore: Collection[int], work: W
                 f"({some(sorted(occurring))}). Write the indices of {some(absent, limit=8)} into them."
             )
         notes.append(f"No label holds the classes {some(absent, limit=8)}.")
-    whole = next(iter(pairs.values()))
+    whole = pairs.get("train") or pairs["all"]
     train, val = (pairs["train"], pairs["val"]) if "val" in pairs else _divide(whole, work, notes)
     if twice := set(train.images) & set(val.images):
         notes.append(f"{len(twice)} images are in both splits, so validation figures will look too good.")
+    counts = {
+        label: one
+        for part, found_values in zip(pairs.values(), values, strict=True)
+        for label, one in zip(part.labels, found_values, strict=True)
+    }
     return DataSet(
         root=root,
         task="segmentation",
@@ -62,7 +73,17 @@ def finish(root: Path, found: dict[str, Found], ignore: Collection[int], work: W
         notes=tuple(notes),
         has_masks=False,
         label_map=naming.label_map(),
+        test=_split(pairs["test"], work.cache / "test.txt") if "test" in pairs else None,
+        frequencies=tuple(
+            _frequency(value, [counts[label] for label in train.labels]) for value in naming.kept()
+        ),
     )
+
+
+def _frequency(value: int, counts: Iterable[Mapping[int, int]]) -> float:
+    """The share of a value in the pixels of the labels that hold it; 0 where none does."""
+    holders = [one for one in counts if value in one]
+    return sum(one[value] for one in holders) / max(1, sum(sum(one.values()) for one in holders))
 
 
 def _divide(whole: Pairs, work: Work, notes: list[str]) -> tuple[Pairs, Pairs]:
@@ -88,8 +109,8 @@ def _split(part: Pairs, target: Path) -> Split:
     return Split(part.img_dir, file, part.label_dir, len(part.names), part.img_suffix, part.label_suffix)
 
 
-def _check(part: Pairs, scanner: Scanner) -> list[tuple[int, ...]]:
-    """The values of each label, once its size is found to be that of its image."""
+def _check(part: Pairs, scanner: Scanner) -> list[dict[int, int]]:
+    """The pixels of each value in each label, once its size is found to be that of its image."""
     labels = scanner.labels(part.labels)
     sizes = scanner.sizes(part.images)
     problems = [
@@ -105,7 +126,7 @@ def _check(part: Pairs, scanner: Scanner) -> list[tuple[int, ...]]:
     return [values for _, values in labels]
 
 
-def _check_values(parts: Iterable[Pairs], values: list[list[tuple[int, ...]]], naming: Naming) -> None:
+def _check_values(parts: Iterable[Pairs], values: list[list[dict[int, int]]], naming: Naming) -> None:
     without = [
         (label, [value for value in one if not naming.allows(value)])
         for part, part_values in zip(parts, values, strict=True)

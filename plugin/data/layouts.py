@@ -8,12 +8,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 from ..errors import InputError
 from . import boxes, coco, folders, labels, voc
-from .dataset import TASKS, DataSet, Split, Task, dataset_cfg, evaluator_cfg
+from .dataset import TASKS, DataSet, Split, Task, dataset_cfg, evaluator_cfg, some
 from .scan import Progress, Scanner, Work
 
 __all__ = ["DataSet", "Split", "dataset_cfg", "evaluator_cfg", "recognise"]
@@ -27,6 +28,9 @@ def recognise(
     val_fraction: float = 0.2,
     seed: int = 0,
     ignore_labels: Collection[int] = (),
+    classes: Sequence[str] = (),
+    val: Path | None = None,
+    test: Path | bool = False,
     progress: Progress | None = None,
 ) -> DataSet:
     """Recognise and check the data set in ``root``.
@@ -41,6 +45,9 @@ def recognise(
         val_fraction: part of the images, between 0 and 1, to split off if there is no validation split.
         seed: seed of that split.
         ignore_labels: segmentation: label values of pixels to ignore, beside 255.
+        classes: keep these alone, in this order; none for all.
+        val: folder, or COCO file, of the validation images, in place of the split of ``root``.
+        test: the same of the test images; True for the test split of ``root``, which else is left alone.
         progress: called with ("images" or "labels", files read, files in all).
 
     Raises:
@@ -60,32 +67,88 @@ def recognise(
     if not os.path.isdir(root):  # False too of names that no file can have
         raise InputError(f"There is no folder '{root}'. Give the folder of your data set.")
     root = root.resolve()
-    key = hashlib.sha256(f"{root} {task} {val_fraction} {seed}".encode()).hexdigest()[:10]
+    given = [str(one) for one in (",".join(classes), val, test) if one]
+    key = hashlib.sha256(" ".join([f"{root} {task} {val_fraction} {seed}", *given]).encode()).hexdigest()[:10]
     cache = Path(cache_dir).expanduser().resolve() / f"{root.name}-{key}"
     work = Work(cache, Scanner(cache, progress), val_fraction, seed)
-    data = _read(root, task, ignore_labels, work)
-    return dataclasses.replace(data, notes=(*data.notes, *work.scanner.notes()))
+    others = {"val": val, "test": None if isinstance(test, bool) else test}
+    data = _read(root, task, ignore_labels, work, classes, {k: v for k, v in others.items() if v}, bool(test))
+    if test and data.test is None:
+        raise InputError(
+            f"'{root}' has no test split. Looked for a test.json, images/test with labels, or test.txt in "
+            f"ImageSets; or name its folder or file with --test."
+        )
+    return dataclasses.replace(data, subset=bool(classes), notes=(*data.notes, *work.scanner.notes()))
 
 
-def _read(root: Path, task: Task, ignore_labels: Collection[int], work: Work) -> DataSet:
-    if task == "detection":
-        files, notes = coco.find_files(root)
-        base = None if files else voc.find(root)
-        if base:
-            parts, notes = voc.read(base)
-            return boxes.finish(root, "voc", parts, notes, work)
-        if not files:
-            files, notes = coco.find_files(root, any_json=True)
-        if files:
-            parts = {split: coco.read(root, path, split) for split, path in files.items()}
-            return boxes.finish(root, "coco", parts, notes, work)
-    elif found := folders.find(root):
-        return labels.finish(root, found, ignore_labels, work)
+def _read(
+    root: Path,
+    task: Task,
+    ignore_labels: Collection[int],
+    work: Work,
+    classes: Sequence[str],
+    others: dict[str, Path],
+    test: bool,
+) -> DataSet:
+    own = {split: _other(path, task, split) for split, path in others.items()}
+    test = test and "test" not in own
+    if task == "segmentation":
+        if found := folders.find(root, test=test):
+            return labels.finish(root, _with(found, own), ignore_labels, work, classes)
+    elif read := _boxes(root, test):
+        layout, parts, notes = read
+        return boxes.finish(root, layout, _with(parts, own), notes, work, classes)
     raise _not_recognised(root, task)
 
 
+def _boxes(root: Path, test: bool) -> tuple[Literal["coco", "voc"], dict[str, coco.Boxes], list[str]] | None:
+    """The layout, the parts and notes; None if it is neither COCO nor Pascal VOC."""
+    files, notes = coco.find_files(root, test=test)
+    base = None if files else voc.find(root)
+    if base:
+        return ("voc", *voc.read(base, test=test))
+    if not files:
+        files, notes = coco.find_files(root, any_json=True, test=test)
+    if not files:
+        return None
+    return "coco", {split: coco.read(root, path, split) for split, path in files.items()}, notes
+
+
+def _with(parts: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """``parts`` with others in the place of some; the whole then is for training alone."""
+    if "val" in own and "all" in parts:
+        parts = {**parts, "train": parts["all"]}
+        del parts["all"]
+    return {**parts, **own}
+
+
+def _other(given: Path, task: Task, split: str) -> Any:
+    """One part of the data, from a folder or COCO file of its own.
+
+    Raises:
+        InputError: there is none, or it cannot be told which part of the folder is meant.
+    """
+    path = given.expanduser()
+    option = f"--{split} {given}"
+    if path.is_file() and task == "detection":
+        return coco.read(path.resolve().parent, path.resolve(), split)
+    if not path.is_dir():
+        what = "folder or COCO file" if task == "detection" else "folder"
+        raise InputError(f"{option}: there is no such {what}.")
+    path = path.resolve()
+    read = _boxes(path, True) if task == "detection" else ("", folders.find(path, test=True), [])
+    if read is None or not read[1]:
+        raise InputError(f"{option} is not recognised as data for {task}. {_looked_for(task)}")
+    parts: dict[str, Any] = dict(read[1])
+    if split not in parts and "all" not in parts:
+        raise InputError(
+            f"{option} has the splits {some(parts)}, but none for '{split}'. Give a folder that holds those "
+            f"images alone{', or their COCO file' if task == 'detection' else ''}."
+        )
+    return parts.get(split) or parts["all"]
+
+
 def _not_recognised(root: Path, task: Task) -> InputError:
-    looked_for = f"{coco.LOOKED_FOR}; {voc.LOOKED_FOR}" if task == "detection" else folders.LOOKED_FOR
     inside = sorted(path.name + "/" * path.is_dir() for path in root.iterdir())
     there = (
         f"It holds {', '.join(inside[:8])}{', ...' if len(inside) > 8 else ''}." if inside else "It is empty."
@@ -94,5 +157,10 @@ def _not_recognised(root: Path, task: Task) -> InputError:
     fits = folders.find(root) if task == "detection" else (coco.find_files(root)[0] or voc.find(root))
     hint = f" It looks like data for {other}: use a {other} config." if fits else ""
     return InputError(
-        f"'{root}' is not recognised as a data set for {task}. {there}{hint} Looked for {looked_for}."
+        f"'{root}' is not recognised as a data set for {task}. {there}{hint} {_looked_for(task)}"
     )
+
+
+def _looked_for(task: Task) -> str:
+    found = f"{coco.LOOKED_FOR}; {voc.LOOKED_FOR}" if task == "detection" else folders.LOOKED_FOR
+    return f"Looked for {found}."

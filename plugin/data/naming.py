@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
+from .categories import check_subset
 from .dataset import IGNORE_LABEL, Colour, make_palette, some
 
 VOC_CLASSES = (
@@ -33,15 +35,26 @@ class Naming:
         names: name of each label value, from 0 on, ignored ones included.
         palette: a colour for each name, or none.
         ignored: values that mean 'ignore', beside 255.
+        chosen: of the other values those that are classes, in this order; none for all.
     """
 
     names: tuple[str, ...]
     palette: tuple[Colour, ...]
     ignored: frozenset[int]
+    chosen: tuple[int, ...] = ()
 
     def kept(self) -> list[int]:
         """The values that are classes, in the order of the model's class indices."""
-        return [value for value in range(len(self.names)) if value not in self.ignored]
+        return list(self.chosen) or [value for value in range(len(self.names)) if value not in self.ignored]
+
+    def only(self, classes: Sequence[str]) -> Naming:
+        """With these classes alone, in this order; pixels of others are ignored.
+
+        Raises:
+            InputError: a class is unknown.
+        """
+        check_subset(classes, self.classes())
+        return dataclasses.replace(self, chosen=tuple(self.names.index(name) for name in classes))
 
     def allows(self, value: int) -> bool:
         """Whether a label may hold ``value``."""
@@ -58,8 +71,10 @@ class Naming:
 
     def label_map(self) -> dict[int, int]:
         """What value in a file becomes what on the way to the model; values that stay are left out."""
-        classes = {value: index for index, value in enumerate(self.kept()) if value != index}
-        return classes | dict.fromkeys(sorted(self.ignored - {IGNORE_LABEL}), IGNORE_LABEL)
+        kept = self.kept()
+        classes = {value: index for index, value in enumerate(kept) if value != index}
+        others = (self.ignored | set(range(len(self.names)))) - set(kept) - {IGNORE_LABEL}
+        return classes | dict.fromkeys(sorted(others), IGNORE_LABEL)
 
 
 def name_values(

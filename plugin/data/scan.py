@@ -100,7 +100,7 @@ def _tail(path: Path, size: int) -> bytes:
 
 
 def read_label(path: Path) -> list[Any]:
-    """[width, height, values]: size of a label image in pixels and the values that occur, rising.
+    """[width, height, counts]: size of a label image in pixels, and [value, pixels] of each in it, rising.
 
     Raises:
         ValueError: with the reason why it is no readable label.
@@ -113,10 +113,11 @@ def read_label(path: Path) -> list[Any]:
                 f"it has colours ({image.mode}), but a label holds one class index per pixel in one channel"
             )
         if image.mode in ("L", "P"):
-            values = [value for value, count in enumerate(image.histogram()[:256]) if count]
+            counts = [[value, count] for value, count in enumerate(image.histogram()[:256]) if count]
         else:
-            values = np.unique(np.asarray(image)).astype(int).tolist()
-        return [*image.size, values]
+            found = np.unique(np.asarray(image), return_counts=True)
+            counts = np.stack(found, 1).astype(int).tolist()
+        return [*image.size, counts]
 
 
 class Scanner:
@@ -128,7 +129,7 @@ class Scanner:
     """
 
     def __init__(self, cache_dir: Path, progress: Progress | None = None) -> None:
-        self._file = cache_dir / "facts2.json"  # the number rises when other facts are remembered
+        self._file = cache_dir / "facts3.json"  # the number rises when other facts are remembered
         self._progress = progress
         self._known: dict[str, dict[str, Any]] = {}
         self._remarks: dict[str, set[Path]] = {}
@@ -158,14 +159,14 @@ class Scanner:
             for remark, paths in self._remarks.items()
         ]
 
-    def labels(self, paths: Sequence[Path]) -> list[tuple[tuple[int, int], tuple[int, ...]]]:
-        """((width, height), values that occur) of each label image.
+    def labels(self, paths: Sequence[Path]) -> list[tuple[tuple[int, int], dict[int, int]]]:
+        """((width, height), pixels of each value that occurs) of each label image.
 
         Raises:
             InputError: some labels are missing, corrupt or have colours; the message names them.
         """
         found = self._read("labels", read_label, paths)
-        return [((width, height), tuple(values)) for width, height, values in found]
+        return [((width, height), dict(counts)) for width, height, counts in found]
 
     def _read(self, what: str, read: Callable[[Path], list[Any]], paths: Sequence[Path]) -> list[list[Any]]:
         known = self._known.setdefault(what, {})

@@ -19,7 +19,7 @@ from .folders import bases, read_list, sub_dir
 from .labels import read_classes
 from .scan import IMAGE_SUFFIXES, list_files
 
-LOOKED_FOR = "Pascal VOC: JPEGImages/ and Annotations/*.xml, perhaps with ImageSets/Main/{train,val}.txt"
+LOOKED_FOR = "Pascal VOC: JPEGImages/ and Annotations/*.xml, perhaps with ImageSets/Main/{train,val,test}.txt"
 _IMAGE_DIRS, _XML_DIRS = ("JPEGImages", "images"), ("Annotations", "annotation", "xml")
 
 
@@ -47,8 +47,8 @@ class VocBoxes(Boxes):
         return str(annotation["source"])
 
 
-def read(base: Path) -> tuple[dict[str, Boxes], list[str]]:
-    """Boxes of each split (``train`` and ``val``, ``train`` or ``all`` alone) and notes.
+def read(base: Path, *, test: bool = False) -> tuple[dict[str, Boxes], list[str]]:
+    """Boxes of each split (``train`` and ``val``, ``train`` or ``all`` alone; ``test`` if wanted) and notes.
 
     Raises:
         InputError: an XML file is broken or lacks something, or an image is missing.
@@ -56,10 +56,18 @@ def read(base: Path) -> tuple[dict[str, Boxes], list[str]]:
     img_dir, xml_dir = sub_dir(base, _IMAGE_DIRS), sub_dir(base, _XML_DIRS)
     if img_dir is None or xml_dir is None:
         raise InputError(f"'{base}' is not a VOC data set. Looked for {LOOKED_FOR}.")
-    splits = _splits(base) or {"all": [name.removesuffix(".xml") for name in list_files(xml_dir, (".xml",))]}
+    splits = _splits(base)
+    held_out = set(splits.get("test", ()))
+    if not test:
+        splits.pop("test", None)
+    if not splits.keys() - {"test"}:
+        every = [name.removesuffix(".xml") for name in list_files(xml_dir, (".xml",))]
+        splits = {"all": [name for name in every if name not in held_out], **splits}
     names = list(dict.fromkeys(name for stems in splits.values() for name in stems))
     trees = {name: _parse(xml_dir / f"{name}.xml") for name in names}
     notes: list[str] = []
+    if held_out and not test:
+        notes.append(f"The {len(held_out)} images of test.txt are a test split and are not used.")
     classes = _classes(base, trees)
     if not classes:
         raise InputError(f"'{xml_dir}' is an empty data set: none of its {len(trees)} files has an <object>.")
@@ -84,13 +92,14 @@ def _splits(base: Path) -> dict[str, list[str]]:
     folder = base / "ImageSets" / "Main"
     found = {
         name: read_list(folder / f"{name}.txt")
-        for name in ("train", "val", "trainval")
+        for name in ("train", "val", "trainval", "test")
         if (folder / f"{name}.txt").is_file()
     }
     if "train" in found:
-        return {split: found[split] for split in ("train", "val") if split in found}
+        return {split: found[split] for split in ("train", "val", "test") if split in found}
     whole = found.get("trainval") or found.get("val")
-    return {"all": whole} if whole else {}
+    tests = {"test": found["test"]} if "test" in found else {}
+    return {"all": whole, **tests} if whole else tests
 
 
 def _parse(file: Path) -> ElementTree.Element:

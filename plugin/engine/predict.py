@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -9,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mmengine.config import Config
 from PIL import Image
 
 from ..errors import InputError
@@ -65,6 +68,25 @@ def check_outputs(predictor: Predictor, *, save_json: bool, save_masks: bool) ->
                 f"--save-masks: a {type(predictor.model).__name__} finds boxes only. Take a model of "
                 f"instance masks, such as mask-rcnn, or leave it out."
             )
+
+
+def images_of_split(cfg: Config) -> list[Path]:
+    """The files of the config's test data, in its order.
+
+    Raises:
+        InputError: it has none, or it is not there.
+    """
+    from mmengine.registry import DATASETS, init_default_scope
+
+    init_default_scope(cfg.default_scope)
+    if not cfg.get("test_dataloader"):
+        raise InputError("The config has no test_dataloader; give your own data with --data, or IMAGES.")
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # pycocotools tells what it reads
+            dataset = DATASETS.build(cfg.test_dataloader.dataset)
+    except FileNotFoundError as error:
+        raise InputError(f"The config's own data is not there: {error}. Give yours with --data.") from error
+    return [Path(dataset.get_data_info(index)["img_path"]) for index in range(len(dataset))]
 
 
 def predict(predictor: Predictor, files: Iterable[Path], out: Output) -> Iterator[dict[str, Any]]:

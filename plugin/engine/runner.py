@@ -88,6 +88,8 @@ class Runner(_Runner):
 
     #: What the console says before the first step.
     notes: tuple[str, ...] = ()
+    #: Why a training ended before its time; empty where it did not.
+    stopped_early: str = ""
     _train_dataloader: Any
 
     @property

@@ -20,10 +20,11 @@ from ..weights.checkpoints import read_checkpoint
 from . import report
 from .cost import CostHook
 from .failures import LossCheckHook, failure_of
-from .hooks import ProgressHook, StopHook
+from .hooks import ProgressHook
 from .plain_weights import save_plain
 from .runner import OnceFormatted, Runner, build_runner, library_output_to_log
 from .seeds import SeedHook
+from .stops import INTERRUPTED, StopHook
 from .validation_grid import write_validation_grid
 
 
@@ -105,6 +106,8 @@ def train(cfg: Config, work_dir: Path, *, resume: Path | None = None, console: C
     try:
         with library_output_to_log():
             runner.train()
+            if runner.stopped_early:
+                console.print(f"Stopped early: {runner.stopped_early}.", highlight=False)
             _evaluate_at_end(runner, work_dir)
     except FileNotFoundError as error:
         raise InputError(
@@ -189,7 +192,7 @@ def _evaluate_at_end(runner: Runner, work_dir: Path) -> None:
 
 def _name_checkpoints(runner: Runner, work_dir: Path) -> dict[str, Path]:
     """Write the weights of the last and the best checkpoint under names that stay from run to run."""
-    (work_dir / StopHook.filename).unlink(missing_ok=True)
+    (work_dir / INTERRUPTED).unlink(missing_ok=True)
     named = {}
     info = runner.message_hub.runtime_info
     for name, source in (("last", info.get("last_ckpt")), ("best", info.get("best_ckpt"))):

@@ -83,7 +83,7 @@ def train_and_measure(
     from ..compose.configs import load_config
     from ..compose.pretrained import addresses
     from ..engine.devices import choose_device
-    from ..engine.hooks import PausedError, PauseHook
+    from ..engine.stops import PausedError, PauseHook
     from ..engine.train import train
     from ..weights.files import read_data
     from .measure import measure, surroundings
