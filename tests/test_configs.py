@@ -41,7 +41,7 @@ from mmbackbones.engine.report import main_figures
 from mmbackbones.engine.runner import build_runner
 from mmbackbones.feature_nets import steps
 from mmbackbones.sources import open_net
-from mmbackbones.tracing.shapes import ShapesOnly
+from mmbackbones.tracing.shapes import ShapesOnly, Unfilled
 
 NAMES = shipped_names("mmbackbones")
 MAX_LINES = 40
@@ -149,8 +149,9 @@ def check_parts_fit(name: str) -> None:
     cfg, _ = read(name)
     assert backbone_of(cfg.model).type.startswith("mmbackbones.")
     init_default_scope(cfg.default_scope)
-    with torch.device("meta"), ShapesOnly():
+    with torch.device("meta"), Unfilled():
         model = MODELS.build(cfg.model)
+    with torch.device("meta"), ShapesOnly():
         maps = model.train().extract_feat(torch.empty(2, 3, 96, 96))
         if any(fmap.requires_grad for fmap in maps):  # else all of it is frozen
             sum(fmap.sum() for fmap in maps).backward()

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmbackbones.sources import open_net
 from mmbackbones.tracing import trace as tracing
-from mmbackbones.tracing.shapes import ShapesOnly
+from mmbackbones.tracing.shapes import ShapesOnly, Unfilled
 from mmbackbones.tracing.trace import trace
 
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.GELU, nn.Hardswish, nn.Hardsigmoid, nn.LeakyReLU, nn.Mish)
@@ -105,3 +105,33 @@ def test_a_trace_is_that_of_a_whole_run(name: str, monkeypatch: pytest.MonkeyPat
     found = trace(net, 3)
     monkeypatch.setattr(tracing, "ShapesOnly", nullcontext)
     assert trace(net, 3) == found
+
+
+@pytest.mark.parametrize("name", ["resnet10t", "convnext_atto", "test_vit"])
+def test_a_net_without_fills_is_the_same_net(name: str) -> None:
+    with torch.device("meta"):
+        plain = open_net("timm", name, 3, {})
+        with Unfilled(), Calls() as calls:
+            net = open_net("timm", name, 3, {})
+    assert not {"uniform_", "normal_", "fill_", "zero_", "erfinv_", "mul_", "add_", "clamp_"} & set(
+        calls.count
+    )
+    shapes, expected = (
+        {key: (value.shape, value.dtype) for key, value in one.net.state_dict().items()}
+        for one in (net, plain)
+    )
+    assert shapes == expected
+    with Unfilled():
+        found = trace(net, 3)
+    assert found == trace(plain, 3)
+
+
+def test_unfilled_leaves_values_tensors_and_autograd_alone() -> None:
+    with Unfilled():
+        assert nn.init.constant_(torch.empty(2), 3).tolist() == [3, 3]
+        x = torch.ones(2, 3, device="meta", requires_grad=True)
+        with pytest.raises(RuntimeError, match="5"), torch.no_grad():
+            torch.empty(2, 3, device="meta").add_(torch.empty(5, device="meta"))
+        assert id(x) in behind((x * 2).mul_(3))
+        assert type((x * 2).mul_(3).grad_fn).__name__ == "MulBackward0"
+        assert type((x.abs()).mul_(3).grad_fn.next_functions[0][0]).__name__ == "AbsBackward0"

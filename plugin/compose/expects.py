@@ -36,9 +36,6 @@ _RESNET_ARGS = {
 }
 _SWIN = (4, 2, 2, 2)
 
-#: What fills a tensor when a net draws its weights.
-_FILLS = ("uniform_", "normal_", "fill_", "zero_", "erfinv_", "mul_", "add_", "clamp_")
-
 
 @dataclass(frozen=True)
 class Level:
@@ -221,21 +218,19 @@ def build(module: Mapping[str, Any], scope: str, device: str) -> Any:
     from mmengine.registry import MODELS
     from torch.overrides import TorchFunctionMode
 
-    fills = {getattr(torch.Tensor, name) for name in _FILLS} if device == "meta" else set()
+    from ..tracing.shapes import Unfilled
 
-    class Shapes(TorchFunctionMode):
-        """Nothing is filled on the meta device, where each fill costs much and does nothing; but rates of
-        stochastic depth have values there too: nets read them by ``item()``."""
+    class RealRates(TorchFunctionMode):
+        """Rates of stochastic depth have values on the meta device too: nets read them by ``item()``."""
 
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            if func in fills and args[0].is_meta:
-                return args[0]
             given = kwargs or {}
             return func(*args, **({"device": "cpu", **given} if func is torch.linspace else given))
 
     config = ConfigDict(without_weights(dict(module)))
     scope = "mmbackbones" if _name(module).startswith("mmbackbones.") else scope  # needs no mmdet for a neck
-    with MODELS.switch_scope_and_registry(scope) as registry, torch.device(device), Shapes():
+    on_device = torch.device(device)
+    with MODELS.switch_scope_and_registry(scope) as registry, on_device, RealRates(), Unfilled():
         return registry.build(config)
 
 

@@ -116,9 +116,11 @@ def without_values(build: Callable[[], T]) -> T:
     """What ``build`` builds, on the meta device where that goes; torch's random state stays as it is."""
     import torch
 
+    from ..tracing.shapes import Unfilled
+
     with torch.random.fork_rng(devices=[]):
         try:
-            with torch.device("meta"):  # nothing of it needs a value
+            with torch.device("meta"), Unfilled():
                 return build()
         except InputError:
             raise

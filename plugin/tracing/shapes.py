@@ -1,7 +1,7 @@
-"""Runs on the meta device without the arithmetic: for a norm or an activation torch takes milliseconds there.
+"""The meta device without the arithmetic: for a norm, an activation or a fill torch takes milliseconds there.
 
-It works out the shapes of all their steps in Python, most of what a trace takes otherwise; and all that
-comes of it is a tensor of the shape that went in.
+It works out the shapes of all their steps in Python, most of what a build or a trace takes otherwise; and
+all that comes of it is a tensor of the shape that went in.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
@@ -36,6 +36,20 @@ class ShapesOnly(TorchFunctionMode):
         if given is None:
             return func(*args, **kwargs)
         return _Depends.apply(given, *(x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)))
+
+
+class Unfilled(TorchFunctionMode):
+    """Inside, what draws weights does nothing on the meta device: torch's initialisers, and what fills or
+    scales a tensor in place by numbers and is not for autograd to see."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in _INITIALISERS or func in _FILLS:
+            filled, *given = [*args, *kwargs.values()]
+            seen = func in _FILLS and filled.requires_grad and torch.is_grad_enabled()
+            if filled.is_meta and not seen and not any(isinstance(value, Tensor) for value in given):
+                return filled
+        return func(*args, **kwargs)
 
 
 class _Depends(torch.autograd.Function):
@@ -77,4 +91,23 @@ _SHAPES: dict[Any, Callable[..., Tensor | None]] = {
     F.batch_norm: _batch_norm,
     F.layer_norm: _layer_norm,
     F.linear: _linear,
+}
+
+#: They call those below where no mode sees it.
+_INITIALISERS = {
+    nn.init.uniform_,
+    nn.init.normal_,
+    nn.init.trunc_normal_,
+    nn.init.constant_,
+    nn.init.kaiming_uniform_,
+}
+_FILLS = {
+    Tensor.uniform_,
+    Tensor.normal_,
+    Tensor.fill_,
+    Tensor.zero_,
+    Tensor.erfinv_,
+    Tensor.mul_,
+    Tensor.add_,
+    Tensor.clamp_,
 }
