@@ -78,7 +78,7 @@ def cases(stage: str, known: dict[str, str]) -> dict[str, str]:
         early = set(_one_of_each(list(first.values())).values())
         return dict(sorted(first.items(), key=lambda item: item[1] not in early))
     judged = results("shapes")
-    models = [name for key, name in first.items() if fine("shapes", judged.get(key, {}))]
+    models = [name for name, key in known.items() if fine("shapes", judged.get(key, {}))]
     if stage == "proof":
         models = [name for name in models if provable(name)]
     return {of.replace("::", "--"): name for of, name in _one_of_each(models).items()}

@@ -72,7 +72,7 @@ def page(index: dict[str, str]) -> str:
     lines += _what_accepted_means(stock)
     lines += _refused(stock)
     lines += _not_built(index, done)
-    lines += _trained()
+    lines += _trained({family(name) for name in index})
     lines += _proven()
     return "\n".join(lines) + "\n"
 
@@ -127,10 +127,11 @@ def _not_built(index: dict[str, str], done: dict[str, dict[str, Any]]) -> list[s
     return lines
 
 
-def _trained() -> list[str]:
+def _trained(families: set[str]) -> list[str]:
     found = results("train")
     if not found:
         return []
+    others = sorted(families - {family(one["name"]) for one in found.values()})
     good = {key: one for key, one in found.items() if fine("train", one)}
     lines = [
         "",
@@ -139,7 +140,9 @@ def _trained() -> list[str]:
         f"One config of each family with `{next(iter(found.values())).get('net')}`, small images, random",
         "weights: a step of training has a finite loss and a gradient in every trainable parameter (but for",
         "those that have none in the stock model either); then an image of odd sides is predicted.",
-        f"{len(found)} families have run, {len(good)} of them do both. The others:",
+        f"{len(found)} of the {len(families)} families have run. Those without a config that is built here",
+        f"and accepted with each of the four backbones: {', '.join(others)}.",
+        f"{len(good)} do both. Those that do not:",
         "",
         "| config | training step | prediction |",
         "| --- | --- | --- |",

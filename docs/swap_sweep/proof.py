@@ -26,7 +26,9 @@ def judge(name: str) -> dict[str, Any]:
         try:
             result["difference"], result["values"] = swap_proof.difference(cfg, side)
         except Exception as error:  # images too small for the family, or a model that does not train
-            result["error"] = f"{type(error).__name__}: {' '.join(str(error).split())}"[:250]
+            stock = isinstance(error, swap_proof.StockError)
+            said = f"stock cannot either: {error}" if stock else f"{type(error).__name__}: {error}"
+            result["error"] = " ".join(said.split())[:250]
             continue
         result.pop("error", None)
         break

@@ -13,8 +13,9 @@ from ..tracing.stages import STAGES
 from .backbones import channels_with, inputs_of, starts_from
 from .configs import kind, walk
 from .consumers import Widths, check_consumer, fit_heads, fit_neck, fit_rates, fixed_width, one_width
-from .expects import Level, Shape, class_of, defaults, expected, made_of
+from .expects import Shape, class_of, defaults, expected, made_of
 from .holders import HOLDERS, fit_holder
+from .levels import Level
 from .optimizers import has_batch_norm
 from .supply import Supply, supply
 from .unswappable import check_swappable

@@ -5,53 +5,22 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from math import log2
 from typing import Any
 
 from ..errors import InputError
-from ..feature_nets.arguments import choose_strides
-from ..feature_nets.specs import get_spec
-from ..sources.cells import ceil_div
 from ..weights.named import without_weights
-from .backbones import channels_with, is_the_catalogs
 from .configs import kind
+from .levels import IMAGE, Level, known, type_name
 
 Shape = tuple[int, ...]
 
-#: Height and width in pixels of the image that is sent through: not square, so that no side is mistaken.
-IMAGE = (512, 640)
 #: Arguments that change neither channels nor sizes; some of their operators run only with values.
 _SHAPELESS = ("dcn", "stage_with_dcn", "plugins", "init_cfg", "pretrained")
 #: Arguments that turn strides into dilations; with the class's own defaults nothing is dilated.
 _DILATING = ("strides", "dilations", "dilation", "contract_dilation", "multi_grid", "output_stride")
-#: ResNets of known widths, and the arguments that leave them so; the strides of a Swin.
-_RESNETS = ("ResNet", "ResNetV1c", "ResNetV1d")
-_RESNET_ARGS = {
-    *("type", "depth", "num_stages", "strides", "out_indices", "dilations", "contract_dilation"),
-    *("norm_cfg", "norm_eval", "frozen_stages", "style", "deep_stem", "avg_down", "in_channels", "with_cp"),
-    "multi_grid",
-}
-_SWIN = (4, 2, 2, 2)
-
-
-@dataclass(frozen=True)
-class Level:
-    """One map of the base's backbone.
-
-    Attributes:
-        channels: Its channels.
-        stride: Its stride in pixels.
-        depth: The stride that it would have if nothing were dilated: 32 for C5.
-        size: Its cells, down and across, of the image that was sent through.
-    """
-
-    channels: int
-    stride: int
-    depth: int
-    size: tuple[int, int]
 
 
 def expected(backbone: Mapping[str, Any], scope: str) -> tuple[Level, ...]:
@@ -64,7 +33,7 @@ def expected(backbone: Mapping[str, Any], scope: str) -> tuple[Level, ...]:
         InputError: it cannot be built or run here, or what it returns are not maps.
     """
     backbone = _plain(backbone)
-    return _ours(backbone) or _usual(backbone) or seen_in_a_run(backbone, scope)
+    return known(backbone) or seen_in_a_run(backbone, scope)
 
 
 def parameters_of(backbone: Mapping[str, Any], scope: str) -> list[str]:
@@ -78,45 +47,6 @@ def _plain(backbone: Mapping[str, Any]) -> dict[str, Any]:
     if kind(plain.get("norm_cfg")) == "MMSyncBN":
         plain["norm_cfg"] = {**plain["norm_cfg"], "type": "SyncBN"}
     return plain
-
-
-def _ours(backbone: Mapping[str, Any]) -> tuple[Level, ...]:
-    """Of a backbone of this package with the catalog's arguments, whose maps it knows; of others nothing."""
-    scope, _, name = _name(backbone).rpartition(".")
-    if scope != "mmbackbones" or not is_the_catalogs(backbone.get("net_kwargs") or {}):
-        return ()  # such arguments may dilate too, as those of torchvision's MobileNetV3 do
-    given = {key: backbone.get(key) for key in ("out_strides", "out_indices")}
-    spec = get_spec(backbone.get("name", name))
-    if name == "ExpandedBackbone" and given["out_strides"] is None:
-        given["out_strides"] = (16, 32)
-    channels = channels_with(spec, {}, f"{scope}.{name}")
-    most = backbone.get("output_stride") or max(channels)
-    return tuple(
-        _level(channels[stride], min(stride, most), stride) for stride in choose_strides(spec, **given)
-    )
-
-
-def _usual(backbone: Mapping[str, Any]) -> tuple[Level, ...]:
-    """Of a ResNet of the usual widths or a Swin, of mmdet or mmseg; of others nothing."""
-    scope, _, name = _name(backbone).rpartition(".")
-    if scope not in ("", "mmdet", "mmseg"):
-        return ()
-    if name in _RESNETS and backbone.keys() <= _RESNET_ARGS:
-        width, stride = 256 if backbone["depth"] >= 50 else 64, 4
-        steps = backbone.get("strides", (1, 2, 2, 2))
-    elif name == "SwinTransformer" and tuple(backbone.get("strides", _SWIN)) == _SWIN:
-        width, stride, steps = backbone.get("embed_dims", 96), 1, _SWIN
-    else:
-        return ()
-    levels = []
-    for stage, step in enumerate(steps):
-        stride *= step
-        levels.append(_level(width << stage, stride, 4 << stage))
-    return tuple(levels[index] for index in backbone.get("out_indices", (0, 1, 2, 3)))
-
-
-def _level(channels: int, stride: int, depth: int) -> Level:
-    return Level(channels, stride, depth, (ceil_div(IMAGE[0], stride), ceil_div(IMAGE[1], stride)))
 
 
 def seen_in_a_run(backbone: Mapping[str, Any], scope: str) -> tuple[Level, ...]:
@@ -157,7 +87,7 @@ def made_of(module: Mapping[str, Any], scope: str, shapes: Sequence[Shape]) -> t
         return _run(module, scope, shapes)[1]
     except Exception as error:  # a module of any author
         raise InputError(
-            f"The neck {_name(module)} does not take maps of shapes {list(shapes)}: "
+            f"The neck {type_name(module)} does not take maps of shapes {list(shapes)}: "
             f"{type(error).__name__}: {error}"
         ) from error
 
@@ -176,15 +106,15 @@ def _run_backbone(backbone: Mapping[str, Any], scope: str) -> tuple[Any, tuple[S
             continue
         if not shapes or any(len(shape) != 4 for shape in shapes):
             raise InputError(
-                f"The base's backbone {_name(backbone)} returns no tuple of maps (N, C, H, W): heads that "
-                f"read something else, as class tokens, cannot read another backbone."
+                f"The base's backbone {type_name(backbone)} returns no tuple of maps (N, C, H, W): heads "
+                f"that read something else, as class tokens, cannot read another backbone."
             )
         return net, shapes, image
-    package = _name(backbone).partition(".")[0]
-    lacking = "." in _name(backbone) and find_spec(package) is None
+    package = type_name(backbone).partition(".")[0]
+    lacking = "." in type_name(backbone) and find_spec(package) is None
     hint = f" {package} is not installed: pip install {package}." if lacking else ""
     raise InputError(
-        f"The base's backbone {_name(backbone)} cannot be run here, so its maps cannot be read:{hint} "
+        f"The base's backbone {type_name(backbone)} cannot be run here, so its maps cannot be read:{hint} "
         f"{type(failed).__name__}: {failed}"
     ) from failed
 
@@ -228,7 +158,8 @@ def build(module: Mapping[str, Any], scope: str, device: str) -> Any:
             return func(*args, **({"device": "cpu", **given} if func is torch.linspace else given))
 
     config = ConfigDict(without_weights(dict(module)))
-    scope = "mmbackbones" if _name(module).startswith("mmbackbones.") else scope  # needs no mmdet for a neck
+    if type_name(module).startswith("mmbackbones."):  # a neck of ours needs no mmdet
+        scope = "mmbackbones"
     on_device = torch.device(device)
     with MODELS.switch_scope_and_registry(scope) as registry, on_device, RealRates(), Unfilled():
         return registry.build(config)
@@ -280,8 +211,3 @@ def _dilation(net: Any) -> int:
 
 def _stride(image: tuple[int, int], shape: Shape) -> int:
     return max(1, round(2 ** round(log2(image[0] / shape[2]))))
-
-
-def _name(module: Mapping[str, Any]) -> str:
-    kind = module.get("type")
-    return kind if isinstance(kind, str) else getattr(kind, "__name__", str(kind))

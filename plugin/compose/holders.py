@@ -10,7 +10,7 @@ from ..errors import InputError
 from .backbones import channels_with
 from .configs import kind
 from .consumers import Widths, fit_heads
-from .expects import Level
+from .levels import Level
 from .supply import Supply, supply
 
 Node = dict[str, Any]

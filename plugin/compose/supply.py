@@ -10,7 +10,7 @@ from typing import Any
 from ..catalog.spec import PYRAMID, Spec
 from ..errors import InputError
 from .backbones import backbone_config
-from .expects import Level
+from .levels import Level
 
 #: How many times a map may be enlarged or reduced between a backbone and its consumer.
 _FARTHEST = 4
