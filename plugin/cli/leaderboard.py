@@ -58,6 +58,19 @@ def leaderboard_command(
             "--halving", help="At 1/3 and 2/3 of the schedule the worse half of the nets pauses for good."
         ),
     ] = False,
+    executor: Annotated[
+        str, typer.Option(help="Where runs run: local, ray or slurm; all must see the folder and the data.")
+    ] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster, as auto or ray://host:10001; without, Ray starts here.")
+    ] = None,
+    gpus: Annotated[
+        int, typer.Option(min=0, help="Runs at a time, each on a GPU of its own; 0 for one run a machine.")
+    ] = 0,
+    slurm: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="Of sbatch, as partition=gpu; may be repeated."),
+    ] = None,
     retry: Annotated[
         list[str] | None,
         typer.Option(
@@ -71,6 +84,7 @@ def leaderboard_command(
 
     Stopped or killed, the same command goes on; no run that has ended is repeated.
     """
+    from ..leaderboard.executors import choose_executor
     from ..leaderboard.lock import hold
     from ..leaderboard.loop import retry as allow_again
     from ..leaderboard.records import read_records
@@ -101,11 +115,17 @@ def leaderboard_command(
         if dry_run:
             console.print(plan_table(board, read_records(folder)))
             return
+        chosen = choose_executor(
+            trainings.executor(), executor, folder=folder, address=address, gpus=gpus, slurm=slurm or []
+        )
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
-            run_spec(trainings, folder, say=_Progress(console, board, folder))
+            run_spec(trainings, folder, executor=chosen, say=_Progress(console, board, folder))
         except KeyboardInterrupt:
-            again = f"mmbackbones leaderboard {spec} --work-dir {shortest(folder)}{' --halving' * halving}"
+            options = {"--executor": executor != "local" and executor, "--address": address, "--gpus": gpus}
+            words = [f" {name} {value}" for name, value in options.items() if value]
+            words += [f" --slurm {word}" for word in slurm or []] + [" --halving"] * halving
+            again = f"mmbackbones leaderboard {spec} --work-dir {shortest(folder)}{''.join(words)}"
             console.print(f"Stopped. Go on with: {again}", soft_wrap=True, highlight=False)
             raise typer.Exit(130) from None
         finally:

@@ -69,27 +69,40 @@ class Executor(Protocol):
 
 @dataclass(frozen=True)
 class LocalExecutor:
-    """One process group per run, one run at a time: two would disturb each other's times.
+    """One process group per run, and one run at a time, or one a GPU: two would disturb each other's times.
 
     Attributes:
         words: Options of the worker, as ``--device cpu``.
         minutes: Time-out of a run; None for none.
         command: The worker; it is given the run's folder, ``--parent`` and this process, ``words``, and
             ``--until`` with where it shall pause.
-        slots: Runs at a time.
+        gpus: One for each run at a time, as ``CUDA_VISIBLE_DEVICES`` has them; empty for what the words say.
     """
 
     words: Sequence[str] = ()
     minutes: float | None = None
     command: Sequence[str] = (sys.executable, "-m", "mmbackbones.leaderboard.worker")
-    slots: int = 1
+    gpus: tuple[str, ...] = ()
+    _started: list[_LocalJob] = field(default_factory=list, compare=False, repr=False)
+
+    @property
+    def slots(self) -> int:
+        """Runs at a time."""
+        return len(self.gpus) or 1
 
     def start(self, run: Run, folder: Path) -> Job:
         known = read_outcome(folder)
         if known is not None and known.answers(run):  # who started it could not say so any more
             return _Ended(known)
         (folder / OUTCOME).unlink(missing_ok=True)
-        return _LocalJob(run, folder, self)
+        self._started[:] = [job for job in self._started if job.running]
+        taken = {job.gpu for job in self._started}
+        job = _LocalJob(run, folder, self, next((gpu for gpu in self.gpus if gpu not in taken), ""))
+        self._started.append(job)
+        return job
+
+    def __reduce__(self) -> Any:  # to another machine goes how it runs, not what runs here
+        return LocalExecutor, (tuple(self.words), self.minutes, tuple(self.command), self.gpus)
 
 
 @dataclass(frozen=True)
@@ -106,8 +119,8 @@ class _Ended:
 class _LocalJob:
     """A worker, in a process group of its own, which the system ends when this process dies."""
 
-    def __init__(self, run: Run, folder: Path, how: LocalExecutor) -> None:
-        self.folder = folder
+    def __init__(self, run: Run, folder: Path, how: LocalExecutor, gpu: str = "") -> None:
+        self.folder, self.gpu = folder, gpu
         self._minutes = how.minutes
         self._began = time.monotonic()
         until = [] if run.until is None else ["--until", str(run.until)]
@@ -118,7 +131,13 @@ class _LocalJob:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                env={**os.environ, "CUDA_VISIBLE_DEVICES": gpu} if gpu else None,
             )
+
+    @property
+    def running(self) -> bool:
+        """Whether its process has not ended."""
+        return self._process.poll() is None
 
     def poll(self) -> Outcome | None:
         code = self._process.poll()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +17,12 @@ LOCK = "lock"
 
 
 @contextmanager
-def hold(board: Path) -> Iterator[None]:
-    """Hold the folder of a board.
+def hold(board: Path, patience: float = 0.0) -> Iterator[None]:
+    """Hold the folder of a board, or of a run.
+
+    Args:
+        board: the folder.
+        patience: seconds to wait for another that holds it.
 
     Raises:
         InputError: another leaderboard does; the message has its process and host.
@@ -26,12 +31,18 @@ def hold(board: Path) -> Iterator[None]:
 
     board.mkdir(parents=True, exist_ok=True)
     with (board / LOCK).open("a+", encoding="utf-8") as file:  # not passed on to children
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InputError(
-                f"{board} is held by {_holder(board / LOCK)}. Wait for it, or stop it."
-            ) from error
+        end = time.monotonic() + patience
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as error:
+                if time.monotonic() < end:
+                    time.sleep(0.1)
+                    continue
+                raise InputError(
+                    f"{board} is held by {_holder(board / LOCK)}. Wait for it, or stop it."
+                ) from error
         file.truncate(0)
         file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": now()}))
         file.flush()

@@ -23,10 +23,12 @@ from typing import Any
 
 from ..errors import InputError
 from .jobs import Outcome, write_outcome
+from .lock import hold
 from .orphans import die_with
 
 _MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "Cannot allocate memory")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_PATIENCE = 60.0  # seconds
 
 
 class WeightsError(InputError):
@@ -46,7 +48,8 @@ def main(argv: list[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command has it; read when torch is imported
     work = asked.folder / "train"
     try:
-        outcome = train_and_measure(asked.folder, work, asked.task, asked.device, asked.until)
+        with hold(asked.folder, _PATIENCE):  # an earlier one may be dying with its node
+            outcome = train_and_measure(asked.folder, work, asked.task, asked.device, asked.until)
     except KeyboardInterrupt as stop:  # asked to stop: what is needed to go on has been saved
         return 128 + int(getattr(stop, "signum", signal.SIGINT))
     except Exception as error:  # a net may fail in any way, and each is a row of the board
