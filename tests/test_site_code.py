@@ -54,11 +54,37 @@ def test_python_of_the_guides_runs(
             registry.build(cfg.model.decode_head)(maps)
 
 
+def fences(path: Path) -> list[tuple[str, str]]:
+    """Language and text of each block of a page."""
+    return re.findall(r"^```([\w{}]*)\n(.*?)^```", path.read_text(encoding="utf-8"), re.M | re.S)
+
+
+@pytest.mark.parametrize("page", [*GUIDES, "faq.md"])
+def test_the_chinese_page_shows_the_same_code_and_tables(page: str) -> None:
+    """And each of the two leads to the other."""
+    english, chinese = DOCS / page, DOCS / "zh" / page.rpartition("/")[2]
+    assert fences(english) == fences(chinese)
+    texts = [path.read_text(encoding="utf-8") for path in (english, chinese)]
+    rows = [[line.count("|") for line in text.splitlines() if line.startswith("|")] for text in texts]
+    assert rows[0] == rows[1]
+    heads = [
+        re.findall(r"^(#+) ", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S), re.M) for text in texts
+    ]
+    assert heads[0] == heads[1]
+    up = "../" * page.count("/")
+    assert texts[0].splitlines()[2] == f"[中文]({up}zh/{chinese.name})"
+    assert texts[1].splitlines()[2] == f"[English](../{page})"
+
+
+def test_every_chinese_page_has_an_english_one() -> None:
+    names = {page.rpartition("/")[2] for page in [*GUIDES, "faq.md", "index.md"]}
+    assert {path.name for path in (DOCS / "zh").glob("*.md")} == names
+
+
 def commands() -> Iterator[tuple[str, str]]:
     """Every line with our command in a block of a shell, of all pages and both READMEs."""
     for path in [*committed(), *ROOT.glob("README*.md")]:
-        text = path.read_text(encoding="utf-8")
-        for language, block in re.findall(r"^```(\w*)\n(.*?)^```", text, re.M | re.S):
+        for language, block in fences(path):
             lines = block.replace("\\\n", "").splitlines() if language in ("", "sh", "console") else []
             for line in lines:
                 if found := re.match(r"(?:\$ )?(?:torchrun .*-m mmbackbones\.cli|mmbackbones) (.*)", line):
