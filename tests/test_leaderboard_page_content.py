@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 from cli_trainings import main_exits
+from leaderboard_fake import describe
 from leaderboard_made import add_pictures, made
 from test_leaderboard_tables import write_board
 
 from mmbackbones.errors import InputError
+from mmbackbones.leaderboard.plan import Run, counted
 from mmbackbones.leaderboard.records import read_records, run_folder, write_record
 from mmbackbones.leaderboard.replay import board_of
+from mmbackbones.leaderboard.standings import Results
 from mmbackbones.leaderboard_page.configs import as_lines, own_values, values_of
 from mmbackbones.leaderboard_page.content import content
 from mmbackbones.leaderboard_page.page import page
@@ -58,6 +61,29 @@ def test_the_page_has_every_run_once_and_its_curve(tmp_path: Path) -> None:
     text = page(results)
     embedded = re.search(r'<script type="application/json" id="board">(.*?)</script>', text, re.S)[1]
     assert json.loads(embedded)["runs"] == json.loads(json.dumps(found["runs"]))
+
+
+def test_a_halved_board_is_read_back_with_its_rungs(tmp_path: Path) -> None:
+    """Two nets were trained to the end, one pauses at each rung; the losing trials pause at the first."""
+    histories = {4: [{"epoch": 2, "mIoU": 8.0}, {"epoch": 4, "mIoU": 9.0}], 2: [{"epoch": 2, "mIoU": 7.0}]}
+    whole = dict(
+        state="ok", metric_name="mIoU", metric=60.0, history=[{"epoch": 2, "mIoU": 9.5}, *histories[4]]
+    )
+    records = {}
+    for net, trial, until in [
+        *(("alpha", "sgd", 6), ("beta", "sgd", 6), ("gamma", "sgd", 4), ("delta", "sgd", 2)),
+        *((name, "adamw", 2) for name in ("alpha", "beta", "gamma", "delta")),
+    ]:
+        paused = dict(state="paused", metric_name="mIoU", history=histories.get(until), metric=9.0)
+        one = describe(Run(f"{net}-{trial}", net, trial, 0))
+        records[one.key] = replace(one, **(whole if until == 6 else paused))
+    board = board_of(records)
+    assert board.rungs == (2, 4)
+    assert [name for name, runs in counted(board, records).items() if runs] == ["alpha", "beta"]
+    results = Results((), records, (), tmp_path, "board")
+    left = {one["backbone"]: one["when"] for one in content(results)["paused"]}
+    assert left == {"alpha": "epoch 2", "beta": "epoch 2", "gamma": "epoch 4", "delta": "epoch 2"}
+    assert "Left behind by halving" in page(results)
 
 
 def test_page_and_tables_are_written_again_from_the_records_alone(

@@ -10,12 +10,13 @@ import typer
 
 from ..errors import InputError
 from .console import new_console, reading, shortest
+from .leaderboard_progress import planned, told
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from ..leaderboard.plan import Board, Run
+    from ..leaderboard.plan import Board
     from ..leaderboard.records import Record
     from ..leaderboard.standings import Results
 
@@ -95,7 +96,7 @@ def leaderboard_command(
 
     console = new_console()
     if spec != DEMO and Path(spec).is_dir():
-        if work_dir or dry_run or retry:
+        if work_dir or dry_run or retry or halving or gpus or executor != "local":
             raise InputError(f"{spec} is a folder, whose page is written again: other options want the spec.")
         _write_again(console, Path(spec))
         return
@@ -120,7 +121,8 @@ def leaderboard_command(
         )
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
-            run_spec(trainings, folder, executor=chosen, say=_Progress(console, board, folder))
+            with told(console, board, folder, found.configs) as say:
+                run_spec(trainings, folder, executor=chosen, say=say)
         except KeyboardInterrupt:
             options = {"--executor": executor != "local" and executor, "--address": address, "--gpus": gpus}
             words = [f" {name} {value}" for name, value in options.items() if value]
@@ -185,7 +187,7 @@ def plan_table(board: Board, records: dict[str, Record]) -> Table:
 
     from ..leaderboard.plan import best_trial, next_runs
 
-    table = Table("backbone", "trial", "seed", "state", "key", title=f"{_planned(board)} runs")
+    table = Table("backbone", "trial", "seed", "state", "key", title=f"{planned(board)} runs")
     ready = {run.key for run in next_runs(board, records)}
     for (backbone, trial, seed), key in board.keys.items():
         record = records.get(key)
@@ -198,36 +200,3 @@ def plan_table(board: Board, records: dict[str, Record]) -> Table:
             seeds = ", ".join(map(str, board.seeds[1:]))
             table.add_row(backbone, "the best", seeds, "later", "")
     return table
-
-
-def _planned(board: Board) -> int:
-    """Runs in all, if no net fails."""
-    return len(board.backbones) * (len(board.trials) + len(board.seeds) - 1)
-
-
-class _Progress:
-    """A line for each run that starts or ends, with the time that is left if the others take as long."""
-
-    def __init__(self, console: Console, board: Board, folder: Path) -> None:
-        self.console, self.board, self.folder = console, board, folder
-
-    def __call__(self, run: Run, record: Record | None) -> None:
-        from ..leaderboard.records import read_records
-
-        name = f"{run.backbone}, {run.trial}, seed {run.seed}"
-        if record is None:
-            self._print(f"{name} ...")
-            return
-        known = read_records(self.folder)
-        mine = [known[key] for key in self.board.keys.values() if key in known]
-        left = max(0, _planned(self.board) - len(mine))
-        seconds = [one.seconds for one in mine if one.seconds]
-        time = f"; about {sum(seconds) / len(seconds) * left / 60:.0f} min left" if seconds and left else ""
-        if record.state != "failed":
-            said = f"{record.metric_name} {record.metric:.4g} in {record.seconds:.0f} s"
-        else:
-            said = f"failed ({record.cause}): {record.message.splitlines()[0] if record.message else ''}"
-        self._print(f"{name}: {said}  [{len(mine)}/{_planned(self.board)}{time}]")
-
-    def _print(self, text: str) -> None:
-        self.console.print(text, soft_wrap=True, highlight=False, markup=False)

@@ -44,10 +44,7 @@ def read_history(work_dir: Path, first_run: str = "") -> History:
 
 def _read_run(path: Path) -> History:
     run = History()
-    for line in path.read_text().splitlines(keepends=True):
-        if not line.endswith("\n"):
-            continue  # of a run that was killed while it wrote it
-        row = json.loads(line)
+    for row in _rows(path):
         step = int(row.get("step", 0))
         if "loss" in row:
             run.losses[step] = row["loss"]
@@ -55,6 +52,33 @@ def _read_run(path: Path) -> History:
         elif figures := numbers(row, skip=("step", "data_time", "time")):
             run.evaluations[step] = figures
     return run
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """Whole lines: the last one may be half written, by a run that goes on or was killed."""
+    lines = path.read_text().splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def progress_of(work_dir: Path, unit: str) -> tuple[int, int, Figures]:
+    """How far a training is that goes on, as its newest log says.
+
+    Args:
+        work_dir: of the training.
+        unit: ``epoch`` or ``iteration``, which it counts.
+
+    Returns:
+        The epoch or iteration that was logged last, the last one after which there was an evaluation, and
+        its figures; zeros before there is any.
+    """
+    at, evaluated, figures = 0, 0, {}
+    for path in sorted(work_dir.glob("*/vis_data/scalars.json"))[-1:]:
+        for row in _rows(path):
+            if "loss" in row:
+                at = int(row["epoch"] if unit == "epoch" else row["step"])
+            elif found := numbers(row, skip=("step", "data_time", "time")):
+                evaluated, figures = int(row.get("step", 0)), found
+    return max(at, evaluated), evaluated, figures
 
 
 def numbers(row: Mapping[str, Any], skip: tuple[str, ...] = ()) -> Figures:

@@ -62,7 +62,7 @@ def reached(record: Record | None, until: int | None) -> bool:
     """Whether a run has been trained up to a pause, or to its end for None."""
     if record is None or record.state != "paused":
         return record is not None and record.state == "ok"
-    return until is not None and max(map(_step, record.history), default=0) >= until
+    return until is not None and max(map(step_of, record.history), default=0) >= until
 
 
 def figure_at(record: Record | None, until: int | None) -> float | None:
@@ -71,11 +71,12 @@ def figure_at(record: Record | None, until: int | None) -> float | None:
         return None
     if until is None:
         return record.metric
-    row = next((row for row in record.history if _step(row) == until), {})
+    row = next((row for row in record.history if step_of(row) == until), {})
     return next((value for name, value in row.items() if name.split("/")[-1] == record.metric_name), None)
 
 
-def _step(row: Mapping[str, float]) -> float:
+def step_of(row: Mapping[str, float]) -> float:
+    """The epoch or iteration of an evaluation."""
     return row.get("epoch", row.get("iteration", 0))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from itertools import product
 
 from ..errors import InputError
-from .plan import Board
+from .plan import Board, step_of
 from .records import Record
 
 
@@ -15,7 +15,8 @@ def board_of(records: Mapping[str, Record]) -> Board:
     """The board whose runs these are; what has not ended has a key that no record has.
 
     Nets, trials and seeds stand in the order in which their runs ended; the seed that all trials were run
-    on, which has the most runs, comes first.
+    on, which has the most runs, comes first. Of a halved board the rungs are where runs of it pause: some do
+    at each.
 
     Raises:
         InputError: there is no record, or they are of several boards.
@@ -35,4 +36,5 @@ def board_of(records: Mapping[str, Record]) -> Board:
     seeds = (first, *(seed for seed in often if seed != first))
     keys = {one: f"not run: {one}" for one in product(backbones, trials, seeds)}
     keys |= {(one.backbone, one.trial, one.seed): one.key for one in ended}
-    return Board(backbones, trials, seeds, keys)
+    rungs = {int(max(map(step_of, one.history))) for one in ended if one.state == "paused" and one.history}
+    return Board(backbones, trials, seeds, keys, rungs=tuple(sorted(rungs)))

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..catalog import catalog_names, row_of
 from ..leaderboard.pictures import read_pictures
+from ..leaderboard.plan import step_of
 from ..leaderboard.records import Record, run_folder
 from ..leaderboard.standings import Results, Row, cheapest, tied
 from ..leaderboard.tables import (
@@ -103,6 +104,7 @@ def content(results: Results) -> dict[str, Any]:
             | {"next_step": one.next_step}
             for one in results.failed
         ],
+        "paused": _paused(results),
         "conditions": _conditions(results),
         "method": _METHOD,
     }
@@ -207,6 +209,25 @@ def _metric_label(name: str) -> str:
     return {"bbox_mAP": "box mAP", "segm_mAP": "mask mAP"}.get(name, name)
 
 
+def _paused(results: Results) -> list[dict[str, str]]:
+    """Nets that halving left behind: where they pause, and with which figure; the best first."""
+    ended = {row.standing.name for row in results.rows}
+    best: dict[str, Record] = {}
+    for one in results.records.values():
+        if one.state == "paused" and one.backbone not in ended:
+            so_far = best.setdefault(one.backbone, one)
+            if (one.metric or 0) > (so_far.metric or 0):
+                best[one.backbone] = one
+    return [
+        {
+            "backbone": one.backbone,
+            "metric": figure(one.metric or 0, one.metric_name),
+            "when": f"{_unit(one)} {step_of(one.history[-1]):g}" if one.history else "",
+        }
+        for one in sorted(best.values(), key=lambda one: -(one.metric or 0))
+    ]
+
+
 def _unit(record: Record) -> str:
     """What a run's evaluations are counted in."""
     return "epoch" if "epoch" in record.history[0] else "iteration"
@@ -219,7 +240,7 @@ def _curve(record: Record) -> list[tuple[float, float]]:
         by_name = {key.rpartition("/")[2]: value for key, value in one.items()}
         value = by_name.get(record.metric_name)
         if value is not None and math.isfinite(value):
-            found.append((one[_unit(record)], value))
+            found.append((step_of(one), value))
     return found
 
 

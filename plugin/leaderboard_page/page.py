@@ -19,7 +19,8 @@ _OF_ROWS = ("scatter", "table", "curves", "classes")
 _LAST = ("drawer", "main")
 _SECTIONS = (
     *(("front", "Front"), ("table", "Table"), ("curves", "Curves"), ("classes", "Classes")),
-    *(("pictures", "Pictures"), ("failures", "Failures"), ("diff", "Diff"), ("conditions", "Conditions")),
+    *(("pictures", "Pictures"), ("paused", "Halving"), ("failures", "Failures"), ("diff", "Diff")),
+    ("conditions", "Conditions"),
 )
 
 
@@ -36,6 +37,7 @@ def page(results: Results) -> str:
     there = {
         "classes": rows and board["classes"],
         "pictures": board["pictures"],
+        "paused": board["paused"],
         "failures": results.failed,
         "diff": len(results.records) > 1,
         "conditions": True,

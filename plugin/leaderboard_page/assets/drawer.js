@@ -19,10 +19,10 @@ function runsOf(runs, pick) {
     make("th.num", {}, board.metric.label), make("th.num", {}, "time"), make("th"))));
   const lines = make("tbody");
   for (const run of runs) {
-    const state = run.state === "ok" ? (run.counted ? "counts" : "other trial") : run.cause;
+    const state = { ok: run.counted ? "counts" : "other trial", paused: "paused", failed: run.cause }[run.state];
     const button = make("button", { type: "button", "data-run": run.key }, "Config");
     const line = make("tr", {}, make("td", {}, run.trial), make("td", {}, String(run.seed)),
-      make("td", {}, make(run.state === "ok" ? "span.chip" : "span.chip.bad", {}, state)), make("td.num", {}, figure(run.metric)),
+      make("td", {}, make(run.state === "failed" ? "span.chip.bad" : "span.chip", {}, state)), make("td.num", {}, figure(run.metric)),
       make("td.num", {}, known(run.seconds) ? `${three(run.seconds / 60)} min` : "–"), make("td.num", {}, button));
     line.addEventListener("click", () => {
       for (const other of lines.children) other.classList.toggle("picked", other === line);
