@@ -9,7 +9,8 @@ from mmengine.logging import MessageHub
 
 from mmbackbones.compose.configs import kind, walk
 
-#: How many candidates small images have room for, by the names of the settings that ask for more.
+#: How many candidates small images have room for, by the names of the settings that ask for more; of classes
+#: as many as LVIS has, since NMS goes through them one by one.
 _FEW = {
     "nms_pre": 100,
     "max_per_img": 30,
@@ -17,6 +18,7 @@ _FEW = {
     "num_proposals": 30,
     "num_points": 200,
     "num": 64,
+    "num_classes": 1300,
 }
 Shape = tuple[int, int]
 
