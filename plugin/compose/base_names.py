@@ -63,7 +63,7 @@ def _teach() -> bool:
         config._get_cfg_path = staticmethod(get_cfg_path)
         for lazy in vars(sys.modules["mmengine.config.lazy"]).values():
             if isinstance(lazy, type) and "__call__" in vars(lazy):  # LazyObject, LazyAttr
-                lazy.__call__ = _calling_ours(lazy.__call__)  # type: ignore[operator]
+                lazy.__call__ = _calling_ours(lazy.__call__)  # type: ignore[method-assign]
     return True
 
 
