@@ -67,8 +67,9 @@ def test_a_child_is_its_base_and_what_it_says(name: str, tmp_path: Path) -> None
 def test_names_of_the_siblings_are_found_without_their_metafiles(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As mmengine finds them, which takes half a second for each name."""
+    """As mmengine finds them, which takes half a second for each name, and on the released line alone."""
     monkeypatch.setattr("mmengine.config.utils.load", None)  # its reader of metafiles
+    monkeypatch.setattr("mmengine.config.config.is_installed", None)  # asks for the released distributions
     (tmp_path / "child.py").write_text(f"_base_ = [{name!r}]\n")
     package, _, path = name.partition("::")
     found = Config.fromfile(tmp_path / "child.py").to_dict()
@@ -84,11 +85,16 @@ def test_the_pieces_of_configs_are_found_too(tmp_path: Path) -> None:
     assert Config.fromfile(tmp_path / "child.py").img_scale == (160, 160)
 
 
-def test_an_unknown_name_is_answered_with_the_nearest(tmp_path: Path) -> None:
-    (tmp_path / "child.py").write_text(
-        '_base_ = ["mmbackbones::detection/faster-rcnn_resnet5_fpn_1x_coco.py"]'
-    )
-    with pytest.raises(InputError, match="Nearest names: .*faster-rcnn_resnet50_fpn_1x_coco"):
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("mmbackbones::detection/faster-rcnn_resnet5_fpn_1x_coco.py", "faster-rcnn_resnet50_fpn_1x_coco"),
+        ("mmseg::fcn/fcn_r5-d8_4xb4-80k_ade20k-512x512.py", "fcn/fcn_r50-d8_4xb4-80k_ade20k-512x512"),
+    ],
+)
+def test_an_unknown_name_is_answered_with_the_nearest(name: str, near: str, tmp_path: Path) -> None:
+    (tmp_path / "child.py").write_text(f"_base_ = [{name!r}]")
+    with pytest.raises(InputError, match=f"Nearest names: .*{near}"):
         Config.fromfile(tmp_path / "child.py")
 
 

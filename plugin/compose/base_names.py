@@ -79,21 +79,24 @@ def _calling_ours(theirs: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _file_of_sibling(name: str) -> tuple[str, str] | None:
-    """File and scope of ``mmdet::<folder>/<name>.py``, as mmengine finds it; None where that may differ.
+    """File and scope of ``mmdet::<folder>/<name>.py``, as mmengine finds it; None if mmdet is not there.
 
-    mmengine reads a hundred metafiles first, half a second for each name, and looks the name up in them
-    without its ending, which all names in them have.
+    mmengine reads a hundred metafiles first, half a second for each name, and asks for distributions called
+    mmdet and mmsegmentation, which the continuation of OpenMMLab has not: there it finds none of mmseg's.
+
+    Raises:
+        InputError: the package is there and has no such config; the message lists the nearest names.
     """
     package, separator, short = name.partition("::")
-    if not separator or package not in SIBLINGS or not short.endswith(".py"):
+    spec = find_spec(package) if separator and package in SIBLINGS else None
+    if spec is None or spec.origin is None:
         return None
-    spec = find_spec(package)
-    file = Path(spec.origin).parent / ".mim" / "configs" / short if spec and spec.origin else None
-    return (str(file), package) if file and file.is_file() else None
+    file = Path(spec.origin).parent / ".mim" / "configs" / short
+    return (str(file) if file.is_file() else base_file(name)), package
 
 
 def base_file(name: str) -> str:
-    """The file of ``mmbackbones::<folder>/<name>``, one of the shipped configs or of their ``_base_``.
+    """The file of ``<package>::<folder>/<name>``, one of its configs or of their ``_base_``.
 
     Raises:
         InputError: there is none; the message lists the nearest names.
