@@ -37,7 +37,7 @@ def of_kind(name: str, arguments: dict[str, Any]) -> Backbone:
 
 
 @pytest.mark.parametrize(("name", "arguments"), EXPORTED.values(), ids=[*EXPORTED])
-def test_onnx_export_gives_the_same_maps(name: str, arguments: dict[str, Any]) -> None:
+def test_onnx_export_gives_the_same_maps(name: str, arguments: dict[str, Any], exporter: None) -> None:
     assert_onnx_gives_the_same(of_kind(name, arguments), torch.rand(1, 3, 96, 64))
 
 
@@ -105,7 +105,7 @@ def fixed() -> Backbone:
 
 
 @pytest.mark.parametrize("size", [(64, 96), (96, 64)], ids=["its own", "another"])
-def test_onnx_of_a_net_of_fixed_size(size: tuple[int, int], fixed: Backbone) -> None:
+def test_onnx_of_a_net_of_fixed_size(size: tuple[int, int], fixed: Backbone, exporter: None) -> None:
     assert_onnx_gives_the_same(fixed, torch.rand(1, 3, *size))
 
 

@@ -121,7 +121,7 @@ Export = Callable[[str, bool], Exported]
 
 
 @pytest.fixture(scope="module")
-def exported(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Export:
+def exported(shapes: Path, tmp_path_factory: pytest.TempPathFactory, exporter: None) -> Export:
     """Exports a model once."""
     return cache(lambda model, dynamic: Exported(model, dynamic, shapes, tmp_path_factory.mktemp(model)))
 
@@ -277,7 +277,7 @@ def test_what_cannot_be_exported_is_refused(
 
 
 def test_free_size_with_a_torch_that_lacks_the_setting(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, exporter: None
 ) -> None:
     monkeypatch.setattr(onnx_file, "OBLIVIOUS", "a_setting_of_the_future")
     with pytest.raises(InputError, match=r"newer torch than .* leave --dynamic out"):

@@ -79,7 +79,7 @@ def check_operators(path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "dynamic"), TRIED)
-def test_onnx_gives_torchs_logits(name: str, dynamic: bool, tmp_path: Path) -> None:
+def test_onnx_gives_torchs_logits(name: str, dynamic: bool, tmp_path: Path, exporter: None) -> None:
     net = ExportNet(shaken(build(name))).eval()
     path = tmp_path / "net.onnx"
     write_onnx(net, path, (96, 128), dynamic=dynamic)
@@ -96,7 +96,7 @@ def test_onnx_gives_torchs_logits(name: str, dynamic: bool, tmp_path: Path) -> N
 
 
 def test_the_command_writes_a_file_that_labels_real_images_as_torch_does(
-    shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], exporter: None
 ) -> None:
     import cv2
 
