@@ -23,6 +23,7 @@ HEADS = {
     "SSDLiteHead": "ssdlite",
     "SwiftNetHead": "swiftnet",
     "TorchvisionFCOSHead": "torchvision_fcos",
+    "TorchvisionMaskHead": "torchvision_masks",
     "UNetPlusPlusHead": "unetpp",
     "YOLOV4Head": "yolov4_tiny",
 }

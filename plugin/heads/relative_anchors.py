@@ -111,5 +111,5 @@ def _sides(side: float, after: float, ratios: Sequence[float], clip: bool) -> Te
     for ratio in ratios:
         wide, high = side * sqrt(ratio), side / sqrt(ratio)
         sides += [(wide, high), (high, wide)]
-    found = torch.tensor(sides)
+    found = torch.tensor(sides, device="cpu")  # no parameter: it keeps its values under torch.device("meta")
     return found.clamp(max=1) if clip else found

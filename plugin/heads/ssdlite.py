@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from mmdet.models.dense_heads import SSDHead
+from mmengine.structures import InstanceData
+from torch import Tensor
 
 from ..errors import InputError
 
@@ -37,13 +40,15 @@ class SSDLiteHead(SSDHead):
     ``loss_cls``, which ``SSDHead`` does not have. Here it is None, which the base class takes.
 
     Differences from torchvision: the background is the last class, not the first; before non-maximum
-    suppression ``nms_pre`` boxes of a level stay (torchvision: 300 of each class).
+    suppression ``nms_pre`` boxes of a level stay, and of them with ``nms_pre_class`` so many of each class
+    (torchvision: 300 of each class, and all of a level).
 
     Args:
         num_classes: without background.
         in_channels: of each map that arrives.
         train_cfg: ``assigner``, ``neg_pos_ratio`` and ``smoothl1_beta``, as for mmdet's head.
-        test_cfg: ``nms_pre``, ``score_thr``, ``nms``, ``max_per_img``, as for mmdet's head.
+        test_cfg: ``nms_pre``, ``score_thr``, ``nms``, ``max_per_img``, as for mmdet's head, and
+            ``nms_pre_class``.
         norm_cfg: of the depthwise convolutions.
         anchor_generator: its levels must be as many as maps arrive.
         bbox_coder: a box coder of mmdet.
@@ -84,3 +89,22 @@ class SSDLiteHead(SSDHead):
                 f"in_channels={tuple(in_channels)} are {len(in_channels)} maps, but the anchors have "
                 f"{self.prior_generator.num_levels} levels: write one list of ratios for each map."
             )
+
+    def _bbox_post_process(self, results: InstanceData, cfg: Any, **kwargs: Any) -> InstanceData:
+        """The boxes of an image, suppressed; of each class first the best ``nms_pre_class``."""
+        if count := cfg.get("nms_pre_class"):
+            results = results[best_of_each_class(results.scores, results.labels, count)]
+        return super()._bbox_post_process(results, cfg, **kwargs)
+
+
+def best_of_each_class(scores: Tensor, labels: Tensor, count: int) -> Tensor:
+    """Indices of the ``count`` highest scores of each label, class by class.
+
+    >>> best_of_each_class(torch.tensor([0.1, 0.9, 0.5, 0.2]), torch.tensor([0, 0, 1, 0]), 2).tolist()
+    [1, 3, 2]
+    """
+    order = scores.argsort(descending=True)
+    order = order[labels[order].argsort(stable=True)]
+    counts = labels.bincount()
+    first = (counts.cumsum(0) - counts).repeat_interleave(counts)
+    return order[torch.arange(len(order), device=order.device) - first < count]

@@ -105,11 +105,31 @@ _FASTER_RCNN = {
     r"roi_heads\.box_head\.fc7\.(.+)": r"roi_head.bbox_head.shared_fcs.1.\1",
     **_ROI_HEADS,
 }
+_FASTER_RCNN_V2 = {
+    **_RESNET50,
+    **_conv_bn(r"backbone\.fpn\.inner_blocks\.(\d)", r"neck.lateral_convs.\1"),
+    **_conv_bn(r"backbone\.fpn\.layer_blocks\.(\d)", r"neck.fpn_convs.\1"),
+    **_convs(r"rpn\.head\.conv", "rpn_head.rpn_conv"),
+    **_convs(r"roi_heads\.box_head", "roi_head.bbox_head.shared_convs", "bn"),
+    r"roi_heads\.box_head\.5\.(.+)": r"roi_head.bbox_head.shared_fcs.0.\1",
+    **_ROI_HEADS,
+}
+_MASKS = {
+    r"roi_heads\.mask_predictor\.conv5_mask\.(.+)": r"roi_head.mask_head.upsample.\1",
+    r"roi_heads\.mask_predictor\.mask_fcn_logits\.(.+)": r"roi_head.mask_head.conv_logits.\1",
+}
+#: With the names until 0.13.
+_MASK_HEAD = {
+    rf"roi_heads\.mask_head\.(?:{i}\.0|mask_fcn{i + 1})\.(.+)": rf"roi_head.mask_head.convs.{i}.conv.\1"
+    for i in range(4)
+}
 _BOX_CLASSES = (
     Classes("roi_head.bbox_head.fc_cls", background=True),
     Classes("roi_head.bbox_head.fc_reg", values=4),
 )
+_MASK_CLASSES = (*_BOX_CLASSES, Classes("roi_head.mask_head.conv_logits"))
 _OF_BOXES = ("roi_head.bbox_head.num_classes",)
+_OF_MASKS = (*_OF_BOXES, "roi_head.mask_head.num_classes")
 
 _HEADS = (("classification", "cls"), ("regression", "reg"))
 _RETINANET = {
@@ -137,6 +157,17 @@ _FCOS = {
     r"head\.regression_head\.bbox_reg\.(.+)": r"bbox_head.conv_reg.\1",
     r"head\.regression_head\.bbox_ctrness\.(.+)": r"bbox_head.conv_centerness.\1",
 }
+_SSDLITE = {
+    r"backbone\.features\.0\.(\d|1[0-2])\.(.+)": r"backbone.features.\1.\2",
+    r"backbone\.features\.0\.13\.(.+)": r"backbone.features.13.block.0.\1",
+    r"backbone\.features\.1\.0\.(.+)": r"backbone.features.13.block.\1",
+    **{rf"backbone\.features\.1\.{i}\.(.+)": rf"backbone.features.{13 + i}.\1" for i in (1, 2, 3)},
+    **_conv_bn(r"backbone\.extra\.(\d)\.(\d)", r"neck.extra.\1.\2"),
+}
+for _their, _our in _HEADS:
+    _SSDLITE |= _conv_bn(rf"head\.{_their}_head\.module_list\.(\d)\.0", rf"bbox_head.{_our}_convs.\1.0")
+    _SSDLITE[rf"head\.{_their}_head\.module_list\.(\d)\.1\.(.+)"] = rf"bbox_head.{_our}_convs.\1.1.\2"
+
 _MOBILENET = {
     r"backbone\.(16\..+)": r"backbone.features.\1",
     r"backbone\.((?:\d|1[0-5])\..+)": r"backbone.features.\1",
@@ -182,6 +213,28 @@ ROWS = (
         eps=0.0,
     ),
     Row(
+        "fasterrcnn_resnet50_fpn_v2",
+        _COCO("faster-rcnn-torchvision-v2"),
+        _FASTER_RCNN_V2,
+        _BOX_CLASSES,
+        _OF_BOXES,
+    ),
+    Row(
+        "maskrcnn_resnet50_fpn",
+        _COCO("mask-rcnn-torchvision"),
+        {**_FASTER_RCNN, **_MASK_HEAD, **_MASKS},
+        _MASK_CLASSES,
+        _OF_MASKS,
+        eps=0.0,
+    ),
+    Row(
+        "maskrcnn_resnet50_fpn_v2",
+        _COCO("mask-rcnn-torchvision-v2"),
+        {**_FASTER_RCNN_V2, **_convs(r"roi_heads\.mask_head", "roi_head.mask_head.convs", "bn"), **_MASKS},
+        _MASK_CLASSES,
+        _OF_MASKS,
+    ),
+    Row(
         "retinanet_resnet50_fpn",
         _COCO("retinanet-torchvision"),
         {**_RESNET50, **_fpn(3, 2), **_RETINANET_V1, **_RETINANET},
@@ -201,6 +254,12 @@ ROWS = (
         (Classes("bbox_head.conv_cls"),),
         ones=tuple(f"bbox_head.scales.{level}.scale" for level in range(5)),
         eps=1e-5,
+    ),
+    Row(
+        "ssdlite320_mobilenet_v3_large",
+        "detection/ssdlite-torchvision_mobilenetv3-large-scratch_8xb24-600e_coco",
+        _SSDLITE,
+        tuple(Classes(f"bbox_head.cls_convs.{i}.1", anchors=6, background=True) for i in range(6)),
     ),
     _segmentor(
         "deeplabv3_resnet50",
