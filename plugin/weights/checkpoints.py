@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from .files import read_checkpoint, state_dict_of
+from .layers import NO_WEIGHT
 from .loading import LEAST_MATCH, check_style, check_twin
 
 
@@ -39,7 +40,8 @@ def by_our_names(model: nn.Module, content: Mapping[str, Any], source: str | Pat
             except InputError as error:
                 reason = str(error)
             else:
-                named = {f"{start}{name}": value for name, value in renamed.named.items() if name in own}
+                given = {name: own[name] for name in own if NO_WEIGHT.search(name)} | renamed.named
+                named = {f"{start}{name}": value for name, value in given.items() if name in own}
                 state = named | dict(_around(model, state, renamed.beyond, start))
                 continue
         fits = [name for name, value in inside.items() if known.get(name) == tuple(value.shape)]

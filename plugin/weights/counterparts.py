@@ -29,6 +29,7 @@ class Counterpart:
         ours: For ours.
         note: What is permuted in the tensors, or what to know.
         at: Path of the module of theirs whose output is a map of ours, where theirs returns no map.
+        side: Of the image, where theirs takes one size only.
     """
 
     theirs: str
@@ -37,6 +38,7 @@ class Counterpart:
     ours: dict[str, Any] = field(default_factory=dict)
     note: str = ""
     at: str = ""
+    side: int = 0
 
     def build_theirs(self) -> nn.Module:
         """Their network with fresh weights, in eval mode.
@@ -229,6 +231,43 @@ COUNTERPARTS = (
     Counterpart(
         "mmpretrain.MobileViT", "timm:mobilevit_xxs", {"arch": "xx_small", "out_indices": (1, 2, 3, 4)}
     ),
+    Counterpart("mmpretrain.MobileOne", "timm:mobileone_s0", {"arch": "s0", "out_indices": (0, 1, 2, 3)}),
+    Counterpart(
+        "mmpretrain.EfficientFormer",
+        "timm:efficientformer_l1",
+        {"arch": "l1", "out_indices": (0, 1, 2, 3)},
+        note="without its norms behind the maps",
+        side=224,
+    ),
+    Counterpart(
+        "mmpretrain.LeViT",
+        "timm:levit_128s",
+        {"arch": "128s", "img_size": 224, "out_indices": (0, 1)},
+        note="strides 16 and 32",
+    ),
+    Counterpart(
+        "mmpretrain.TinyViT",
+        "timm:tiny_vit_5m_224",
+        {"arch": "5m", "out_indices": (3,), "gap_before_final_norm": False},
+        note="its other maps are behind the next stage's patch merging; without the norm",
+        side=224,
+    ),
+    Counterpart(
+        "mmpretrain.MViT",
+        "timm:mvitv2_tiny",
+        {"arch": "tiny", "out_scales": (0, 1, 2, 3)},
+        note="without its norms behind the maps",
+    ),
+    Counterpart(
+        "mmpretrain.ConvMixer", "timm:convmixer_768_32", {"arch": "768/32", "act_cfg": {"type": "ReLU"}}
+    ),
+    Counterpart(
+        "mmpretrain.Res2Net",
+        "timm:res2net50_26w_4s",
+        {"depth": 50, "scales": 4, "base_width": 26, "deep_stem": False, "avg_down": False},
+        note="with deep_stem=True it is refused, see below",
+    ),
+    Counterpart("mmpretrain.AlexNet", "alexnet", {}, {"repair_padding": False}, at="features.11"),
     Counterpart("mmpretrain.VGG", "vgg11", {"depth": 11}),
     Counterpart("mmpretrain.VGG", "vgg11_bn", {"depth": 11, "norm_cfg": {"type": "BN"}}),
     Counterpart("mmpretrain.DenseNet", "densenet121", {"arch": "121"}),

@@ -13,7 +13,9 @@ Sign = tuple[tuple[str, Shape], ...]
 
 _ROLES = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 #: Buffers that follow from the window or the size: no file need have them.
-_NO_WEIGHT = re.compile(r"(^|\.)(relative_position_index|relative_coords_table|attn_mask)$")
+NO_WEIGHT = re.compile(
+    r"(^|\.)(relative_position_index|relative_coords_table|attn_mask|attention_bias_idxs|rope\.freqs_(cos|sin))$"
+)
 #: Layers that a network defines apart from the place where it runs them (ConvNeXt, DenseNet), and by how many
 #: the stage in front of which that is has a greater number.
 _RUN_BEFORE = {"downsample_layers": 0, "transitions": 1}
@@ -51,7 +53,7 @@ def layers_of(shapes: Mapping[str, Shape]) -> list[Layer]:
     """The layers of a state dict in its order; those that are defined apart stand where they are run."""
     names: dict[str, dict[str, str]] = {}
     for name in shapes:
-        if _NO_WEIGHT.search(name):
+        if NO_WEIGHT.search(name):
             continue
         path, _, last = name.rpartition(".")
         if last in _ROLES:
@@ -64,6 +66,24 @@ def layers_of(shapes: Mapping[str, Shape]) -> list[Layer]:
             key, role = name, "value"
         names.setdefault(key, {})[role] = name
     return _where_run([Layer(found, _sign(found, shapes)) for found in names.values()])
+
+
+def with_their_norms(layers: Sequence[Layer]) -> list[Layer]:
+    """Each layer and the norm right behind it in the same module as one, as branches of a block have them."""
+    found: list[Layer] = []
+    for layer in layers:
+        before = found[-1] if found else None
+        is_norm = {len(shape) for _, shape in layer.sign} == {1}
+        if before and is_norm and _holder(layer) == _holder(before) and "weight" in before.names:
+            names = before.names | {f"norm {role}": name for role, name in layer.names.items()}
+            found[-1] = Layer(names, (*before.sign, *((f"norm {role}", shape) for role, shape in layer.sign)))
+        else:
+            found.append(layer)
+    return found
+
+
+def _holder(layer: Layer) -> str:
+    return layer.path.rpartition(".")[0]
 
 
 def _sign(names: Mapping[str, str], shapes: Mapping[str, Shape]) -> Sign:

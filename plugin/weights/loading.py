@@ -20,6 +20,7 @@ from torch.nn.modules.conv import _ConvNd
 from ..errors import InputError
 from .files import read_checkpoint, state_dict_of
 from .input_channels import fit_input
+from .layers import NO_WEIGHT
 from .openmmlab import Renamed
 
 #: The least share of the names, of the network's and of the file's, that must match.
@@ -107,6 +108,12 @@ OTHERS = (
         "sec. 3.2) before it: C2 differs by half",
         "Take mmpretrain.ShuffleNetV1",
     ),
+    (
+        {"patch_embed.projection.weight", "stages.0.blocks.0.spatial_block.cpe1.proj.weight"},
+        "mmpretrain's DaViT pads its first convolution by 1 and 2 pixels, the original (arXiv 2204.03645) by "
+        "3 on each side: C5 differs by 47 %",
+        "Take timm's weights, pretrained=True of timm:davit_tiny, or mmpretrain.DaViT",
+    ),
 )
 
 
@@ -164,7 +171,7 @@ def load_into(
     given, beyond, reason = _upstream_names(state), frozenset[str](), ""
     heads = tuple(f"{head}." for head in (*CLASSIFIERS, *classifier))
     added = tuple(f"{prefix}." for prefix in fresh)
-    needed = [n for n in own if not n.endswith("num_batches_tracked") and not n.startswith(added)]
+    needed = [n for n in own if _is_needed(n) and not n.startswith(added)]
     if rename is not None and any(name not in given for name in needed):
         try:
             renamed = rename(given)
@@ -189,7 +196,7 @@ def load_into(
         matched[name] = value
     left = given.keys() - own.keys()
     ignored = {name for name in left if name in known or name.startswith(heads)} | beyond
-    absent = [name for name in own if name not in matched and not name.endswith("num_batches_tracked")]
+    absent = [name for name in own if name not in matched and _is_needed(name)]
     missing = [name for name in absent if not name.startswith(added)]
     unexpected = sorted(left - ignored)
     report = LoadReport(
@@ -217,6 +224,11 @@ def load_into(
         )
     net.load_state_dict(matched, strict=False)
     return report
+
+
+def _is_needed(name: str) -> bool:
+    """Whether a file must have it: no counter of batches, and nothing that follows from the window."""
+    return not name.endswith("num_batches_tracked") and not NO_WEIGHT.search(name)
 
 
 def first_layer(net: nn.Module, order: Iterable[str]) -> str:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from .layers import Layer, Shape, Sign, layers_of
+from .layers import Layer, Shape, Sign, layers_of, with_their_norms
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,8 @@ def _paired(
     """The layers that are the same, theirs first, and those that only they have, behind the others.
 
     Of ours a last norm or the like may be left over too. Ours are tried in the order of definition and in
-    that of execution: theirs is one of the two.
+    that of execution: theirs is one of the two, but for branches of a block (MobileOne, arXiv 2206.04040),
+    which are told apart by their convolutions.
     """
     there, here = layers_of(theirs), layers_of(own)
     count = _common(there, here)
@@ -107,8 +108,10 @@ def _paired(
     run = sorted(here[:count], key=lambda layer: place.get(layer.path, -1))
     reason = "" if _ends(there, count) and _ends(here, count) else _difference(there, here)
     if not reason:
-        for ours in (here[:count], run):
-            pairs = _pairs(there[:count], ours)
+        tries = [(there[:count], here[:count]), (there[:count], run)]
+        tries += [(with_their_norms(there[:count]), with_their_norms(here[:count]))]
+        for layers, ours in tries:
+            pairs = _pairs(layers, ours) if _signs(layers) == _signs(ours) else []
             if pairs:
                 return pairs, there[count:]
     reason = reason or "the layers of one shape stand in another order"
