@@ -13,9 +13,10 @@ from ..leaderboard.standings import Results
 from .content import content
 
 PAGE = "leaderboard.html"
-#: The script's parts, in the order in which they need each other; the second list wants a net with a result.
+#: The script's parts, in the order in which they need each other; the second list wants a net with a result,
+#: the scatter of costs some cost.
 _PARTS = ("data", "state", "plot")
-_OF_ROWS = ("scatter", "table", "curves", "classes")
+_OF_ROWS = ("table", "curves", "classes")
 _LAST = ("drawer", "main")
 _SECTIONS = (
     *(("front", "Front"), ("table", "Table"), ("curves", "Curves"), ("classes", "Classes")),
@@ -35,6 +36,7 @@ def page(results: Results) -> str:
     """The page as text."""
     board, rows = content(results), results.rows
     there = {
+        "front": board["costs"],
         "classes": rows and board["classes"],
         "pictures": board["pictures"],
         "paused": board["paused"],
@@ -42,7 +44,7 @@ def page(results: Results) -> str:
         "diff": len(results.records) > 1,
         "conditions": True,
     }
-    parts = (*_PARTS, *(_OF_ROWS if rows else ()), *_LAST)
+    parts = (*_PARTS, *(_OF_ROWS if rows else ()), *(("scatter",) if board["costs"] else ()), *_LAST)
     script = "\n".join(_asset(f"{part}.js") for part in parts)
     return (
         Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)

@@ -3,7 +3,10 @@ const HEATED = 60;
 
 function drawClasses() {
   const rows = filtered().slice(0, HEATED), heat = find(".heat tbody");
-  const best = board.classes.map((_, i) => Math.max(...rows.map((row) => row.classes[i] ?? -Infinity)));
+  const best = board.classes.map((_, i) => {
+    const values = rows.map((row) => row.classes[i]).filter(known);
+    return Math.max(...values) > Math.min(...values) ? Math.max(...values) : NaN;
+  });
   const all = board.rows.flatMap((row) => row.classes).filter(known);
   const least = Math.min(...all), most = Math.max(...all);
   heat.replaceChildren(...rows.map((row) => make("tr", {}, make("td.net", {}, ...breakable(row.backbone)), ...row.classes.map((value, i) => {

@@ -80,7 +80,8 @@ drawer.addEventListener("click", (event) => event.target === drawer && drawer.cl
 onChange(["open"], drawDrawer);
 
 function drawDiff() {
-  const [a, b] = [state.a, state.b].map((key, i) => runOf.get(key) ?? board.runs[i]);
+  const firsts = board.rows.length > 1 ? board.rows.slice(0, 2).map((row) => runOf.get(row.runs[0])) : board.runs;
+  const [a, b] = [state.a, state.b].map((key, i) => runOf.get(key) ?? firsts[i]);
   for (const [select, run] of [[find("[name=a]"), a], [find("[name=b]"), b]]) select.value = run.key;
   const text = (value) => (value === undefined ? "" : typeof value === "string" ? value : JSON.stringify(value));
   const ways = Object.keys({ ...a.own, ...b.own }).filter((way) => text(a.own[way]) !== text(b.own[way]));
