@@ -49,7 +49,7 @@ class FakeJob:
             return known
         steps = self.folder / "steps.txt"
         done = len(steps.read_text().split()) if steps.is_file() else 0
-        if done < (self.run.until or 3):
+        if done < (3 if self.run.until is None else self.run.until):
             with steps.open("a") as file:
                 file.write("step\n")
             return None
@@ -60,6 +60,8 @@ class FakeJob:
         if self.cause:
             return Outcome(self.cause, "on purpose")
         history = [{"epoch": n, "mIoU": metric_of(self.run.key, n)} for n in range(1, done + 1)]
+        if not done:
+            return Outcome(facts={"forecast": {"seconds": 9.0, "memory_mib": 5.0}}, until=0)
         facts = {"metric": metric_of(self.run.key, done), "history": history, "seconds": 1.0}
         return Outcome(facts=facts, until=self.run.until)
 

@@ -40,6 +40,8 @@ class Maker:
             if cause == "ctrl-c":
                 raise KeyboardInterrupt
             return Made(Outcome(cause, "no room"))
+        if run.until == 0:
+            return Made(Outcome(facts={"forecast": {"seconds": 90.0, "memory_mib": 512.4}}, until=0))
         areas = np.random.default_rng(run.seed).integers(400, 600, (10, 2))
         save_scores(folder / "scores.npz", AreaScores(areas, np.full((10, 2), 1000)))
         facts = {"metric": 50.0 + run.seed, "seconds": 60.0, "latency_ms": {"p50": 7.0, "p95": 8.0}}
@@ -84,6 +86,10 @@ def test_a_board_from_plan_to_verdict(command) -> None:
     board = Path("leaderboards") / "board"
     assert not (board / "runs").exists()
     assert "no such cause" in command("--retry", "cold", code=2)
+    said = command("--dry-run", "--probe")
+    assert "mobilenetv1_025, adamw, seed 3: forecast 90 s, 512 MiB  [0/3]" in said
+    assert said.count("next") == said.count("│ 90 s, 512 MiB") == 2
+    assert "sgd, seed 3 ..." not in command("--dry-run", "--probe")  # none is probed twice
 
     said = command(code=130, sgd="ctrl-c")
     assert "Stopped. Go on with: mmbackbones leaderboard board.yaml --work-dir leaderboards/board" in said

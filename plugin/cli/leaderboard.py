@@ -10,7 +10,7 @@ import typer
 
 from ..errors import InputError
 from .console import new_console, reading, shortest
-from .leaderboard_progress import planned, told
+from .leaderboard_progress import forecast, planned, told
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,7 +52,17 @@ def leaderboard_command(
     work_dir: Annotated[
         Path | None, typer.Option(help="Folder of the board; default: leaderboards/<spec>.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, and run nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the plan, and run nothing; with --probe, the probes.")
+    ] = False,
+    probe: Annotated[
+        bool | None,
+        typer.Option(
+            help="Before the start try each net on its largest batches: time and memory are forecast, and "
+            "what cannot fit is refused. Default: on, but for demo and --dry-run.",
+            show_default=False,
+        ),
+    ] = None,
     halving: Annotated[
         bool,
         typer.Option(
@@ -89,7 +99,7 @@ def leaderboard_command(
     from ..leaderboard.lock import hold
     from ..leaderboard.loop import retry as allow_again
     from ..leaderboard.records import read_records
-    from ..leaderboard.resolve import resolve, with_halving
+    from ..leaderboard.resolve import resolve, with_halving, with_probes
     from ..leaderboard.run import Trainings, run_spec
     from ..leaderboard.spec import read_spec
     from ..leaderboard.standings import results_of
@@ -107,18 +117,23 @@ def leaderboard_command(
         with reading(console) as progress:
             found = resolve(read, folder, progress)
         found = with_halving(found) if halving else found
+        probe = spec != DEMO and not dry_run if probe is None else probe
+        found = with_probes(found) if probe else found
         for note in found.notes:
             console.print(f"  {note}", highlight=False, markup=False, soft_wrap=True)
         if read.left_out:
             console.print(f"  left out of globs: {', '.join(read.left_out)}", soft_wrap=True, highlight=False)
         board, trainings = found.board, Trainings(read, found)
         allow_again(board, folder, retry or [])
-        if dry_run:
-            console.print(plan_table(board, read_records(folder)))
-            return
         chosen = choose_executor(
             trainings.executor(), executor, folder=folder, address=address, gpus=gpus, slurm=slurm or []
         )
+        if dry_run and probe:
+            with told(console, board, folder, found.configs) as say:
+                run_spec(trainings, folder, executor=chosen, say=say, only=lambda run: run.until == 0)
+        if dry_run:
+            console.print(plan_table(board, read_records(folder)))
+            return
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             with told(console, board, folder, found.configs) as say:
@@ -187,16 +202,17 @@ def plan_table(board: Board, records: dict[str, Record]) -> Table:
 
     from ..leaderboard.plan import best_trial, next_runs
 
-    table = Table("backbone", "trial", "seed", "state", "key", title=f"{planned(board)} runs")
+    table = Table("backbone", "trial", "seed", "state", "forecast", "key", title=f"{planned(board)} runs")
     ready = {run.key for run in next_runs(board, records)}
     for (backbone, trial, seed), key in board.keys.items():
         record = records.get(key)
         if record is not None or key in ready:
-            state = "next" if record is None else record.state + f" {record.cause}".rstrip()
-            table.add_row(backbone, trial, str(seed), state, key)
+            state = "next" if key in ready or record is None else f"{record.state} {record.cause}".rstrip()
+            first = records.get(board.keys[backbone, trial, board.seeds[0]])  # of any seed
+            table.add_row(backbone, trial, str(seed), state, forecast(first) if first else "", key)
     for backbone in board.backbones:
         ended = all(board.keys[backbone, trial, board.seeds[0]] in records for trial in board.trials)
         if board.seeds[1:] and not ended and best_trial(board, backbone, records) is None:
             seeds = ", ".join(map(str, board.seeds[1:]))
-            table.add_row(backbone, "the best", seeds, "later", "")
+            table.add_row(backbone, "the best", seeds, "later", "", "")
     return table

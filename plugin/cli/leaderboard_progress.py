@@ -42,8 +42,9 @@ def planned(board: Board) -> int:
 
 def time_left(board: Board, mine: list[Record]) -> float | None:
     """Seconds until all is done, if what is left takes as long as what has ended; None if nothing has."""
-    seconds = [one.seconds for one in mine if one.seconds]
-    left = max(0, planned(board) - len(mine))
+    over = [one for one in mine if one.state != "paused"]
+    seconds = [one.seconds for one in over if one.seconds]
+    left = max(0, planned(board) - len(over))
     return sum(seconds) / len(seconds) * left if seconds and left else None
 
 
@@ -60,10 +61,12 @@ class Lines:
         if record is None:
             self._print(f"{name} ...")
             return
-        mine = ended(self.board, self.folder)
+        mine = [one for one in ended(self.board, self.folder) if one.state != "paused"]
         left = time_left(self.board, mine)
         when = f"; about {left / 60:.0f} min left" if left else ""
-        if record.state != "failed":
+        if record.state == "paused" and not record.history:
+            said = f"forecast {forecast(record)}"
+        elif record.state != "failed":
             said = f"{record.metric_name} {record.metric:.4g} in {record.seconds:.0f} s"
         else:
             said = f"failed ({record.cause}): {record.message.splitlines()[0] if record.message else ''}"
@@ -189,6 +192,8 @@ class Watch:
         if record is None:
             return (*first, "[dim]waiting[/]", "", "")
         figure = "" if record.metric is None else f"{record.metric:.4g}"
+        if record.state == "paused" and not record.history:
+            return (*first, f"[dim]forecast {forecast(record)}[/]", "", "")
         states = {"ok": "[green]done[/]", "paused": "[yellow]paused[/]"}
         state = states.get(record.state, f"[red]failed ({record.cause})[/]")
         return (*first, state, figure, minutes(record.seconds))
@@ -204,6 +209,12 @@ class Watch:
         figure = next((f"{value:.4g}" for value in main_figures(figures).values()), "")
         state = f"{going.unit} {at}/{going.end}" if at else "starting"
         return f"[bold cyan]{state}[/]", figure, f"{minutes(left)} left" if left is not None else ""
+
+
+def forecast(record: Record) -> str:
+    """What a probe forecasts, as '12 min, 850 MiB'; empty without one."""
+    known = record.forecast
+    return f"{minutes(known['seconds'])}, {known['memory_mib']:.0f} MiB" if known else ""
 
 
 def minutes(seconds: float | None) -> str:

@@ -30,7 +30,7 @@ class CostHook(Hook):
 
     def __init__(self) -> None:
         self._seconds: dict[str, list[float]] = {"train": [], "val": []}
-        self._memory: _Memory | None = None
+        self._memory: PeakMemory | None = None
         self._started: _Mark = _CpuMark()
         self.pending: deque[tuple[str, _Mark, _Mark, int]] = deque()
         self._cuda = False
@@ -49,7 +49,7 @@ class CostHook(Hook):
 
     def before_train(self, runner: Any) -> None:
         self._cuda = next(runner.network.parameters()).is_cuda
-        self._memory = _Memory(self._cuda)
+        self._memory = PeakMemory(self._cuda)
 
     def after_train(self, runner: Any) -> None:
         self.close()
@@ -137,12 +137,12 @@ class _GpuMark:
         return 1e-3 * float(start._event.elapsed_time(self._event))
 
 
-class _Memory:
+class PeakMemory:
     """MiB at most since it was made: of torch on a GPU, else what this process grew by."""
 
     def __init__(self, cuda: bool) -> None:
         self.peak: float | None = None
-        self._cuda = cuda
+        self.cuda = cuda
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         if cuda:
@@ -160,9 +160,16 @@ class _Memory:
             if self._stopped.wait(0.1):
                 return
 
+    def so_far(self) -> float:
+        """MiB up to now; so that a short step is not missed, what the process holds now counts too."""
+        if self.cuda:
+            return float(torch.cuda.max_memory_allocated() / 2**20)
+        return max(self.peak or 0.0, resident() - self._before)
+
     def stop(self) -> None:
-        if self._cuda:
-            self.peak = torch.cuda.max_memory_allocated() / 2**20
+        """Stop watching; ``peak`` stays as it is."""
+        if self.cuda:
+            self.peak = self.so_far()
         elif self._thread is not None:
             self._stopped.set()
             self._thread.join()

@@ -5,6 +5,7 @@ What runs is the same everywhere: a worker of :mod:`.jobs` in the folder of the 
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import time
@@ -116,7 +117,7 @@ class RayExecutor:
 
         if not ray.is_initialized():
             try:
-                ray.init(address=self.address, log_to_driver=False, logging_level="ERROR")
+                ray.init(address=self.address, log_to_driver=False, logging_level=logging.ERROR)
             except (ConnectionError, ValueError, RuntimeError) as error:
                 raise InputError(
                     f"--address {self.address}: no Ray cluster answers there ({error}). Start one with "
@@ -150,7 +151,8 @@ class _RayJob:
         if not ray.wait([self.reference], timeout=0)[0]:
             return None
         try:
-            return ray.get(self.reference)  # type: ignore[no-any-return]
+            outcome: Outcome = ray.get(self.reference)
+            return outcome
         except ray.exceptions.RayError as error:
             return Outcome("signal", f"Ray lost it: {error}")
 

@@ -32,7 +32,7 @@ class Outcome:
         cause: Empty if well, else one of :data:`.records.CAUSES`, or ``disk`` where there is no space left.
         message: Of a failure.
         facts: Fields of the record that the run knows.
-        until: Epoch or iteration where it pauses; None at its end.
+        until: Epoch or iteration where it pauses, 0 for a probe; None at its end.
     """
 
     cause: str = ""

@@ -25,6 +25,7 @@ def run_board(
     *,
     prepare: Callable[[Run, Path], None] = lambda run, folder: None,
     say: Say = lambda run, record: None,
+    only: Callable[[Run], bool] = lambda run: True,
     pause: float = 0.1,
 ) -> None:
     """Run all that is left of ``board``; the caller holds the folder (see :func:`.lock.hold`).
@@ -36,6 +37,7 @@ def run_board(
         describe: what is known of a run before it starts, as a record.
         prepare: puts what a run needs into its folder.
         say: for progress.
+        only: which runs are to start.
         pause: seconds between two looks at the jobs.
 
     Raises:
@@ -46,7 +48,7 @@ def run_board(
     try:
         while True:
             records = read_records(folder)
-            todo = next_runs(board, records, jobs.keys())
+            todo = [run for run in next_runs(board, records, jobs.keys()) if only(run)]
             for run in todo[: executor.slots - len(jobs)]:
                 place = run_folder(folder, run.key)
                 place.mkdir(parents=True, exist_ok=True)
@@ -105,6 +107,8 @@ def _record(known: Record, before: Record | None, outcome: Outcome, folder: Path
     if outcome.cause == "disk":
         raise OSError(outcome.message)
     facts: dict[str, Any] = {**outcome.facts, "ended": now()}
+    if before is not None and before.forecast:
+        facts["forecast"] = before.forecast
     if before is not None and before.seconds:
         facts["seconds"] = before.seconds + facts.get("seconds", 0)
     if not outcome.cause:

@@ -40,8 +40,8 @@ class Board:
         seeds: Of everything random; the trials are compared on the first.
         keys: Key of each (backbone, trial, seed).
         seconds: Of training in all; no new run is asked for when they are used up.
-        rungs: Halving: the epochs or iterations, rising, after which the runs of the first seed pause and the
-            better half of the nets goes on; empty without.
+        rungs: The epochs or iterations, rising, after which the runs of the first seed pause: 0 for a probe,
+            behind which all go on that fit into memory; the others for halving, where the better half does.
     """
 
     backbones: tuple[str, ...]
@@ -91,7 +91,7 @@ def best_trial(board: Board, backbone: str, records: Mapping[str, Record]) -> st
     With halving they are compared at the first rung. None until all its trials have come so far or failed,
     and if all of them failed.
     """
-    until = board.rungs[0] if board.rungs else None
+    until = next((rung for rung in board.rungs if rung), None)
     known = [records.get(board.keys[backbone, trial, board.seeds[0]]) for trial in board.trials]
     if not all(_over(record, until) for record in known):
         return None
@@ -106,8 +106,9 @@ def next_runs(board: Board, records: Mapping[str, Record], running: Collection[s
     The trials of all nets on the first seed; then, of each net, its best trial on the other seeds, one seed
     after another, so that what disturbs the machine for a while does not fall on one net.
 
-    With halving the first seed's runs pause at each rung until all have come there; the better half of the
-    nets goes on with its best trial, and those of the last rung get the other seeds.
+    Probes come first, all of them. With halving the first seed's runs pause at each rung until all have come
+    there; the better half of the nets goes on with its best trial, and those of the last rung get the other
+    seeds.
 
     Args:
         board: what may be asked for.
@@ -148,6 +149,12 @@ def _fields(board: Board, records: Mapping[str, Record]) -> list[dict[str, tuple
         of = {(net, trial): board.keys[net, trial, board.seeds[0]] for net in field for trial in field[net]}
         if not all(_over(records.get(key), until) for key in of.values()):
             break
+        if until == 0:
+            fits = {
+                net: tuple(t for t in field[net] if records[of[net, t]].state != "failed") for net in field
+            }
+            fields.append({net: trials for net, trials in fits.items() if trials})
+            continue
         best = {net: trial for net in field if (trial := best_trial(board, net, records)) is not None}
         figures = {net: figure_at(records.get(of[net, trial]), until) for net, trial in best.items()}
         there = {net: figure for net, figure in figures.items() if figure is not None}

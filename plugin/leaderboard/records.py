@@ -60,6 +60,7 @@ class Record:
         memory_mib: Peak in training.
         latency_ms: Wall time of one image, batch 1: ``p50``, ``p95``, ``runs``.
         checkpoint_bytes: Size of the weights' file.
+        forecast: Of a probe before it started: ``seconds`` and ``memory_mib``.
         versions: Of Python and packages.
         device: ``cpu`` or the GPU's name.
         commit: Of this package, where it is a git checkout.
@@ -97,6 +98,7 @@ class Record:
     memory_mib: float | None = None
     latency_ms: dict[str, float] = field(default_factory=dict)
     checkpoint_bytes: int | None = None
+    forecast: dict[str, float] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     device: str = ""
     commit: str = ""
@@ -197,5 +199,5 @@ def now() -> str:
 
 def without_times(record: Record) -> Mapping[str, Any]:
     """What two undisturbed runs of the same key have in common: all but times and memory."""
-    measured = ("train_seconds_per_iter", "seconds", "memory_mib", "latency_ms", "ended")
+    measured = ("train_seconds_per_iter", "seconds", "memory_mib", "latency_ms", "forecast", "ended")
     return {key: value for key, value in asdict(record).items() if key not in measured}

@@ -118,6 +118,11 @@ def with_halving(found: Resolved) -> Resolved:
     return replace(found, board=replace(found.board, rungs=tuple(sorted(rungs))))
 
 
+def with_probes(found: Resolved) -> Resolved:
+    """``found`` with a probe of each net and trial before any is trained."""
+    return replace(found, board=replace(found.board, rungs=(0, *found.board.rungs)))
+
+
 def _base(
     spec: BoardSpec, cache: Path, progress: Callable[[str, int, int], None] | None
 ) -> tuple[Config, list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,8 +72,9 @@ def run_spec(
     *,
     executor: Executor | None = None,
     say: Say = lambda run, record: None,
+    only: Callable[[Run], bool] = lambda run: True,
 ) -> None:
-    """Run all that is left of a board; the caller holds the folder."""
+    """Run all that is left of a board, or ``only`` a part; the caller holds the folder."""
     run_board(
         trainings.resolved.board,
         folder,
@@ -80,4 +82,5 @@ def run_spec(
         trainings.describe,
         prepare=trainings.prepare,
         say=say,
+        only=only,
     )

@@ -75,7 +75,7 @@ def train_and_measure(
         work: for what the training leaves.
         task: of the board.
         device: as ``--device`` of ``mmbackbones train``.
-        until: epoch or iteration where it pauses; None for its end.
+        until: epoch or iteration where it pauses, 0 for a probe; None for its end.
 
     Raises:
         WeightsError: the weights to start from cannot be read.
@@ -100,6 +100,8 @@ def train_and_measure(
             read_data(address)
         except InputError as error:
             raise WeightsError(str(error)) from error
+    if until == 0:
+        return Outcome(facts={"forecast": forecast(cfg, folder), **surroundings(used)}, until=0)
     resume = last_state(cfg, work)
     training = keeping_scores(cfg, task, folder / SCORES)
     if until is not None:
@@ -142,6 +144,29 @@ def train_and_measure(
         **surroundings(used),
     }
     return Outcome(facts=facts)
+
+
+def forecast(cfg: Any, folder: Path) -> dict[str, float]:
+    """``seconds`` and ``memory_mib`` of the training, from a few of its batches.
+
+    Raises:
+        MemoryError: a batch does not fit; the message has the missing MiB.
+    """
+    from rich.console import Console
+
+    from ..engine.train import train
+    from .probe import ProbedError, ProbeHook
+
+    cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), {"type": f"mmbackbones.{ProbeHook.__name__}"}]
+    work = folder / "probe"
+    work.mkdir(exist_ok=True)
+    try:
+        train(cfg, work, console=Console(file=sys.stdout, width=110))
+    except ProbedError as end:
+        return dict(end.args[0])
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    raise InputError("The training has no steps to probe: there are no images to train on.")
 
 
 def metric_of(path: Path) -> float:
