@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from typing import NamedTuple
 
 from distinct import CACHE, ROOT, family, first_names, index, names
@@ -79,16 +80,16 @@ def cases(stage: str, known: dict[str, str]) -> dict[str, str]:
         return dict(sorted(first.items(), key=lambda item: item[1] not in early))
     judged = results("shapes")
     models = [name for name, key in known.items() if fine("shapes", judged.get(key, {}))]
-    if stage == "proof":
-        models = [name for name in models if provable(name)]
-    return {of.replace("::", "--"): name for of, name in _one_of_each(models).items()}
+    found = _one_of_each(models, provable) if stage == "proof" else _one_of_each(models)
+    return {of.replace("::", "--"): name for of, name in found.items()}
 
 
-def _one_of_each(models: list[str]) -> dict[str, str]:
-    """The first config of each family."""
+def _one_of_each(models: list[str], wanted: Callable[[str], bool] = bool) -> dict[str, str]:
+    """The first config of each family that is wanted; of those behind it none is read."""
     found: dict[str, str] = {}
     for name in models:
-        found.setdefault(family(name), name)
+        if family(name) not in found and wanted(name):
+            found[family(name)] = name
     return found
 
 
