@@ -38,7 +38,7 @@ napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 
-smartquotes = False  # they make one dash of an option's two
+suppress_warnings = ["toc.empty_glob"]  # pages of top-level files that a checkout may lack
 nitpicky = True
 #: Others' objects: their inventories would have to be fetched.
 nitpick_ignore_regex = [

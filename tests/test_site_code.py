@@ -29,7 +29,9 @@ RULES = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
 def blocks() -> list[tuple[str, int]]:
-    return [(page, number) for page in GUIDES for number in range(len(code_blocks(DOCS / page)))]
+    return [
+        (page, number) for page in ["index.md", *GUIDES] for number in range(len(code_blocks(DOCS / page)))
+    ]
 
 
 @pytest.mark.parametrize(("page", "number"), blocks())

@@ -1,10 +1,11 @@
-"""The API reference from the docstrings, the commands from their help, and the change log."""
+"""The API reference from the docstrings, the commands from their help, and pages of the top level."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from site_links import DOCS, ROOT, led
+from site_links import DOCS, ELSEWHERE, ROOT, led
 
 import mmbackbones
 from mmbackbones.backbone import Backbone
@@ -45,11 +46,9 @@ def pages() -> dict[str, str]:
         "reference/training.rst": training(),
         "reference/commands.md": commands(),
     }
-    log = ROOT / "CHANGELOG.md"
-    if log.is_file():
-        found["reference/changelog.md"] = led(
-            log.read_text(encoding="utf-8"), ROOT, DOCS / "reference/changelog.md"
-        )
+    for name, page in ELSEWHERE.items():
+        if page.startswith("reference/") and (ROOT / name).is_file():
+            found[page] = led((ROOT / name).read_text(encoding="utf-8"), ROOT, DOCS / page)
     return found
 
 
@@ -119,7 +118,7 @@ def commands() -> str:
     ]
     for name, command in group.commands.items():
         said, _, example = command.help.partition("\n\n")
-        parts += [f"## {name}", said.replace("\n", " ")]
+        parts += [f"## {name}", escaped(said.replace("\n", " "))]
         if example:
             parts.append("```text\n" + example.strip() + "\n```")
         rows = [row(param) for param in command.params if not getattr(param, "hidden", False)]
@@ -142,5 +141,6 @@ def row(param: Any) -> str:
 
 
 def escaped(cell: str) -> str:
-    """Markdown takes <name> for HTML, and a bar for the cell's end."""
-    return cell.replace("|", "\\|").replace("<", "\\<")
+    """Markdown takes <name> for HTML, a bar for the cell's end, and the two dashes of an option for one."""
+    coded = re.sub(r"(?<![\w`-])--[a-z][\w-]*", r"`\g<0>`", cell)
+    return coded.replace("|", "\\|").replace("<", "\\<")

@@ -14,6 +14,9 @@ ELSEWHERE = {
     "README.md": "index.md",
     "README_zh-CN.md": "zh/index.md",
     "CHANGELOG.md": "reference/changelog.md",
+    "CONTRIBUTING.md": "reference/contributing.md",
+    "SECURITY.md": "reference/security.md",
+    "CODE_OF_CONDUCT.md": "reference/conduct.md",
     "configs/README.md": "configs/index.md",
 }
 

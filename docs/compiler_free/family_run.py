@@ -1,6 +1,6 @@
-"""One line of the table of :mod:`.families`: build a family's model, predict a random image with it.
+"""One line of the table of ``families.py``: build a family's model, predict a random image with it.
 
-``python -m mmbackbones.ops.family_run PACKAGE FAMILY TURN`` prints one JSON object.
+``python docs/compiler_free/family_run.py PACKAGE FAMILY TURN`` prints one JSON object.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from importlib.metadata import version
 from typing import Any
 
 import torch
+from families import candidates
 
-from ..weights.named import without_weights
-from .families import candidates
+from mmbackbones.weights.named import without_weights
 
 SIZE = (224, 256)  # not square, and a multiple of 32
 SIZES = {"SSDVGG": (300, 300)}  # by backbone, where it needs its own

@@ -1,6 +1,6 @@
 """Which config families of mmdet and mmseg build and run without a compiler: a table, measured.
 
-``python -m mmbackbones.ops.families`` takes one config of every family folder in the two wheels, builds
+``python docs/compiler_free`` takes one config of every family folder in the two wheels, builds
 its model with random weights and predicts one random image with it, each in a process of its own, and
 writes ``docs/compiler-free.md``. What is measured is kept, so that an interrupted run goes on.
 """
@@ -71,8 +71,8 @@ def measure(package: str, family: str, seconds: int) -> dict[str, Any]:
 
 
 def measure_one(package: str, family: str, turn: int, seconds: int) -> dict[str, Any]:
-    """Run :mod:`.family_run` on one config; what it reports, or why it did not."""
-    command = [sys.executable, "-m", "mmbackbones.ops.family_run", package, family, str(turn)]
+    """Run ``family_run.py`` on one config; what it reports, or why it did not."""
+    command = [sys.executable, str(Path(__file__).with_name("family_run.py")), package, family, str(turn)]
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
     row = {"package": package, "family": family, "config": ""}
     try:
@@ -111,7 +111,7 @@ def table(rows: list[dict[str, Any]], seconds: int) -> str:
         f"than the first; {empty} more hold no model. Measured with {versions}.",
         "",
         "```",
-        f"python -m mmbackbones.ops.families --seconds {seconds}",
+        f"python docs/compiler_free --seconds {seconds}",
         "```",
         "",
         "made this page. `image` is height x width in pixels; parameters are in millions; `network only`:",
@@ -143,7 +143,7 @@ def main(
 ) -> None:
     """Measure every family that is not measured yet, and write the table.
 
-    Example: python -m mmbackbones.ops.families --only 'mmdet/(atss|fcos)$'
+    Example: python docs/compiler_free --only 'mmdet/(atss|fcos)$'
     """
     rows = json.loads(kept.read_text()) if kept.exists() else {}
     todo = [(package, family) for package in PACKAGES for family in families(package)]
@@ -163,7 +163,3 @@ def main(
     page.write_text(
         table([rows[f"{p}/{f}"] for p, f in todo if f"{p}/{f}" in rows], seconds), encoding="utf-8"
     )
-
-
-if __name__ == "__main__":
-    typer.run(main)
