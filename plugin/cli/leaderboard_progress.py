@@ -64,7 +64,7 @@ class Lines:
         mine = [one for one in ended(self.board, self.folder) if one.state != "paused"]
         left = time_left(self.board, mine)
         when = f"; about {left / 60:.0f} min left" if left else ""
-        if record.state == "paused" and not record.history:
+        if record.state == "paused" and record.metric is None:
             said = f"forecast {forecast(record)}"
         elif record.state != "failed":
             said = f"{record.metric_name} {record.metric:.4g} in {record.seconds:.0f} s"
@@ -192,7 +192,7 @@ class Watch:
         if record is None:
             return (*first, "[dim]waiting[/]", "", "")
         figure = "" if record.metric is None else f"{record.metric:.4g}"
-        if record.state == "paused" and not record.history:
+        if record.state == "paused" and record.metric is None:
             return (*first, f"[dim]forecast {forecast(record)}[/]", "", "")
         states = {"ok": "[green]done[/]", "paused": "[yellow]paused[/]"}
         state = states.get(record.state, f"[red]failed ({record.cause})[/]")
