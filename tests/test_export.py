@@ -2,119 +2,39 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import os
+import importlib
+import json
 import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 import torch
+from export_cases import BACKBONE, ONE_STAGE, SEGMENTERS, TRIED, Exported, alone, trained
 from mmdet.visualization import DetLocalVisualizer
-from mmengine.config import Config
 from mmengine.registry import MODELS as REGISTRY
 from mmengine.registry import init_default_scope
-from test_compose import main_fails, main_ok
+from PIL import Image
+from test_compose import main_fails
+from torchvision.ops import box_iou
 
+import mmbackbones
 from mmbackbones import InputError
-from mmbackbones.compose.config_text import config_text
 from mmbackbones.compose.filling import compose
-from mmbackbones.compose.fit import Settings, fit
-from mmbackbones.compose.models import MODELS
-from mmbackbones.engine.runner import build_runner
 from mmbackbones.export import onnx_file
 from mmbackbones.export.export import export, measure
+from mmbackbones.export.folder import choosing
 from mmbackbones.export.graph import ExportNet
 from mmbackbones.export.session import OnnxModel, choose, fill, seconds
 
 onnx = pytest.importorskip("onnx", reason="onnx comes with the extra export")
 
-BACKBONE = "mobilenetv3_small_050"
-ONE_STAGE = ["retinanet", "ssdlite", "yolov4-tiny", "efficientdet-d0"]
-SEGMENTERS = ["deeplabv3plus", "upernet", "unetpp", "swiftnet", "bisenet"]
-#: Model, and whether images may have any size. An export takes 10 to 20 seconds, of a segmenter for any size
-#: more (of the real-time ones see test_heads_segmentation_export.py): `make test` takes one of each kind of
-#: graph, `make sweep` all.
-FEW = [("retinanet", False), ("yolov4-tiny", True), ("swiftnet", False)]
-EVERY = [(model, dynamic) for model in ONE_STAGE for dynamic in (False, True)]
-EVERY += [(model, True) for model in SEGMENTERS]
-TRIED = EVERY if os.environ.get("MMBACKBONES_SWEEP") else FEW
-
-
 #: For the fixture ``shapes``.
 SHAPES = dict(train=4, val=3, size=(128, 128))
-
-
-def awake(model: torch.nn.Module) -> None:
-    """Statistics and weights as after some training, so that answers differ from cell to cell."""
-    lot = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for module in model.modules():
-            if isinstance(module, torch.nn.BatchNorm2d):
-                module.running_mean.copy_(0.1 * torch.randn(module.num_features, generator=lot))
-                module.running_var.copy_(0.5 + torch.rand(module.num_features, generator=lot))
-        head = getattr(model, "bbox_head", torch.nn.Identity())
-        for module in head.modules():  # fresh heads give all boxes nearly one score: any order would do
-            if isinstance(module, torch.nn.Conv2d):
-                module.weight.copy_(torch.randn(module.weight.shape, generator=lot))
-                module.weight.mul_((2 / module.weight[0].numel()) ** 0.5)
-
-
-def trained(model: str, shapes: Path, folder: Path) -> tuple[Config, Path]:
-    """A config with the generated data, and a checkpoint of random weights."""
-    cfg, _ = compose(model, BACKBONE, pretrained=False)
-    options = [f"{part}_dataloader.num_workers=0" for part in ("train", "val", "test")]
-    settings = Settings(shapes, epochs=1, batch_size=2, img_scale="128x128", options=options)
-    fit(cfg, settings, cache_dir=folder / "cache")
-    if MODELS[model].task == "detection" and "nms_pre" in cfg.model.test_cfg:  # random weights are unsure
-        cfg.model.test_cfg.update(score_thr=0.0, conf_thr=-1, nms_pre=100_000, max_per_img=50)
-    (folder / "config.py").write_text(config_text(cfg, []))
-    cfg.work_dir = str(folder)
-    runner = build_runner(cfg)
-    runner.network.init_weights()
-    awake(runner.network)
-    classes = cfg.train_dataloader.dataset.metainfo.classes
-    path = folder / "weights.pth"
-    torch.save(
-        {"state_dict": runner.network.state_dict(), "meta": {"dataset_meta": {"classes": classes}}}, path
-    )
-    return cfg, path
-
-
-def batches(cfg: Config, checkpoint: Path, folder: Path) -> tuple[Any, list[Any]]:
-    """The model in torch, and the validation data as its loop sees it."""
-    from mmengine.runner import load_checkpoint
-
-    cfg.work_dir = str(folder)
-    runner = build_runner(cfg)
-    load_checkpoint(runner.network, str(checkpoint))
-    return runner.network.eval(), list(runner.build_dataloader(cfg.val_dataloader))
-
-
-class Exported:
-    """What the command made of a model with random weights, on the generated data."""
-
-    def __init__(self, model: str, dynamic: bool, shapes: Path, folder: Path) -> None:
-        self.segmenter = MODELS[model].task == "segmentation"
-        self.cfg, self.checkpoint = trained(model, shapes, folder)
-        self.files = {"onnx": folder / "out" / "model.onnx", "int8": folder / "out" / "model_int8.onnx"}
-        command = ["export", str(folder / "config.py"), str(self.checkpoint), "--data", str(shapes)]
-        if dynamic:
-            command += ["--dynamic"]
-        elif model in ONE_STAGE:
-            command += ["--int8", "--calibration-images", "3"]
-        with contextlib.redirect_stdout(io.StringIO()) as said:
-            main_ok([*command, "-o", str(self.files["onnx"])])
-        self.said = said.getvalue()
-        self.network, self.data = batches(self.cfg, self.checkpoint, folder / "run")
-
-    def session(self, what: str = "onnx") -> OnnxModel:
-        return OnnxModel(self.files[what], self.network)
 
 
 Export = Callable[[str, bool], Exported]
@@ -192,6 +112,38 @@ def test_a_segmenters_file_takes_any_size(model: str, exported: Export) -> None:
         torch.testing.assert_close(session.run(image)[0], expected, rtol=1e-3, atol=1e-3)
 
 
+# Random scores of yolov4-tiny are all 1: which of its boxes come first is chance.
+@pytest.mark.parametrize(("model", "dynamic"), [case for case in TRIED if case[0] != "yolov4-tiny"])
+def test_the_folder_runs_alone(
+    model: str, dynamic: bool, exported: Export, shapes: Path, tmp_path: Path
+) -> None:
+    made, images = exported(model, dynamic), sorted((shapes / "images" / "val").iterdir())[:2]
+    predict = mmbackbones.load(made.checkpoint, made.checkpoint.with_name("config.py"), score_thr=0.0)
+    facts = json.loads((made.folder / "model.json").read_text())
+    assert facts["classes"] == predict.classes
+    assert facts["input"]["shape"] == [1, 3, *([None, None] if dynamic else [128, 128])]
+    if made.segmenter:
+        program = "import runpy; sys.argv.pop(0); runpy.run_path(sys.argv[0], run_name='__main__')"
+        alone(f"import os; os.chdir({str(tmp_path)!r})\n{program}", made.folder / "run.py", *images)
+        for path in images:
+            labels = np.asarray(Image.open(tmp_path / f"{path.stem}_labels.png"))
+            assert (labels == predict(path).label_map).mean() > 0.999
+        return
+    program = (
+        "import json, runpy; model = runpy.run_path(sys.argv[1])['Model'](); "
+        "found = [model(path, 0.0) for path in sys.argv[2:]]; "
+        "print(json.dumps([{k: list(map(str, v)) if k == 'classes' else v.tolist() for k, v in one.items()} "
+        "for one in found]))"
+    )
+    for path, found in zip(images, json.loads(alone(program, made.folder / "run.py", *images)), strict=True):
+        theirs = predict(path)
+        assert len(found["boxes"]) == len(theirs.boxes) > 2
+        np.testing.assert_allclose(found["scores"], theirs.scores, atol=1e-3)
+        overlap = box_iou(torch.tensor(found["boxes"]), torch.from_numpy(theirs.boxes))
+        same = torch.tensor(found["labels"])[:, None] == torch.from_numpy(theirs.labels)
+        assert ((overlap * same).amax(1) > 0.99).float().mean() > 0.95  # near ties may change places
+
+
 @pytest.mark.parametrize("model", ONE_STAGE)
 def test_boxes_are_chosen_for_every_kind_of_head(model: str) -> None:
     cfg, _ = compose(model, BACKBONE, pretrained=False)
@@ -210,6 +162,27 @@ def test_boxes_are_chosen_for_every_kind_of_head(model: str) -> None:
     assert float(found.scores[0]) == pytest.approx(0.9)
     torch.testing.assert_close(found.bboxes[0], 2 * boxes[0])
     assert float(found.scores[1]) < float(scores[1, 7]) - 1e-4
+
+
+@pytest.mark.parametrize("model", ONE_STAGE)
+def test_the_program_chooses_the_same_boxes(model: str) -> None:
+    cfg, _ = compose(model, BACKBONE, pretrained=False)
+    init_default_scope(cfg.default_scope)
+    with torch.device("meta"):
+        head = REGISTRY.build(cfg.model).bbox_head
+    corner = 180 * torch.rand(80, 2)  # mmcv moves classes apart by what is right of 0 only
+    boxes = torch.cat([corner, corner + 20 + 40 * torch.rand(80, 2)], 1)
+    scores = torch.rand(80, 3)
+    program = object.__new__(importlib.import_module("mmbackbones.export.run").Model)
+    program.facts = {"choose": choosing(head), "classes": ["a", "b", "c"]}
+    meta = {"img_shape": (190, 200), "ori_shape": (380, 300), "scale_factor": (200 / 300, 0.5)}
+    theirs = choose(head, boxes, scores, meta)
+    named = {"boxes": boxes.numpy(), "scores": scores.numpy()}
+    ours = program.choose(named, meta["ori_shape"], meta["img_shape"], 0.0)
+    assert len(ours["boxes"]) == len(theirs) > 10
+    assert ours["labels"].tolist() == theirs.labels.tolist()
+    np.testing.assert_allclose(ours["scores"], theirs.scores, atol=1e-5)
+    np.testing.assert_allclose(ours["boxes"], theirs.bboxes, atol=1e-3)
 
 
 def test_the_command_measures_both_forms(exported: Export) -> None:
@@ -268,9 +241,12 @@ def test_what_cannot_be_exported_is_refused(
     with pytest.raises(InputError, match="image of 200x100 pixels .* file's 128x128"):
         fill(torch.zeros(3, 100, 200), (128, 128), [0.0] * 3)
     config = str(tmp_path / "config.py")
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "run.py").write_text("mine")
     for words, said in (
         (["--int8"], "--int8 needs --data"),
         (["-o", "model.txt"], "model.onnx"),
+        (["-o", str(tmp_path / "taken")], "holds run.py, which would be replaced"),
     ):
         assert main_fails(["export", config, str(checkpoint), *words]) == 2
         assert said in capsys.readouterr().err

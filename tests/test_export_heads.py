@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+import importlib
+
+import cv2
+import numpy as np
 import pytest
 import torch
 from mmengine.registry import MODELS, init_default_scope
+from torch.nn import functional as F
 
 from mmbackbones import InputError
 from mmbackbones.compose.configs import load_config
 from mmbackbones.export.graph import ExportNet
+from mmbackbones.export.session import choose
+
+pytest.importorskip("onnxruntime", reason="onnxruntime comes with the extra export")
+resize = importlib.import_module("mmbackbones.export.run").resize
 
 
 @pytest.mark.parametrize(
     ("config", "says"),
     [
-        ("gfl/gfl_r50_fpn_1x_coco", "GFLHead decodes boxes in a way of its own"),
-        ("atss/atss_r50_fpn_1x_coco", "ATSSHead gives cls_scores, bbox_preds, centernesses"),
-        ("ddod/ddod_r50_fpn_1x_coco", "DDODHead gives cls_scores, bbox_preds, iou_preds"),
         ("paa/paa_r50_fpn_1x_coco", "PAAHead decodes boxes in a way of its own"),
-        ("vfnet/vfnet_r50_fpn_1x_coco", "VFNetHead codes boxes against something else"),
+        ("ddod/ddod_r50_fpn_1x_coco", "DDODHead gives cls_scores, bbox_preds, iou_preds"),
+        ("vfnet/vfnet_r50_fpn_1x_coco", "VFNetHead gives cls_scores"),
         ("rtmdet/rtmdet_tiny_8xb32-300e_coco", "RTMDetSepBNHead codes boxes against something else"),
         ("guided_anchoring/ga-retinanet_r50_fpn_1x_coco", "GARetinaHead codes boxes against something"),
-        (
-            "fcos/fcos_r50_fpn_gn-head-center-normbbox-centeronreg-giou_8xb8-amp-lsj-200e_coco",
-            "FCOSHead has no",
-        ),
         ("yolox/yolox_tiny_8xb8-300e_coco", "YOLOXHead has no anchors"),
         ("detr/detr_r50_8xb2-150e_coco", "DETRHead has no anchors"),
         ("rpn/rpn_r50_fpn_1x_coco", "RPNHead has no anchors with scores of classes"),
@@ -33,6 +36,61 @@ from mmbackbones.export.graph import ExportNet
 def test_mmdets_other_heads_are_refused_with_the_reason(config: str, says: str) -> None:
     with pytest.raises(InputError, match=f"cannot be exported: its {says}.*mmbackbones config --model"):
         ExportNet(upstream(config))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("config", "outputs"),
+    [
+        ("gfl/gfl_r50_fpn_1x_coco", 2),
+        ("atss/atss_r50_fpn_1x_coco", 3),
+        ("fcos/fcos_r50_fpn_gn-head-center-normbbox-centeronreg-giou_8xb8-amp-lsj-200e_coco", 3),
+    ],
+)
+def test_heads_of_distances_and_factors_decode_as_mmdets(config: str, outputs: int) -> None:
+    """Of maps of an image of 96x128, of which 90x120 is not padding."""
+    cfg = load_config(f"mmdet::{config}").model
+    init_default_scope("mmdet")
+    small = dict(in_channels=8, feat_channels=8, stacked_convs=1, num_classes=3, norm_cfg=None)
+    cfg.test_cfg.score_thr = 0.3
+    head = MODELS.build({**cfg.bbox_head, **small, "test_cfg": cfg.test_cfg}).eval()
+    for layer in head.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            torch.nn.init.normal_(layer.weight, std=0.3)
+            torch.nn.init.zeros_(layer.bias)
+    maps = [torch.randn(1, 8, -(-96 // stride), -(-128 // stride)) for stride in (8, 16, 32, 64, 128)]
+    net = ExportNet(Detector(head, maps))
+    boxes, scores, *factors = net(torch.zeros(1, 3, 96, 128))
+    assert len(net.outputs) == outputs == 2 + len(factors)
+    meta = dict(img_shape=(90, 120), ori_shape=(180, 240), scale_factor=(0.5, 0.5))
+    found = choose(head, boxes[0], scores[0], meta, *(one[0] for one in factors))
+    (expected,) = head.predict_by_feat(*head(maps), batch_img_metas=[meta], rescale=True)
+    assert len(found) == len(expected) > 10
+    assert found.scores.std() > 0.01
+    torch.testing.assert_close(found.scores, expected.scores, rtol=0, atol=1e-4)
+    torch.testing.assert_close(found.bboxes, expected.bboxes, rtol=0, atol=1e-3)
+
+
+class Detector(torch.nn.Module):
+    """A head with the maps that it always sees."""
+
+    def __init__(self, head: torch.nn.Module, maps: list[torch.Tensor]) -> None:
+        super().__init__()
+        self.bbox_head, self.maps, self.data_preprocessor = head, maps, torch.nn.Identity()
+
+    def extract_feat(self, image: torch.Tensor) -> list[torch.Tensor]:
+        return self.maps
+
+
+@pytest.mark.parametrize(("high", "wide"), [(48, 96), (96, 48), (37, 61)])
+def test_the_programs_resizing_is_opencvs_and_torchs(high: int, wide: int) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (48, 72, 3), np.uint8)
+    ours = np.rint(resize(image, high, wide))
+    assert np.abs(ours - cv2.resize(image, (wide, high))).max() <= 1
+    tensor = torch.from_numpy(image).permute(2, 0, 1)[None].float()
+    for corners in (False, True):
+        theirs = F.interpolate(tensor, (high, wide), mode="bilinear", align_corners=corners)[0]
+        np.testing.assert_allclose(resize(image, high, wide, corners).transpose(2, 0, 1), theirs, atol=1e-2)
 
 
 @pytest.mark.parametrize("config", ["free_anchor/freeanchor_r50_fpn_1x_coco", "ssd/ssd300_coco"])

@@ -18,7 +18,13 @@ def export_command(
     config: Config,
     checkpoint: Checkpoint,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="File to write; default: beside the checkpoint.")
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Folder for model.onnx, model.json and run.py, or a .onnx file alone; default: a folder "
+            "beside the checkpoint.",
+        ),
     ] = None,
     img_scale: ImgScale = None,
     dynamic: Annotated[bool, typer.Option("--dynamic", help="Images of any size.")] = False,
@@ -32,22 +38,27 @@ def export_command(
     ignore_label: IgnoreLabel = None,
     cfg_options: CfgOptions = None,
 ) -> None:
-    """Write a model as an ONNX file; with --data, measure what it and its 8-bit form keep of the accuracy.
+    """Write a model as ONNX with a program that runs it; with --data, measure what it and 8 bits keep.
 
     Example: mmbackbones export work/config.py work/best.pth --data my_coco --int8
     """
     from ..compose.configs import load_config
     from ..compose.fit import Settings, fit_for_test
     from ..export.export import export, measure
+    from ..export.folder import RUN, check_folder
     from .console import new_console, reading, shortest
 
     if int8 and data is None:
         raise InputError("--int8 needs --data: the ranges of the values are taken from its training images.")
     cfg = load_config(config)
     console = new_console()
-    target = (out or checkpoint.with_suffix(".onnx")).expanduser().absolute()
+    target = (out or checkpoint.with_name(f"{checkpoint.stem}_onnx")).expanduser().absolute()
+    if target.suffix not in ("", ".onnx") and not target.is_dir():
+        raise InputError(
+            f"--out {target.name}: name a folder, or an ONNX file, which ends in .onnx: {target.stem}.onnx."
+        )
     if target.suffix != ".onnx":
-        raise InputError(f"--out {target.name}: ONNX files end in .onnx; write {target.stem}.onnx.")
+        check_folder(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     settings = Settings(
         data=data, img_scale=img_scale, options=cfg_options or [], ignore_labels=ignore_label or []
@@ -60,6 +71,8 @@ def export_command(
     _print_table(console, cfg, measure(cfg, checkpoint, files, data is not None))
     for what, path in files.items():
         console.print(f"{what:<10}{shortest(path)}", soft_wrap=True, highlight=False)
+    if target.suffix != ".onnx":
+        console.print(f"run with  python {shortest(target / RUN)} IMAGES", soft_wrap=True, highlight=False)
 
 
 def _print_table(console: Any, cfg: Cfg, rows: dict[str, dict[str, float]]) -> None:

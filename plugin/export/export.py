@@ -21,6 +21,7 @@ from ..engine.load import load_trained
 from ..engine.report import main_figures, numbers
 from ..engine.runner import library_output_to_log
 from ..errors import InputError
+from .folder import MODEL, check_folder, resizing, write_folder
 from .graph import ExportNet
 from .onnx_file import quantise, write_onnx
 from .session import OnnxModel, fill, raw_images, seconds
@@ -36,12 +37,12 @@ def export(
     Args:
         cfg: A config, with its data where ``int8`` is asked; not changed.
         checkpoint: Weights.
-        target: The ``.onnx`` file to write.
+        target: A folder for ``model.onnx`` with ``model.json`` and ``run.py``; or the ``.onnx`` file alone.
         dynamic: Images of any size.
         int8: Write ``<target>_int8.onnx`` too, with ranges from so many training images.
 
     Returns:
-        The files by what they are: ``onnx``, ``int8``.
+        The models by what they are: ``onnx``, ``int8``.
 
     Raises:
         InputError: the model cannot be exported, or the checkpoint does not fit.
@@ -49,8 +50,16 @@ def export(
     model, meta = load_trained(cfg, checkpoint)
     net = ExportNet(model)
     size = _size(cfg, model)
+    folder = target if target.suffix != ".onnx" else None
+    if folder is not None:
+        check_folder(folder)
+        resizing(cfg)  # before the work
+        folder.mkdir(parents=True, exist_ok=True)
+        target = folder / MODEL
     write_onnx(net, target, size, classes=meta.get("classes", ()), dynamic=dynamic)
     files = {"onnx": target}
+    if folder is not None:
+        write_folder(folder, net, cfg, meta.get("classes", ()), None if dynamic else size)
     if int8:
         small = target.with_name(f"{target.stem}_int8.onnx")
         quantise(target, small, _calibration(cfg, int8, None if dynamic else size, net))

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from ..errors import InputError
 
 #: Models whose boxes come from one head. Two-stage models choose boxes on the way, by what the image shows.
-_ONE_STAGE = "retinanet, ssdlite, yolov4-tiny, efficientdet"
+_ONE_STAGE = "retinanet, ssdlite, yolov4-tiny, efficientdet; mmdet's FCOS, ATSS and GFL"
+#: The map beside scores and boxes that mmdet multiplies the scores by.
+_FACTOR = "centernesses"
 
 
 class ExportNet(nn.Module):
@@ -21,14 +23,15 @@ class ExportNet(nn.Module):
 
     Takes ``(N, C, H, W)``, 0..255, channels as they are read from files (BGR), sides as the model wants
     them. Returns for one-stage detectors boxes ``(N, anchors, 4)``, x1 y1 x2 y2 in pixels, and their
-    scores ``(N, anchors, classes)`` in 0..1, on which non-maximum suppression remains to be done; for
+    scores ``(N, anchors, classes)`` in 0..1, of some heads factors ``(N, anchors)`` by which those scores
+    that pass the threshold are multiplied, on which non-maximum suppression remains to be done; for
     segmenters logits ``(N, classes, H, W)``.
 
     Args:
         model: A model of mmdet or mmseg, in eval mode.
 
     Attributes:
-        outputs: ``("boxes", "scores")`` or ``("logits",)``.
+        outputs: ``("boxes", "scores")``, these and ``"factors"``, or ``("logits",)``.
         multiple: What the image's sides must be multiples of, in pixels, as the model fills them up itself.
 
     Raises:
@@ -73,20 +76,22 @@ class ExportNet(nn.Module):
         maps = head(model.extract_feat(x))
         if len(maps) == 1:
             return _decode_yolo(head, maps[0])
-        scores, boxes = maps
-        return _decode_anchors(head, scores, boxes, x.shape[2:])
+        boxes = _decode_boxes(head, maps[1], x.shape[2:])
+        factors = [_flat(maps[2], 1)[..., 0].sigmoid()] if len(maps) > 2 else []
+        return boxes, _scores(head, maps[0]), *factors
 
 
 def output_names(model: Any) -> tuple[str, ...]:
-    """``("boxes", "scores")`` or ``("logits",)``.
+    """Names of what :class:`ExportNet` returns of a model.
 
     Raises:
         InputError: a model of another kind.
     """
     if hasattr(model, "decode_head") and hasattr(model, "encode_decode"):
         return ("logits",)
-    if not (lacks := _lacks(getattr(model, "bbox_head", None))):
-        return ("boxes", "scores")
+    head = getattr(model, "bbox_head", None)
+    if not (lacks := _lacks(head)):
+        return ("boxes", "scores", *["factors"] * (len(_maps(head)) > 2))
     raise InputError(
         f"A {type(model).__name__} cannot be exported: {lacks}. Segmenters can, and detectors with one "
         f"anchor head ({_ONE_STAGE}). `mmbackbones config --model retinanet` writes one with your backbone."
@@ -96,46 +101,88 @@ def output_names(model: Any) -> tuple[str, ...]:
 def _lacks(head: Any) -> str:
     """What keeps a detector's head from being exported; empty where nothing does.
 
-    The file decodes as mmdet's ``BaseDenseHead`` does: scores of classes, and boxes coded against anchors. A
-    head that does more has a method of its own for that, or gives more maps, which mmdet hands on by place
-    to ``loss_by_feat``, before the objects of the images.
+    The file decodes as mmdet's ``BaseDenseHead`` does: scores of classes, boxes coded against anchors or
+    points, and factors of the scores. A head that does more has a method of its own for that, or gives more
+    maps, which mmdet hands on by place to ``loss_by_feat``, before the objects of the images.
     """
-    from mmdet.models.dense_heads import AnchorHead, RPNHead, YOLOV3Head
+    from mmdet.models.dense_heads import AnchorHead, FCOSHead, GFLHead, RPNHead, YOLOV3Head
     from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
-    from mmdet.models.task_modules import AnchorGenerator
+    from mmdet.models.task_modules import AnchorGenerator, MlvlPointGenerator
 
     if head is None:
         return "it has no bbox_head that gives all boxes"
     name, own = type(head).__name__, type(head)
     if isinstance(head, YOLOV3Head):
         return ""
-    if not isinstance(head, AnchorHead) or isinstance(head, RPNHead):
+    if not isinstance(head, (AnchorHead, FCOSHead)) or isinstance(head, RPNHead):
         return f"its {name} has no anchors with scores of classes"
-    if not isinstance(getattr(head, "prior_generator", None), AnchorGenerator):
+    points = isinstance(head, FCOSHead) and isinstance(head.prior_generator, MlvlPointGenerator)
+    if not points and not isinstance(getattr(head, "prior_generator", None), AnchorGenerator):
         return f"its {name} codes boxes against something else than fixed anchors"
+    known = GFLHead if isinstance(head, GFLHead) else BaseDenseHead
     for method in ("predict_by_feat", "_predict_by_feat_single"):
-        if getattr(own, method) is not getattr(BaseDenseHead, method):
+        if getattr(own, method) is not getattr(known, method):
             return f"its {name} decodes boxes in a way of its own"
-    asked = list(inspect.signature(own.loss_by_feat).parameters)[1:]
-    maps = list(takewhile(lambda parameter: parameter != "batch_gt_instances", asked))
-    if len(maps) != 2:
+    maps = _maps(head)
+    if len(maps) < 2 or maps[2:] not in ([], [_FACTOR]):
         return f"its {name} gives {', '.join(maps)}, where the file has scores and boxes alone"
     return ""
 
 
-def _decode_anchors(
-    head: Any, scores: list[Tensor], boxes: list[Tensor], shape: Sequence[int]
-) -> tuple[Tensor, Tensor]:
-    """Boxes coded against anchors, and logits of the classes, each level ``(N, anchors * k, h, w)``."""
-    sizes = [tuple(level.shape[-2:]) for level in scores]
-    priors = torch.cat(head.prior_generator.grid_priors(sizes, dtype=boxes[0].dtype, device=boxes[0].device))
-    logits = _flat(scores, head.cls_out_channels)
-    found = logits.sigmoid() if head.use_sigmoid_cls else logits.softmax(-1)[..., :-1]
-    coded = _flat(boxes, 4)
+def _maps(head: Any) -> list[str]:
+    """Names of the maps that a head gives, each a list of levels, as its loss takes them."""
+    from mmdet.models.dense_heads import YOLOV3Head
+
+    if isinstance(head, YOLOV3Head):
+        return ["pred_maps"]
+    asked = list(inspect.signature(type(head).loss_by_feat).parameters)[1:]
+    return list(takewhile(lambda parameter: parameter != "batch_gt_instances", asked))
+
+
+def clips(head: Any) -> bool:
+    """Whether a head's boxes are clipped at the image; mmdet's own YOLO heads leave them."""
+    from mmdet.models.dense_heads import YOLOV3Head
+
+    own = type(head)._bbox_post_process is not YOLOV3Head._bbox_post_process
+    return own or not isinstance(head, YOLOV3Head)
+
+
+def _scores(head: Any, levels: list[Tensor]) -> Tensor:
+    """Scores of the classes, of logits of each level ``(N, anchors * k, h, w)``."""
+    logits = _flat(levels, head.cls_out_channels)
+    return logits.sigmoid() if head.use_sigmoid_cls else logits.softmax(-1)[..., :-1]
+
+
+def _decode_boxes(head: Any, levels: list[Tensor], shape: Sequence[int]) -> Tensor:
+    """Boxes coded against anchors, or as distances from points, each level ``(N, anchors * k, h, w)``."""
+    from mmdet.models.dense_heads import GFLHead
+    from mmdet.models.task_modules.coders import DistancePointBBoxCoder
+
+    sizes = [tuple(level.shape[-2:]) for level in levels]
+    each = head.prior_generator.grid_priors(sizes, dtype=levels[0].dtype, device=levels[0].device)
+    priors = torch.cat(each)
     # As a tensor: numbers would be those of the image that the graph was recorded with.
-    bounds = torch.stack([torch.scalar_tensor(side, dtype=coded.dtype) for side in shape])
-    decoded = head.bbox_coder.decode(priors.expand(len(coded), -1, 4), coded, max_shape=bounds)
-    return decoded, found
+    bounds = torch.stack([torch.scalar_tensor(side, dtype=priors.dtype) for side in shape])
+    if not isinstance(head.bbox_coder, DistancePointBBoxCoder):
+        coded = _flat(levels, 4)
+        found: Tensor = head.bbox_coder.decode(priors.expand(len(coded), -1, 4), coded, max_shape=bounds)
+        return found
+    if isinstance(head, GFLHead):  # distances are means of distributions, in strides
+        coded = _flat(levels, 4 * (head.reg_max + 1))
+        by = torch.cat(
+            [torch.full_like(one[:, :1], stride[0]) for one, stride in zip(each, _strides(head), strict=True)]
+        )
+        distances = head.integral(coded).reshape(len(coded), -1, 4) * by
+        priors = head.anchor_center(priors)
+    else:
+        distances = _flat(levels, 4)
+    corners = torch.cat([priors - distances[..., :2], priors + distances[..., 2:]], -1)
+    limit = bounds.flip(0).repeat(2)
+    return corners.clamp(min=0).minimum(limit)
+
+
+def _strides(head: Any) -> list[Any]:
+    return list(head.prior_generator.strides)
 
 
 def _decode_yolo(head: Any, maps: list[Tensor]) -> tuple[Tensor, Tensor]:

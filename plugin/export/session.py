@@ -17,6 +17,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from ..engine.timing import in_turn
 from ..errors import InputError, need
+from .graph import clips
 from .onnx_file import INPUT
 
 
@@ -75,7 +76,9 @@ class OnnxModel(BaseModel):
             sample.set_metainfo({"img_padding_size": (0, wide, 0, high)})
             return self.torch_model.postprocess_result(outputs[0], [sample])[0]
         head = self.torch_model.bbox_head
-        sample.pred_instances = choose(head, outputs[0][0], outputs[1][0], sample.metainfo)
+        sample.pred_instances = choose(
+            head, outputs[0][0], outputs[1][0], sample.metainfo, outputs[2][0] if len(outputs) > 2 else None
+        )
         return sample
 
 
@@ -103,7 +106,15 @@ def fill(image: Tensor, size: tuple[int, int] | None, pad_value: list[float], mu
     return (F.pad(shifted, (0, target[1] - wide, 0, target[0] - high)) + value)[None]
 
 
-def choose(head: Any, boxes: Tensor, scores: Tensor, meta: dict[str, Any]) -> InstanceData:
+def most_before(head: Any) -> int | None:
+    """How many boxes of one image go into the suppression; None for all."""
+    each = head.test_cfg.get("nms_pre", -1)
+    return each * head.prior_generator.num_levels if each > 0 else None
+
+
+def choose(
+    head: Any, boxes: Tensor, scores: Tensor, meta: dict[str, Any], factors: Tensor | None = None
+) -> InstanceData:
     """Boxes of one image above the score threshold, after non-maximum suppression, in the image as read.
 
     ``nms_pre`` counts over all levels, where mmdet's heads count each level apart.
@@ -111,8 +122,14 @@ def choose(head: Any, boxes: Tensor, scores: Tensor, meta: dict[str, Any]) -> In
     cfg = head.test_cfg
     place, label = (scores > cfg.get("score_thr", 0)).nonzero(as_tuple=True)
     found = scores[place, label]
-    best = found.argsort(descending=True)[: cfg.get("nms_pre", -1) * head.prior_generator.num_levels]
-    results = InstanceData(bboxes=boxes[place[best]], scores=found[best], labels=label[best])
+    best = found.argsort(descending=True)[: most_before(head)]
+    chosen = boxes[place[best]]
+    if clips(head):  # at the image: the file knows of the padded one only
+        high, wide = meta["img_shape"][:2]
+        chosen = chosen.clamp(min=0).minimum(torch.tensor([wide, high, wide, high]))
+    results = InstanceData(bboxes=chosen, scores=found[best], labels=label[best])
+    if factors is not None:
+        results.score_factors = factors[place[best]]
     return head._bbox_post_process(results, cfg, rescale=True, with_nms=True, img_meta=meta)
 
 

@@ -1,0 +1,143 @@
+"""An export to deploy: the model, what goes in and comes out as JSON, and a program that runs it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from ..compose.configs import kind
+from ..engine.predictions import steps_for_test
+from ..errors import InputError
+from .graph import ExportNet, clips
+from .session import most_before
+
+MODEL, FACTS, RUN = "model.onnx", "model.json", "run.py"
+_OUTPUTS = {
+    "boxes": "(1, places, 4): x1 y1 x2 y2 in pixels of the input, before non-maximum suppression",
+    "scores": "(1, places, classes): 0..1",
+    "factors": "(1, places): what scores above score_thr are multiplied by, 0..1",
+    "logits": "(1, classes, height, width); the label of a pixel is the class of the highest one",
+}
+
+
+def check_folder(folder: Path) -> None:
+    """Check that an export may be written into ``folder``: an older one is replaced, nothing else.
+
+    Raises:
+        InputError: it is a file, or holds files of these names that no export wrote.
+    """
+    if folder.is_file():
+        raise InputError(f"--out {folder} is a file; name a folder, or a file that ends in .onnx.")
+    others = [name for name in (MODEL, FACTS, RUN) if (folder / name).exists()]
+    if others and not _is_ours(folder / FACTS):
+        raise InputError(
+            f"--out {folder} holds {', '.join(others)}, which would be replaced; name another folder."
+        )
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        return bool(json.loads(path.read_bytes()).get("made_by") == "mmbackbones")
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def write_folder(folder: Path, net: ExportNet, cfg: Config, classes: Sequence[str], size: Any) -> list[Path]:
+    """Write ``model.json`` and ``run.py`` beside the model; returns them.
+
+    Args:
+        folder: holds the model.
+        net: what was exported.
+        cfg: its config.
+        classes: names by class index.
+        size: (height, width) of the file's input; None if it is free.
+
+    Raises:
+        InputError: the config's test pipeline does something that ``run.py`` cannot.
+    """
+    high, wide = size or (None, None)
+    facts = {
+        "made_by": "mmbackbones",
+        "model": MODEL,
+        "task": "segmentation" if net.outputs == ("logits",) else "detection",
+        "classes": list(classes),
+        "resize": resizing(cfg),
+        "input": {
+            "name": "image",
+            "shape": [1, 3, high, wide],
+            "height": high,
+            "width": wide,
+            "channels": "BGR, 0..255, float32",
+            "mean": net.mean.flatten().tolist(),
+            "std": net.std.flatten().tolist(),
+            "mean_and_std": f"applied inside the model, order {'RGB' if net.flips else 'BGR'}",
+            "padding": net.pad_value(),
+            "padding_rule": "below and on the right, to height and width, or where free to multiple_of",
+            "multiple_of": net.multiple,
+        },
+        "outputs": {name: _OUTPUTS[name] for name in net.outputs},
+        **(
+            _segmenting(net.model)
+            if net.outputs == ("logits",)
+            else {"choose": choosing(net.model.bbox_head)}
+        ),
+    }
+    (folder / FACTS).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    run = Path(__file__).with_name(RUN).read_text(encoding="utf-8")
+    (folder / RUN).write_text(run, encoding="utf-8")
+    return [folder / FACTS, folder / RUN]
+
+
+def resizing(cfg: Config) -> dict[str, Any]:
+    """How the config's test pipeline brings an image to the model's size.
+
+    Raises:
+        InputError: it does something else as well.
+    """
+    steps = [one for one in steps_for_test(cfg) if "Annotations" not in kind(one)]
+    known = [one for one in steps if not kind(one).startswith(("LoadImage", "Pack"))]
+    if len(known) != 1 or kind(known[0]) != "Resize" or "scale" not in known[0]:
+        raise InputError(
+            f"run.py knows a test pipeline of one Resize to a scale, but the config's has "
+            f"{', '.join(map(kind, known)) or 'none'}. Export the model alone with --out model.onnx."
+        )
+    wide, high = known[0]["scale"]
+    way = "pillow" if known[0].get("backend") == "pillow" else "opencv"
+    return {"width": wide, "height": high, "keep_ratio": known[0].get("keep_ratio", False), "as": way}
+
+
+def choosing(head: Any) -> dict[str, Any]:
+    """The rules by which boxes are chosen, in the head's ``test_cfg``.
+
+    Raises:
+        InputError: a suppression that ``run.py`` does not know.
+    """
+    cfg, nms = head.test_cfg, dict(head.test_cfg.nms)
+    soft = nms.get("type", "nms") == "soft_nms"
+    if nms.get("type", "nms") not in ("nms", "soft_nms") or (soft and nms.get("method") != "gaussian"):
+        raise InputError(
+            f"run.py does not know the suppression {nms}. Export the model alone: --out model.onnx."
+        )
+    return {
+        "score_thr": cfg.get("score_thr", 0),
+        "most_before": most_before(head),
+        "most": cfg.get("max_per_img", 100),
+        "clip": clips(head),
+        "min_size": cfg.min_bbox_size if cfg.get("min_bbox_size", -1) >= 0 else -1e9,
+        "nms": "gaussian" if soft else "hard",
+        "iou_threshold": nms.get("iou_threshold", 0.5),
+        "sigma": nms.get("sigma", 0.5),
+        "min_score": nms.get("min_score", 1e-3),
+    }
+
+
+def _segmenting(model: Any) -> dict[str, Any]:
+    head = model.decode_head
+    return {
+        "align_corners": bool(head.align_corners),
+        "threshold": head.threshold if head.out_channels == 1 else None,
+    }

@@ -1,0 +1,128 @@
+"""Run the exported model of this folder on images: ``python run.py photo.jpg ...``.
+
+Needs onnxruntime, numpy and Pillow, and ``model.json`` beside it, which says what goes in and what comes out.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from PIL import Image, ImageOps
+
+
+class Model:
+    """Calls give ``boxes``, ``scores``, ``labels`` and ``classes``, or for segmentation a ``label_map``."""
+
+    def __init__(self, folder: Path = Path(__file__).parent, file: str = "model.onnx") -> None:
+        self.facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        self.session = onnxruntime.InferenceSession(str(folder / file), providers=["CPUExecutionProvider"])
+
+    def __call__(self, path: str | Path, score_thr: float = 0.3) -> dict[str, Any]:
+        image = np.asarray(ImageOps.exif_transpose(Image.open(path)).convert("RGB"))
+        small = self.shrink(image)
+        answers = self.session.run(None, {"image": self.pad(small)})
+        named = dict(zip(self.facts["outputs"], (answer[0] for answer in answers), strict=True))
+        if "logits" in named:
+            inside = named["logits"][:, : small.shape[0], : small.shape[1]].transpose(1, 2, 0)
+            logits = resize(inside, *image.shape[:2], self.facts["align_corners"])
+            threshold = self.facts["threshold"]  # of models with one logit for two classes
+            one = logits.argmax(2) if threshold is None else 1 / (1 + np.exp(-logits[..., 0])) > threshold
+            return {"label_map": one.astype(np.uint8 if len(self.facts["classes"]) <= 256 else np.uint16)}
+        return self.choose(named, image.shape, small.shape, score_thr)
+
+    def shrink(self, image: np.ndarray) -> np.ndarray:
+        """To the size that the model was trained with, as ``resize`` in model.json says."""
+        wide, high = self.facts["resize"]["width"], self.facts["resize"]["height"]
+        if self.facts["resize"]["keep_ratio"]:
+            long, short = max(image.shape[:2]), min(image.shape[:2])
+            scale = min(max(wide, high) / long, min(wide, high) / short)
+            high, wide = (int(side * scale + 0.5) for side in image.shape[:2])
+        if self.facts["resize"]["as"] == "pillow":
+            return np.asarray(Image.fromarray(image).resize((wide, high), Image.Resampling.BILINEAR))
+        return np.rint(resize(image, high, wide))
+
+    def pad(self, small: np.ndarray) -> np.ndarray:
+        """(1, 3, H, W) as the model takes it: BGR, 0..255, filled up below and on the right."""
+        (high, wide), facts = small.shape[:2], self.facts["input"]
+        by = facts["multiple_of"]
+        target = (facts["height"] or -(-high // by) * by, facts["width"] or -(-wide // by) * by)
+        if high > target[0] or wide > target[1]:
+            raise ValueError(
+                f"{wide}x{high} does not fit into {target[1]}x{target[0]}: export with --dynamic."
+            )
+        whole = np.empty((*target, 3), np.float32)
+        whole[:] = facts["padding"]
+        whole[:high, :wide] = small[..., ::-1]
+        return whole.transpose(2, 0, 1)[None]
+
+    def choose(self, named: dict[str, Any], image: Any, small: Any, score_thr: float) -> dict[str, Any]:
+        """The best boxes of each class that do not overlap, in pixels of the image."""
+        rules, scores = self.facts["choose"], named["scores"]
+        places, labels = (scores > rules["score_thr"]).nonzero()
+        best = np.argsort(-scores[places, labels], kind="stable")[: rules["most_before"]]
+        places, labels = places[best], labels[best]
+        scores = scores[places, labels] * (named["factors"][places] if "factors" in named else 1)
+        limits = np.array([small[1], small[0], small[1], small[0]])
+        boxes = np.clip(named["boxes"][places], 0, limits) if rules["clip"] else named["boxes"][places]
+        boxes = boxes / limits * np.array([image[1], image[0], image[1], image[0]])
+        large = ((boxes[:, 2:] - boxes[:, :2]) > rules["min_size"]).all(1)
+        boxes, scores, labels = boxes[large], scores[large], labels[large]
+        kept, scores = suppress(boxes, scores, labels, rules)
+        kept, scores = kept[: rules["most"]], scores[: rules["most"]]
+        kept, scores = kept[scores >= score_thr], scores[scores >= score_thr]
+        names = [self.facts["classes"][label] for label in labels[kept]]
+        return {"boxes": boxes[kept], "scores": scores, "labels": labels[kept], "classes": names}
+
+
+def suppress(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, rules: dict[str, Any]) -> Any:
+    """Non-maximum suppression, hard or Gaussian: what is kept, best first, and its scores."""
+    scores, left, kept = scores.astype(np.float64), np.arange(len(boxes)), []
+    while len(left):
+        first = left[scores[left].argmax()]
+        kept.append(first)
+        left = left[left != first]
+        sides = np.minimum(boxes[first, 2:], boxes[left, 2:]) - np.maximum(boxes[first, :2], boxes[left, :2])
+        both = sides.clip(min=0).prod(1) * (labels[left] == labels[first])
+        area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+        overlap = both / np.maximum(area[first] + area[left] - both, 1e-9)
+        if rules["nms"] == "gaussian":
+            scores[left] *= np.exp(-(overlap**2) / rules["sigma"])
+            left = left[scores[left] >= rules["min_score"]]
+        else:
+            left = left[overlap <= rules["iou_threshold"]]
+    order = np.array(kept, int)
+    return order, scores[order]
+
+
+def resize(pixels: np.ndarray, high: int, wide: int, corners: bool = False) -> np.ndarray:
+    """``pixels`` (height, width, channels) in another size, bilinear, as OpenCV and torch do."""
+
+    def ends(old: int, new: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        at = (
+            np.arange(new) * ((old - 1) / max(1, new - 1))
+            if corners
+            else (np.arange(new) + 0.5) * old / new - 0.5
+        )
+        low = np.clip(at, 0, old - 1).astype(int)
+        return low, np.minimum(low + 1, old - 1), (np.clip(at, 0, old - 1) - low).astype(np.float32)
+
+    top, bottom, down = ends(pixels.shape[0], high)
+    left, right, along = ends(pixels.shape[1], wide)
+    down, along = down[:, None, None], along[None, :, None]
+    rows = pixels[top] * (1 - down) + pixels[bottom] * down
+    return rows[:, left] * (1 - along) + rows[:, right] * along
+
+
+if __name__ == "__main__":
+    model = Model()
+    for name in sys.argv[1:]:
+        found = model(name)
+        if "label_map" in found:
+            Image.fromarray(found["label_map"]).save(f"{Path(name).stem}_labels.png")
+        plain = {key: np.asarray(value).tolist() for key, value in found.items() if key != "label_map"}
+        sys.stdout.write(json.dumps({"image": name, **plain}) + "\n")
