@@ -14,6 +14,7 @@ from .catalog_commands import info_command, list_command
 from .check import check_command
 from .config import config_command
 from .convert import convert_command
+from .data import data_command
 from .demo import demo_command
 from .doctor import doctor_command
 from .evaluate import evaluate_command
@@ -38,6 +39,7 @@ app = typer.Typer(
 app.command("train")(train_command)
 app.command("test")(evaluate_command)
 app.command("predict")(predict_command)
+app.command("data")(data_command)
 app.command("demo")(demo_command)
 app.command("config")(config_command)
 app.command("swap")(swap_command)

@@ -81,6 +81,14 @@ def recognise(
     return dataclasses.replace(data, subset=bool(classes), notes=(*data.notes, *work.scanner.notes()))
 
 
+def looks_like(root: str | Path) -> Task:
+    """The task that a folder's layout is for; detection where it is for both or neither."""
+    path = Path(root).expanduser()
+    if not os.path.isdir(path) or coco.find_files(path)[0] or voc.find(path):
+        return "detection"
+    return "segmentation" if folders.find(path) else "detection"
+
+
 def _read(
     root: Path,
     task: Task,
