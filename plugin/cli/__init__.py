@@ -61,6 +61,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated")  # mmengine imports it
     warnings.filterwarnings("ignore", module=r"mm(engine|cv|det|seg)\.")  # about their own old spellings
+    # The same of Python 3.12 and newer while it compiles their files, which it calls by their paths.
+    warnings.filterwarnings("ignore", category=SyntaxWarning, module=r".*[/\\]mm(engine|cv|det|seg)[/\\]")
     try:
         with naming_extras():
             app(args=normalise(sys.argv[1:] if argv is None else argv))

@@ -116,7 +116,7 @@ def _devices(facts: dict[str, object]) -> str:
     if isinstance(names, list) and names:
         return f"CUDA {cuda}: {', '.join(names)}"
     lacking = f"; torch is built for CUDA {cuda} and sees no GPU" if cuda else ""
-    return f"CPU, {facts['threads']} threads{lacking}"
+    return f"CPU, threads: {facts['threads']}{lacking}"
 
 
 def _mixed(found: dict[str, str], line: Line) -> Iterator[Finding]:
