@@ -51,7 +51,8 @@ No counterpart, so refused or to be used as `mmdet.X`, `mmseg.X` or `mmpretrain.
 - Twins' SVT and PCPVT of mmpretrain: the layers stand in another order. Refused; mmseg's PCPVT loads.
 - MixVisionTransformer (MiT), PVT v1, MSCAN, mmseg's MAE (a bias for keys too): timm has no such network.
 - mmseg's HRNet has the names and shapes of mmdet's and timm's, and enlarges maps between its branches
-  bilinearly: maps differ by 10 %. A segmentor's file is refused where the config in it says so.
+  bilinearly: maps differ by 10 %. A segmentor's file is refused where the config in it says so, and warned of
+  where it has no config.
 - mmpretrain's DaViT pads its first convolution by 1 and 2 pixels, the original and timm by 3: maps differ by
   47 %, and by 1e-6 with its padding set to 3. Recognised and refused.
 - mmpretrain's ViTEVA02 turns neighbouring channels by different frequencies, the original and timm by the

@@ -56,7 +56,7 @@ def resolve(spec: Spec, pretrained: bool | str) -> str:
             return weights
     tags = ", ".join(weights.partition(".")[2] for weights in spec.weights) or "none"
     raise InputError(
-        f"pretrained='{text}' is neither a file that exists nor a tag of '{spec.name}'. Tags: {tags}."
+        f"Weights '{text}' are neither a file that exists nor a tag of '{spec.name}'. Tags: {tags}."
     )
 
 

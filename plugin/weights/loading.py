@@ -239,7 +239,8 @@ def first_layer(net: nn.Module, order: Iterable[str]) -> str:
 def check_style(net: nn.Module, content: Mapping[str, Any], source: str) -> None:
     """Refuse a file whose names and shapes are ours and whose maps are not, as far as the file tells.
 
-    That is a caffe-style file for a ResNet with the stride in its 3x3 (2 to 14 % off), and mmseg's HRNet.
+    That is a caffe-style file for a ResNet with the stride in its 3x3 (2 to 14 % off), and mmseg's HRNet, of
+    which a file without a config is warned.
 
     Raises:
         InputError: the file's name or the config that OpenMMLab wrote into it says so.
@@ -256,11 +257,16 @@ def check_style(net: nn.Module, content: Mapping[str, Any], source: str) -> None
         )
     fuses = any(name.endswith("fuse_layers") for name, _ in net.named_modules())
     segments = fuses and any(name.startswith("decode_head.") for name in state_dict_of(content, source))
+    other = "it enlarges maps between its branches bilinearly, timm's and mmdet's take the nearest cell"
     if segments and re.search(r"type.{0,4}\bHRNet\b", said):
         raise InputError(
-            f"{source} is of mmseg's HRNet, by its config: it enlarges maps between its branches bilinearly, "
-            f"timm's and mmdet's take the nearest cell, so maps differ by 10 %. Take timm's weights, or "
-            f"mmseg.HRNet."
+            f"{source} is of mmseg's HRNet, by its config: {other}, so maps differ by 10 %. Take timm's "
+            f"weights, or mmseg.HRNet."
+        )
+    if segments and not said:
+        warn_user(
+            f"{source} is of a segmentor with an HRNet and has no config in it. If that is mmseg's HRNet, "
+            f"the results are wrong: {other}, so maps differ by 10 %. Then take mmseg.HRNet."
         )
 
 
