@@ -38,7 +38,6 @@ napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 
-suppress_warnings = ["toc.empty_glob"]  # pages of top-level files that a checkout may lack
 nitpicky = True
 #: Others' objects: their inventories would have to be fetched.
 nitpick_ignore_regex = [

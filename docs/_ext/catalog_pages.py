@@ -61,14 +61,15 @@ torchvision works too, as `timm:<name>` or `torchvision:<name>`: [coverage](../c
 def family_page(family: str, specs: list[Spec], users: Mapping[str, Sequence[Shipped]]) -> str:
     """Papers, the table, weights with their licences, a config to paste, and the configs that we ship."""
     papers = ", ".join(paper(name) for name in dict.fromkeys(spec.paper for spec in specs))
-    rows = backbone_rows(specs)
-    empty = {column for column in range(len(HEAD)) if not any(row[column] for row in rows)}
-    kept = [column for column in range(len(HEAD)) if column not in empty]
+    rows = [[row[0], unbroken(row[1]), *row[2:]] for row in backbone_rows(specs)]
+    cells = [set(column) for column in zip(*rows, strict=True)]
+    # what no member has, and the one paper, which is named above
+    kept = [n for n, held in enumerate(cells) if held != {""} and (HEAD[n] != "paper" or len(held) > 1)]
     first = next((spec for spec in specs if spec.weights), specs[0])
     parts = [
         f"# {family}",
         f"{'Paper' if ',' not in papers else 'Papers'}: {papers}.",
-        table([HEAD[column] for column in kept], [[row[column] for column in kept] for row in rows]),
+        table([unbroken(HEAD[n]) for n in kept], [[row[n] for n in kept] for row in rows]),
         "What the columns mean: [backbones](../backbones.md).",
         "## In a config",
         "Over a base config with an FPN, after its `_base_` line:",
@@ -79,6 +80,11 @@ def family_page(family: str, specs: list[Spec], users: Mapping[str, Sequence[Shi
         configs([user for spec in specs for user in users.get(spec.name, ())]),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def unbroken(text: str) -> str:
+    """Channels are read side by side."""
+    return text.replace(" ", "\u00a0")
 
 
 def aliases(specs: list[Spec]) -> str:

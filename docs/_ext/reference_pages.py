@@ -122,7 +122,8 @@ def commands() -> str:
         if example:
             parts.append("```text\n" + example.strip() + "\n```")
         rows = [row(param) for param in command.params if not getattr(param, "hidden", False)]
-        parts.append("\n".join(["| option | meaning | default |", "| --- | --- | --- |", *rows]))
+        if rows:
+            parts.append("\n".join(["| option | meaning | default |", "| --- | --- | --- |", *rows]))
     return "\n\n".join(parts) + "\n"
 
 

@@ -50,7 +50,7 @@ function addSearch(table) {
 }
 
 for (const table of document.querySelectorAll("article table")) {
-  if (!table.tHead || table.tBodies[0].rows.length < LONG) continue;
+  if (!table.tHead || !table.tBodies.length || table.tBodies[0].rows.length < LONG) continue;
   addSearch(table);
   [...table.tHead.rows[0].cells].forEach((cell, column) => {
     cell.tabIndex = 0;
