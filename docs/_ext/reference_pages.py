@@ -1,4 +1,4 @@
-"""The API reference from the docstrings, the commands from their help, and pages of the top level."""
+"""The API reference from the docstrings, the commands from their help, and the pages for contributors."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def pages() -> dict[str, str]:
     }
     for name, page in ELSEWHERE.items():
         if page.startswith("reference/") and (ROOT / name).is_file():
-            found[page] = led((ROOT / name).read_text(encoding="utf-8"), ROOT, DOCS / page)
+            text = (ROOT / name).read_text(encoding="utf-8")
+            found[page] = led(text, (ROOT / name).parent, DOCS / page)
     return found
 
 

@@ -13,10 +13,9 @@ LINK = re.compile(r"(?<=\]\()(?!https?:|mailto:|#)([^)#\s]+)")
 ELSEWHERE = {
     "README.md": "index.md",
     "README_zh-CN.md": "zh/index.md",
-    "CHANGELOG.md": "reference/changelog.md",
-    "CONTRIBUTING.md": "reference/contributing.md",
-    "SECURITY.md": "reference/security.md",
-    "CODE_OF_CONDUCT.md": "reference/conduct.md",
+    ".github/CONTRIBUTING.md": "reference/contributing.md",
+    ".github/SECURITY.md": "reference/security.md",
+    ".github/CODE_OF_CONDUCT.md": "reference/conduct.md",
     "configs/README.md": "configs/index.md",
 }
 
