@@ -11,7 +11,7 @@ from importlib.util import find_spec
 OPTIONAL = {
     **dict.fromkeys(("mmcv", "mmdet", "mmseg", "ftfy", "regex", "pycocotools", "matplotlib", "PIL"), "mm"),
     **dict.fromkeys(("onnx", "onnxruntime", "onnxscript"), "export"),
-    **dict.fromkeys(("scipy", "yaml", "jinja2", "markupsafe"), "leaderboard"),
+    **dict.fromkeys(("scipy", "yaml", "jinja2"), "leaderboard"),
     "ray": "ray",
     "submitit": "slurm",
 }

@@ -214,7 +214,7 @@ def _paused(results: Results) -> list[dict[str, str]]:
     ended = {row.standing.name for row in results.rows}
     best: dict[str, Record] = {}
     for one in results.records.values():
-        if one.state == "paused" and one.backbone not in ended:
+        if one.state == "paused" and one.history and one.backbone not in ended:  # not only probed
             so_far = best.setdefault(one.backbone, one)
             if (one.metric or 0) > (so_far.metric or 0):
                 best[one.backbone] = one
@@ -222,7 +222,7 @@ def _paused(results: Results) -> list[dict[str, str]]:
         {
             "backbone": one.backbone,
             "metric": figure(one.metric or 0, one.metric_name),
-            "when": f"{_unit(one)} {step_of(one.history[-1]):g}" if one.history else "",
+            "when": f"{_unit(one)} {step_of(one.history[-1]):g}",
         }
         for one in sorted(best.values(), key=lambda one: -(one.metric or 0))
     ]

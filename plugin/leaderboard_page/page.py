@@ -6,7 +6,6 @@ from importlib.resources import files
 from pathlib import Path
 
 from jinja2 import Environment
-from markupsafe import Markup
 
 from ..leaderboard.records import write_atomically
 from ..leaderboard.standings import Results
@@ -52,8 +51,8 @@ def page(results: Results) -> str:
         .render(
             board=board,
             sections=[one for one in _SECTIONS if there.get(one[0], rows)],
-            style=Markup(_asset("style.css")),
-            script=Markup(f'"use strict";\n(() => {{\n{script}\n}})();'),
+            style=_asset("style.css"),
+            script=f'"use strict";\n(() => {{\n{script}\n}})();',
         )
         + "\n"
     )

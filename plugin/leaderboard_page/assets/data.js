@@ -41,6 +41,8 @@ const units = {
   p: (value) => (value < 0.001 ? "< 0.001" : value.toFixed(3)),
 };
 
+const duration = (s) => (s < 100 ? `${s.toFixed(0)} s` : s < 6000 ? `${(s / 60).toFixed(0)} min` : `${(s / 3600).toFixed(1)} h`);
+
 /** A value of a column as people read it. */
 function shown(column, value) {
   if (!known(value)) return "–";

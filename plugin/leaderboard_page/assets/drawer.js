@@ -23,7 +23,7 @@ function runsOf(runs, pick) {
     const button = make("button", { type: "button", "data-run": run.key }, "Config");
     const line = make("tr", {}, make("td", {}, run.trial), make("td", {}, String(run.seed)),
       make("td", {}, make(run.state === "failed" ? "span.chip.bad" : "span.chip", {}, state)), make("td.num", {}, figure(run.metric)),
-      make("td.num", {}, known(run.seconds) ? `${three(run.seconds / 60)} min` : "–"), make("td.num", {}, button));
+      make("td.num", {}, known(run.seconds) ? duration(run.seconds) : "–"), make("td.num", {}, button));
     line.addEventListener("click", () => {
       for (const other of lines.children) other.classList.toggle("picked", other === line);
       pick(run);
@@ -67,7 +67,7 @@ function drawDrawer() {
   drawer.replaceChildren(make("div.drawer", {},
     make("div.bar-top", {}, make("div", {}, make("h2", {}, row.backbone), make("p.quiet", {}, row.family)), close),
     make("p.chips", { style: "margin:0" }, make("span.chip", {}, make("i", {}, board.metric.label), figure(row.metric)), tie),
-    figuresOf(row), part("Runs", make("div.scroll", {}, runsOf(runs, pick))), part("Learning curve", plot),
+    figuresOf(row), part("Runs: choose one to see its config below", make("div.scroll", {}, runsOf(runs, pick))), part("Learning curve", plot),
     ...(board.classes.length ? [part("By class", bars(row))] : []), config));
   find(`[data-run="${row.runs[0]}"]`, drawer).click();
   if (!drawer.open) drawer.showModal();

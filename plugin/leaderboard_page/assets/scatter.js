@@ -37,12 +37,14 @@ function label(root, rows, front, at, box) {
   const wanted = [...front, ...rows.filter((row) => !front.includes(row))].slice(0, front.length + 12);
   for (const row of wanted) {
     const [x, y] = at(row), width = row.backbone.length * 6.6;
-    const places = [[x + 9, y - 8, "start"], [x - 9 - width, y - 8, "end"], [x - width / 2, y - 26, "middle"], [x - width / 2, y + 10, "middle"]];
-    for (const [left, top, anchor] of places) {
-      const one = [left, top, left + width, top + 16];
+    const left = [x - 9 - width, y - 8, "end"], right = [x + 9, y - 8, "start"];
+    const around = [[x - width / 2, y - 26, "middle"], [x - width / 2, y + 10, "middle"]];
+    const places = front.includes(row) ? [left, ...around, right] : [right, left, ...around];  // the front goes on to the right
+    for (const [start, top, anchor] of places) {
+      const one = [start, top, start + width, top + 16];
       if (!free(one)) continue;
       taken.push(one);
-      const from = anchor === "start" ? left : anchor === "end" ? left + width : left + width / 2;
+      const from = anchor === "start" ? start : anchor === "end" ? start + width : start + width / 2;
       root.append(svg("text", { class: "label", x: from, y: top + 12, "text-anchor": anchor }, row.backbone));
       break;
     }

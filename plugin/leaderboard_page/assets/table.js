@@ -22,7 +22,7 @@ function cellOf(column, row) {
 }
 
 /** Least width in rem of each column, and its share of what is left. */
-const widths = { group: [4.8, 0], backbone: [12, 2], low: [10, 1] };
+const widths = { group: [4.8, 0], backbone: [13, 3], low: [10, 1] };
 const narrowWidths = { group: [3.8, 0], backbone: [8.5, 3], metric: [4.2, 1], low: [6.5, 2] };
 
 function layColumns() {
