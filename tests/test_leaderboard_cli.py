@@ -75,7 +75,7 @@ def command(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     return run
 
 
-def test_a_board_from_plan_to_verdict(command) -> None:
+def test_a_board_from_plan_to_verdict(command, monkeypatch: pytest.MonkeyPatch) -> None:
     said = command("--dry-run")
     assert "3 runs" in said
     assert [line.split()[1::2][:4] for line in said.splitlines() if "next" in line] == [
@@ -91,7 +91,15 @@ def test_a_board_from_plan_to_verdict(command) -> None:
     assert said.count("next") == said.count("│ 90 s, 512 MiB") == 2
     assert "sgd, seed 3 ..." not in command("--dry-run", "--probe")  # none is probed twice
 
+    with monkeypatch.context() as patch:
+        patch.setenv("FORCE_COLOR", "1")  # as on a terminal
+        said = command(code=130, sgd="ctrl-c")
+    assert "0 of 3 runs done" in said
+    assert "Ctrl-C stops" in said
+    assert said.count("forecast 90 s, 512 MiB") >= 2
+    assert "Stopped. Go on with: mmbackbones leaderboard board.yaml --work-dir leaderboards/board" in said
     said = command(code=130, sgd="ctrl-c")
+    assert "Ctrl-C stops" not in said
     assert "Stopped. Go on with: mmbackbones leaderboard board.yaml --work-dir leaderboards/board" in said
 
     said = command(code=1, adamw="oom")
@@ -104,6 +112,8 @@ def test_a_board_from_plan_to_verdict(command) -> None:
 
     said = command("--retry", "oom")
     assert "mobilenetv1_025, adamw, seed 3: mIoU 53 in 60 s  [3/3]" in said
+    page = (board / "leaderboard.html").read_text()
+    assert all(key in page for key in (path.name for path in (board / "runs").iterdir()))
     key = json.loads((board / "leaderboard.json").read_text())["rows"][0]["runs"][0]
     train = f"mmbackbones train leaderboards/board/runs/{key}/config.py --work-dir mobilenetv1_025"
     assert f"Cheapest of these: mobilenetv1_025 (7.0 ms an image). Train it: {train}" in said
