@@ -24,7 +24,7 @@ Checkpoint = Annotated[
 Data = Annotated[
     Path | None,
     typer.Option(
-        help="Folder of your data: COCO or Pascal VOC for detection, images and label maps for segmentation."
+        help="Folder of your data: COCO, Pascal VOC or YOLO for detection, images and labels for segmentation"
     ),
 ]
 IgnoreLabel = Annotated[

@@ -8,12 +8,12 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ..errors import InputError
 from .categories import only, repeated, same_order, without_groups
 from .coco import Boxes, is_id
-from .dataset import DataSet, Split, make_palette, some, split_off, write_cache
+from .dataset import DataSet, Layout, Split, make_palette, some, split_off, write_cache
 from .scan import Scanner, Work
 
 _ROUNDING = 0.01  # pixels that a box may reach out of its image by rounding of decimals
@@ -21,7 +21,7 @@ _ROUNDING = 0.01  # pixels that a box may reach out of its image by rounding of 
 
 def finish(
     root: Path,
-    layout: Literal["coco", "voc"],
+    layout: Layout,
     parts: dict[str, Boxes],
     notes: Sequence[str],
     work: Work,

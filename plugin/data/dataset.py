@@ -15,6 +15,7 @@ from ..errors import InputError
 
 Task = Literal["detection", "segmentation"]
 TASKS: tuple[Task, ...] = ("detection", "segmentation")
+Layout = Literal["coco", "voc", "yolo", "folders"]
 SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 Colour = tuple[int, int, int]
@@ -65,7 +66,7 @@ class DataSet:
 
     root: Path
     task: Task
-    layout: Literal["coco", "voc", "folders"]
+    layout: Layout
     classes: tuple[str, ...]
     palette: tuple[Colour, ...]
     train: Split

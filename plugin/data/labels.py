@@ -16,6 +16,9 @@ from .naming import Naming, name_values
 from .pairs import Pairs, pair
 from .scan import Scanner, Work
 
+#: Of labels as Cityscapes hands them out, whose values are not those of its evaluation.
+CITYSCAPES_SUFFIX = "_gtFine_labelIds.png"
+ADE20K_FILE = "objectInfo150.txt"
 CLASS_FILES = ("classes.txt", "classes.json", "class_names.txt", "labels.txt")
 
 
@@ -39,9 +42,12 @@ def finish(
     values = [_check(part, work.scanner) for part in pairs.values()]
     places = [root, *(folder for _, labels, _ in found.values() for folder in (labels, labels.parent))]
     given = read_classes(next(filter(None, map(_class_file, places)), None))
+    if not given[0] and (root / ADE20K_FILE).is_file():
+        given, ignore = (_ade20k(root / ADE20K_FILE), ()), {0, *ignore}
     occurring = {value for part in values for one in part for value in one}
     images = [image for part in pairs.values() for image in part.images]
-    naming = name_values(occurring, given, ignore, images, layout, notes)
+    ids = all(part.label_suffix == CITYSCAPES_SUFFIX for part in pairs.values())
+    naming = name_values(occurring, given, ignore, images, "cityscapes" if ids else layout, notes)
     if subset:
         notes.append(subset_note(subset, naming.classes(), "its pixels are ignored"))
         naming = naming.only(subset)
@@ -84,6 +90,18 @@ def _frequency(value: int, counts: Iterable[Mapping[int, int]]) -> float:
     """The share of a value in the pixels of the labels that hold it; 0 where none does."""
     holders = [one for one in counts if value in one]
     return sum(one[value] for one in holders) / max(1, sum(sum(one.values()) for one in holders))
+
+
+def _ade20k(file: Path) -> tuple[str, ...]:
+    """Names by label value of ADE20K's 150 classes (arXiv 1608.05442); value 0 is anything else.
+
+    Raises:
+        InputError: the file is no such table.
+    """
+    rows = [line.split("\t") for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    if len(rows) < 2 or any(len(row) != len(rows[0]) for row in rows):
+        raise InputError(f"'{file}' is not ADE20K's table of classes. Write a classes.txt, or take it out.")
+    return ("other", *(row[-1].split(",")[0].strip() for row in rows[1:]))
 
 
 def _divide(whole: Pairs, work: Work, notes: list[str]) -> tuple[Pairs, Pairs]:

@@ -1,4 +1,4 @@
-"""Recognises a user's data set: COCO, Pascal VOC, or folders of images and labels.
+"""Recognises a user's data set: COCO, Pascal VOC, YOLO's text, or folders of images and labels.
 
 Nothing of the user's is changed; whatever is converted, mended or split goes into a cache folder.
 """
@@ -10,11 +10,11 @@ import hashlib
 import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ..errors import InputError
-from . import boxes, coco, folders, labels, voc
-from .dataset import TASKS, DataSet, Split, Task, dataset_cfg, evaluator_cfg, some
+from . import boxes, coco, folders, labels, voc, yolo
+from .dataset import TASKS, DataSet, Layout, Split, Task, dataset_cfg, evaluator_cfg, some
 from .scan import Progress, Scanner, Work
 
 __all__ = ["DataSet", "Split", "dataset_cfg", "evaluator_cfg", "recognise"]
@@ -40,7 +40,7 @@ def recognise(
 
     Args:
         root: the user's folder.
-        task: ``detection`` (COCO, Pascal VOC) or ``segmentation`` (folders, Pascal VOC).
+        task: ``detection`` (COCO, Pascal VOC, YOLO) or ``segmentation`` (folders, Pascal VOC).
         cache_dir: folder for converted annotations, lists of names and what was read.
         val_fraction: part of the images, between 0 and 1, to split off if there is no validation split.
         seed: seed of that split.
@@ -84,7 +84,7 @@ def recognise(
 def looks_like(root: str | Path) -> Task:
     """The task that a folder's layout is for; detection where it is for both or neither."""
     path = Path(root).expanduser()
-    if not os.path.isdir(path) or coco.find_files(path)[0] or voc.find(path):
+    if not os.path.isdir(path) or _holds_boxes(path):
         return "detection"
     return "segmentation" if folders.find(path) else "detection"
 
@@ -98,23 +98,27 @@ def _read(
     others: dict[str, Path],
     test: bool,
 ) -> DataSet:
-    own = {split: _other(path, task, split) for split, path in others.items()}
+    own = {split: _other(path, task, split, work.scanner) for split, path in others.items()}
     test = test and "test" not in own
     if task == "segmentation":
         if found := folders.find(root, test=test):
             return labels.finish(root, _with(found, own), ignore_labels, work, classes)
-    elif read := _boxes(root, test):
+    elif read := _boxes(root, test, work.scanner):
         layout, parts, notes = read
         return boxes.finish(root, layout, _with(parts, own), notes, work, classes)
     raise _not_recognised(root, task)
 
 
-def _boxes(root: Path, test: bool) -> tuple[Literal["coco", "voc"], dict[str, coco.Boxes], list[str]] | None:
-    """The layout, the parts and notes; None if it is neither COCO nor Pascal VOC."""
+def _boxes(
+    root: Path, test: bool, scanner: Scanner
+) -> tuple[Layout, dict[str, coco.Boxes], list[str]] | None:
+    """The layout, the parts and notes; None if it is neither COCO, nor Pascal VOC, nor YOLO's."""
     files, notes = coco.find_files(root, test=test)
     base = None if files else voc.find(root)
     if base:
         return ("voc", *voc.read(base, test=test))
+    if not files and (texts := yolo.find(root, test=test)):
+        return ("yolo", *yolo.read(texts, scanner))
     if not files:
         files, notes = coco.find_files(root, any_json=True, test=test)
     if not files:
@@ -130,7 +134,7 @@ def _with(parts: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     return {**parts, **own}
 
 
-def _other(given: Path, task: Task, split: str) -> Any:
+def _other(given: Path, task: Task, split: str, scanner: Scanner) -> Any:
     """One part of the data, from a folder or COCO file of its own.
 
     Raises:
@@ -144,7 +148,7 @@ def _other(given: Path, task: Task, split: str) -> Any:
         what = "folder or COCO file" if task == "detection" else "folder"
         raise InputError(f"{option}: there is no such {what}.")
     path = path.resolve()
-    read = _boxes(path, True) if task == "detection" else ("", folders.find(path, test=True), [])
+    read = _boxes(path, True, scanner) if task == "detection" else ("", folders.find(path, test=True), [])
     if read is None or not read[1]:
         raise InputError(f"{option} is not recognised as data for {task}. {_looked_for(task)}")
     parts: dict[str, Any] = dict(read[1])
@@ -162,13 +166,17 @@ def _not_recognised(root: Path, task: Task) -> InputError:
         f"It holds {', '.join(inside[:8])}{', ...' if len(inside) > 8 else ''}." if inside else "It is empty."
     )
     other: Task = "segmentation" if task == "detection" else "detection"
-    fits = folders.find(root) if task == "detection" else (coco.find_files(root)[0] or voc.find(root))
+    fits = folders.find(root) if task == "detection" else _holds_boxes(root)
     hint = f" It looks like data for {other}: use a {other} config." if fits else ""
     return InputError(
         f"'{root}' is not recognised as a data set for {task}. {there}{hint} {_looked_for(task)}"
     )
 
 
+def _holds_boxes(root: Path) -> bool:
+    return bool(coco.find_files(root)[0] or voc.find(root) or yolo.find(root))
+
+
 def _looked_for(task: Task) -> str:
-    found = f"{coco.LOOKED_FOR}; {voc.LOOKED_FOR}" if task == "detection" else folders.LOOKED_FOR
-    return f"Looked for {found}."
+    of_boxes = "; ".join((coco.LOOKED_FOR, voc.LOOKED_FOR, yolo.LOOKED_FOR))
+    return f"Looked for {of_boxes if task == 'detection' else folders.LOOKED_FOR}."

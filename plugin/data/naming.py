@@ -22,6 +22,31 @@ CAMVID_CLASSES = (
     *("sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian"),
     "bicyclist",
 )
+# Cityscapes by the values of its labelIds (arXiv 1604.01685); '' is no class of its evaluation, so ignored.
+CITYSCAPES_IDS = (
+    *(
+        "",
+        "",
+        "",
+        "",
+        "",
+        "",
+        "",
+        "road",
+        "sidewalk",
+        "",
+        "",
+        "building",
+        "wall",
+        "fence",
+        "",
+        "",
+        "",
+        "pole",
+    ),
+    *("", "traffic light", "traffic sign", "vegetation", "terrain", "sky", "person", "rider", "car", "truck"),
+    *("bus", "", "", "train", "motorcycle", "bicycle"),
+)
 _CAMVID_FRAME = re.compile(r"(0001TP|0006R0|0016E5|Seq05VD)_")  # its four films
 _VOID_NAMES = {"void", "unlabelled", "unlabeled", "unlabel", "ignore", "ignored", "don't care", "dontcare"}
 _MOST_CLASSES = IGNORE_LABEL  # label maps have 8 bits: mmseg reads no others
@@ -127,6 +152,9 @@ def _without_file(
     occurring: set[int], ignored: frozenset[int], images: Iterable[Path], layout: str, notes: list[str]
 ) -> tuple[tuple[str, ...], frozenset[int]]:
     """Names from the values that occur, and the values to ignore."""
+    if layout == "cityscapes":
+        others = frozenset(value for value, name in enumerate(CITYSCAPES_IDS) if not name)
+        return tuple(name or f"other_{k}" for k, name in enumerate(CITYSCAPES_IDS)), ignored | others
     occurring = occurring - {IGNORE_LABEL} - ignored
     if len(occurring) < 2:
         others = ", ".join(map(str, sorted({IGNORE_LABEL, *ignored})))

@@ -15,7 +15,18 @@ LINK_SUFFIX = ".image"  # of links to images; OpenCV and Pillow tell the kind by
 # What images and labels may carry after their common name.
 _IMAGE_ENDINGS = ("", "_leftImg8bit", "_image", "_img", "_sat")
 _LABEL_ENDINGS = (
-    *("", "_gtFine_labelTrainIds", "_labelTrainIds", "_mask", "_label", "_labels", "_L", "_gt", "_seg"),
+    *(
+        "",
+        "_gtFine_labelTrainIds",
+        "_gtFine_labelIds",
+        "_labelTrainIds",
+        "_mask",
+        "_label",
+        "_labels",
+        "_L",
+        "_gt",
+        "_seg",
+    ),
     *("_segmentation", "_lab"),
 )
 

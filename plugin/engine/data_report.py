@@ -120,7 +120,8 @@ def _copies(files: dict[str, list[Path]], limit: int = 5) -> Iterable[tuple[str,
     by_length: dict[int, list[Path]] = defaultdict(list)
     for path in dict.fromkeys(path for part in files.values() for path in part):
         by_length[path.stat().st_size].append(path)
-    found, seen = 0, {}
+    found = 0
+    seen: dict[str, Path] = {}
     for paths in by_length.values():
         for path in paths if len(paths) > 1 else ():
             digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()

@@ -29,7 +29,7 @@ class Model:
         named = dict(zip(self.facts["outputs"], (answer[0] for answer in answers), strict=True))
         if "logits" in named:
             inside = named["logits"][:, : small.shape[0], : small.shape[1]].transpose(1, 2, 0)
-            logits = resize(inside, *image.shape[:2], self.facts["align_corners"])
+            logits = resize(inside, image.shape[0], image.shape[1], self.facts["align_corners"])
             threshold = self.facts["threshold"]  # of models with one logit for two classes
             one = logits.argmax(2) if threshold is None else 1 / (1 + np.exp(-logits[..., 0])) > threshold
             return {"label_map": one.astype(np.uint8 if len(self.facts["classes"]) <= 256 else np.uint16)}
