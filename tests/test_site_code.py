@@ -57,8 +57,9 @@ def test_python_of_the_guides_runs(
 
 
 def fences(path: Path) -> list[tuple[str, str]]:
-    """Language and text of each block of a page."""
-    return re.findall(r"^```([\w{}]*)\n(.*?)^```", path.read_text(encoding="utf-8"), re.M | re.S)
+    """Language and text of each block of a page; what YAML says in comments is in the page's language."""
+    found = re.findall(r"^```([\w{}]*)\n(.*?)^```", path.read_text(encoding="utf-8"), re.M | re.S)
+    return [(kind, re.sub(r" +#.*", "", text) if kind == "yaml" else text) for kind, text in found]
 
 
 @pytest.mark.parametrize("page", [*GUIDES, "faq.md"])
@@ -134,3 +135,15 @@ def test_messages_of_commands_in_the_faq_are_said(faq: str) -> None:
         done = CliRunner().invoke(app, normalise(shlex.split(line)))
         assert isinstance(done.exception, InputError), done.output
         assert doctest.OutputChecker().check_output(f"{message}\n", f"Error: {done.exception}\n", RULES), line
+
+
+def test_the_boards_spec_of_the_guide_is_read(shapes: Path, tmp_path: Path) -> None:
+    from mmbackbones.leaderboard.spec import read_spec
+
+    (tmp_path / "my_coco").symlink_to(shapes)
+    (text,) = (text for kind, text in fences(DOCS / "guides/leaderboard.md") if kind == "yaml")
+    small = text.replace("edgenext_small", "resnet10t")  # it is built, for the limits
+    (tmp_path / "board.yaml").write_text(small, encoding="utf-8")
+    spec = read_spec(tmp_path / "board.yaml")
+    assert {"resnet50", "regnety_002", "timm:resnet10t"} <= set(spec.backbones)
+    assert [trial.name for trial in spec.trials] == ["sgd", "adamw"]
