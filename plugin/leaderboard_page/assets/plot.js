@@ -56,9 +56,11 @@ function frame(place, { xs, ys, xLabel, xFormat, height, xLog, xPad }) {
   const x = scaleOf(xs, box.left, box.right, { log: xLog, pad: xPad, count: narrow ? 4 : 8 });
   const y = scaleOf(ys, box.bottom, box.top, { count: 6 });
   const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, height, role: "img" });
+  const texts = y.ticks.map((value) => short(three(value)));
+  const decimals = Math.max(...texts.map((text) => (text.split(".")[1] ?? "").length));  // 0.30 beside 0.32
   for (const value of y.ticks) {
     root.append(svg("line", { class: "axis", x1: box.left, x2: box.right, y1: y(value), y2: y(value) }));
-    root.append(svg("text", { x: box.left - 8, y: y(value) + 4, "text-anchor": "end" }, short(three(value))));
+    root.append(svg("text", { x: box.left - 8, y: y(value) + 4, "text-anchor": "end" }, value.toFixed(decimals)));
   }
   for (const value of x.ticks) {
     root.append(svg("text", { x: x(value), y: box.bottom + 18, "text-anchor": "middle" }, short(xFormat(value))));
