@@ -14,20 +14,10 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "rooms.md"
 #: A room imports only those that stand before it.
 ORDER = (
-    *("errors", "weights", "ops", "registry", "catalog", "sources", "native", "tracing", "surgery", "taps"),
-    *(
-        "feature_nets",
-        "backbone",
-        "contract",
-        "interop",
-        "inner_taps",
-        "necks",
-        "heads",
-        "data",
-        "compose",
-        "finetune",
-    ),
-    *("engine", "export", "leaderboard", "leaderboard_page", "advisor", "bench", "doctor", "cli"),
+    *("errors", "kept", "weights", "ops", "registry", "catalog", "sources", "native", "tracing", "surgery"),
+    *("taps", "feature_nets", "backbone", "contract", "interop", "inner_taps", "necks", "heads", "data"),
+    *("compose", "finetune", "engine", "export", "leaderboard", "leaderboard_page", "advisor", "bench"),
+    *("doctor", "cli"),
 )
 HEAD = """# Rooms
 

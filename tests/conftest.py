@@ -6,6 +6,7 @@ import functools
 import gc
 import os
 import random
+import tempfile
 from pathlib import Path
 from types import ModuleType
 
@@ -21,7 +22,12 @@ ROOT = Path(__file__).parents[1]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """One thread per worker, so that parallel tests do not fight for the cores; ``make sweep``'s plugin."""
+    """One thread per worker, so that parallel tests do not fight for the cores; ``make sweep``'s plugin; no
+    fact is kept for longer than the session.
+    """
+    kept = tempfile.TemporaryDirectory(prefix="mmbackbones_kept_")  # else a fact could outlive what it is of
+    config.add_cleanup(kept.cleanup)
+    os.environ["MMBACKBONES_CACHE"] = kept.name
     if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start
         torch.set_num_threads(1)

@@ -13,6 +13,7 @@ MeanStd = tuple[tuple[float, ...], tuple[float, ...]]
 
 #: Strides of C2..C5. Freezing counts its stages by them: stage k ends at stride ``2 ** (k + 1)``.
 PYRAMID = (4, 8, 16, 32)
+STAGES = len(PYRAMID)
 
 
 @dataclass(frozen=True)

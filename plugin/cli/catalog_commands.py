@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from .. import kept
 from ..catalog.spec import Spec
 from ..errors import InputError, nearest
 from .catalog_tables import FAMILY_HEAD, FAMILY_SHORT, HEAD, SHORT, backbone_rows, family_rows
@@ -132,7 +133,7 @@ def info_command(
         typer.echo(catalog_row(spec))
         return
     size = _parse_size(input_size)
-    facts = {**facts_of(spec), **measure(spec.name, size)}
+    facts = {**facts_of(spec), **costs(spec, size)}
     snippet = config_snippet(spec)
     if spec.source == "own":
         from ..feature_nets.own import taps_of
@@ -155,7 +156,7 @@ def info_command(
         "family": f"{spec.family}, built by {spec.source} as {spec.upstream}",
         "parameters": f"{facts['parameters']:,} up to the last map",
         "kind": facts["kind"],
-        "FLOPs": f"{facts['flops'] / 1e9:.3f} G at {height}x{width} (multiply-adds of convolutions and "
+        "FLOPs": f"{facts['flops'] / 1e9:.4g} G at {height}x{width} (multiply-adds of convolutions and "
         "matrix products, one image)",
         "SE modules": "yes" if spec.has_se else "no",
         "dilatable": "yes, output_stride=8|16|32" if spec.dilatable else "no, output_stride is refused",
@@ -181,11 +182,15 @@ def _weights_line(spec: Spec, weights: str) -> str:
     return f"{weights} (mean {list(mean)}, std {list(std)})"
 
 
-def measure(name: str, size: tuple[int, int]) -> dict[str, Any]:
-    """Cost of a backbone up to its last map, counted without computing (meta device).
+#: Height and width in pixels of the image that the catalog's GFLOPs are for.
+_CATALOG_SIZE = (224, 224)
+
+
+def costs(spec: Spec, size: tuple[int, int]) -> dict[str, Any]:
+    """Cost of a backbone up to its last map: the catalog's, to four digits, or counted.
 
     Args:
-        name: as in :func:`mmbackbones.get_spec`.
+        spec: the backbone.
         size: height and width of one image in pixels.
 
     Returns:
@@ -193,25 +198,31 @@ def measure(name: str, size: tuple[int, int]) -> dict[str, Any]:
         products for one image; ``kind`` as in :class:`mmbackbones.tracing.cost.Cost`; ``input_size``;
         ``map_sizes``, height and width of each map.
     """
-    import torch
+    if spec.gflops and size == _CATALOG_SIZE:  # without torch, whose import takes seconds
+        flops, kind = round(spec.gflops * 1e9), spec.kind
+    elif spec.source == "own":  # whose code may change
+        flops, kind = counted(spec.name, size)
+    else:
+        flops, kind = kept.fact("cost", (spec.name, size), lambda: counted(spec.name, size))
+    return {
+        "parameters": spec.params,
+        "flops": flops,
+        "kind": kind,
+        "input_size": list(size),
+        "map_sizes": [[-(-side // stride) for side in size] for stride in spec.strides],
+    }
 
+
+def counted(name: str, size: tuple[int, int]) -> tuple[int, str]:
+    """Multiply-adds and kind of a backbone, counted on the meta device for one image of ``size``."""
     from ..backbone import build
-    from ..feature_nets.specs import get_spec
+    from ..feature_nets.specs import get_spec, without_values
     from ..tracing.cost import cost
 
     spec = get_spec(name)
-    net = build(name, out_strides=spec.strides)
-    parameters = sum(param.numel() for param in net.parameters() if param.requires_grad)
-    counted = cost(net, len(spec.mean), size)  # leaves the net on the meta device
-    with torch.no_grad():
-        maps = net(torch.empty(1, len(spec.mean), *size, device="meta"))
-    return {
-        "parameters": parameters,
-        "flops": counted.madds,
-        "kind": counted.kind,
-        "input_size": list(size),
-        "map_sizes": [list(m.shape[2:]) for m in maps],
-    }
+    net = without_values(lambda: build(name, out_strides=spec.strides))
+    found = cost(net, len(spec.mean), size)
+    return found.madds, found.kind
 
 
 def catalog_row(spec: Spec) -> str:
@@ -224,9 +235,9 @@ def catalog_row(spec: Spec) -> str:
             f"it. Leave --row out."
         )
     if ":" in spec.name:
-        counted = measure(spec.name, (224, 224))
-        gflops = float(f"{counted['flops'] / 1e9:.4g}")
-        spec = replace(spec, name=spec.upstream, gflops=gflops, kind=counted["kind"])
+        cost = costs(spec, _CATALOG_SIZE)
+        gflops = float(f"{cost['flops'] / 1e9:.4g}")
+        spec = replace(spec, name=spec.upstream, gflops=gflops, kind=cost["kind"])
     return as_row(spec)
 
 

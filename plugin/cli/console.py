@@ -79,11 +79,15 @@ def said_once() -> Iterator[None]:
 
 def new_console() -> Console:
     """Standard output of the first process; the others stay quiet."""
-    from mmengine.dist import is_main_process
     from rich.console import Console
 
+    first = True
+    if "torch" in sys.modules:  # else there is no group of processes, and torch's import takes seconds
+        from mmengine.dist import is_main_process
+
+        first = is_main_process()
     # A fixed file: library output is redirected while a training runs.
-    return Console(file=sys.stdout, quiet=not is_main_process())
+    return Console(file=sys.stdout, quiet=not first)
 
 
 def shortest(path: Path) -> Path:

@@ -6,12 +6,14 @@ import ast
 import inspect
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, DictAction
 
+from .. import kept
 from ..data.dataset import Task
 from ..errors import InputError, nearest
 
@@ -196,11 +198,16 @@ def apply_options(cfg: Config, options: dict[str, Any]) -> None:
         raise InputError(f"--cfg-options {' '.join(options)}: {error}") from error
 
 
-def runner_keys() -> set[str]:
+@cache
+def runner_keys() -> frozenset[str]:
     """The top-level keys of a config that mmengine reads; all others are helper variables."""
-    from mmengine.runner import Runner
+    return frozenset({*kept.fact("runner", "arguments", _runner_arguments), *_RUNNER_KEYS} - {"self", "cfg"})
 
-    return {*inspect.signature(Runner.__init__).parameters, *_RUNNER_KEYS} - {"self", "cfg"}
+
+def _runner_arguments() -> list[str]:
+    from mmengine.runner import Runner  # which imports torch
+
+    return [*inspect.signature(Runner.__init__).parameters]
 
 
 def resolved(cfg: Config) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import InputError
 from .configs import kind
-from .expects import class_of, defaults
+from .expects import default_of
 
 Node = dict[str, Any]
 
@@ -118,7 +118,7 @@ def fit_heads(part: Node, widths: Widths, scope: str) -> list[str]:
             index = node.get("in_index")
             one_of_several = isinstance(node.get("in_channels"), int) and len(widths.old) > 1
             if index is None and one_of_several and "type" in node:
-                index = defaults(class_of(node, scope)).get("in_index")
+                index = default_of(node, scope, "in_index")
             if index is not None:
                 done += _by_index(node, path, widths, index)
             elif path == way and "in_channels" in node:

@@ -7,13 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..catalog.spec import Spec
+from ..catalog.spec import STAGES, Spec
 from ..errors import InputError
-from ..tracing.stages import STAGES
 from .backbones import channels_with, inputs_of, starts_from
 from .configs import kind, walk
 from .consumers import Widths, check_consumer, fit_heads, fit_neck, fit_rates, fixed_width, one_width
-from .expects import Shape, class_of, defaults, expected, made_of
+from .expects import Shape, default_of, expected, made_of
 from .holders import HOLDERS, fit_holder
 from .levels import Level
 from .optimizers import has_batch_norm
@@ -143,7 +142,7 @@ def _kept(old: Node, scope: str, spec: Spec, weights: str | None, notes: list[st
     if weights and norm.get("requires_grad") is False:
         kept["norm_cfg"] = {"type": "BN", **kept.get("norm_cfg", {}), "requires_grad": False}
         notes.append("Its batch norms keep scale and shift, as the base's do.")
-    if weights and {**defaults(class_of(old, scope)), **old}.get("norm_eval") is True:  # mmdet's by default
+    if weights and old.get("norm_eval", default_of(old, scope, "norm_eval")) is True:  # mmdet's by default
         kept["norm_eval"] = True
         notes.append("Its batch norms keep their statistics (norm_eval), as the base's do.")
     return kept
@@ -269,6 +268,6 @@ def _set_inputs(model: Node, part: Node, spec: Spec, args: Node, scope: str) -> 
             ):
                 inner.pop("rgb_to_bgr", None)
                 inner.update(copy.deepcopy(inputs))
-                if "type" in inner and "to_rgb" in defaults(class_of(inner, scope)):  # ReID's
+                if "type" in inner and default_of(inner, scope, "to_rgb", "none") != "none":  # ReID's
                     inner["to_rgb"] = inner.pop("bgr_to_rgb")
     return [f"Images: mean {inputs['mean']}, std {inputs['std']}, RGB, as the weights were trained."]

@@ -5,14 +5,17 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from functools import cache
 from importlib.util import find_spec
 from math import log2
 from typing import Any
 
+from .. import kept
+from ..catalog.own import own_names
 from ..errors import InputError
 from ..weights.named import without_weights
-from .configs import kind
+from .configs import kind, walk
 from .levels import IMAGE, Level, known, type_name
 
 Shape = tuple[int, ...]
@@ -21,6 +24,10 @@ Shape = tuple[int, ...]
 _SHAPELESS = ("dcn", "stage_with_dcn", "plugins", "init_cfg", "pretrained")
 #: Arguments that turn strides into dilations; with the class's own defaults nothing is dilated.
 _DILATING = ("strides", "dilations", "dilation", "contract_dilation", "multi_grid", "output_stride")
+#: Packages whose classes facts are kept of.
+_LIBRARIES = {
+    *("mmbackbones", "mmcv", "mmdet", "mmengine", "mmpretrain", "mmseg", "timm", "torch", "torchvision"),
+}
 
 
 def expected(backbone: Mapping[str, Any], scope: str) -> tuple[Level, ...]:
@@ -51,14 +58,34 @@ def _plain(backbone: Mapping[str, Any]) -> dict[str, Any]:
 
 def seen_in_a_run(backbone: Mapping[str, Any], scope: str) -> tuple[Level, ...]:
     """What a run of it shows."""
-    key = (class_of(backbone, scope), json.dumps(backbone, default=repr))
-    if key not in _READ:
+    lasting = _of_libraries(backbone)
+    key = (scope if lasting else class_of(backbone, scope), json.dumps(backbone, default=repr))
+    if key not in _READ and lasting:
+        seen = kept.fact("maps", [scope, backbone], lambda: [*map(astuple, _run_levels(backbone, scope))])
+        _READ[key] = tuple(Level(*level) for level in seen)
+    elif key not in _READ:
         _READ[key] = _run_levels(backbone, scope)
     return _READ[key]
 
 
 #: What was seen in this process, by class and arguments: four nets for one base run it once.
 _READ: dict[tuple[Any, str], tuple[Level, ...]] = {}
+
+
+def _of_libraries(module: Mapping[str, Any]) -> bool:
+    """Whether all classes of a piece of a config are the libraries', which their versions tell apart; or a
+    user's, whose code may change."""
+    from mmengine.registry import MODELS
+
+    if own_names():
+        return False
+    registries = [MODELS, *MODELS.children.values()]
+    for _, node in walk(dict(module)):
+        scope, _, name = type_name(node).rpartition(".")
+        known = (one.module_dict[name].__module__ for one in registries if name in one.module_dict)
+        if {home.partition(".")[0] for home in (scope, *known) if home} - _LIBRARIES:
+            return False
+    return True
 
 
 def _run_levels(backbone: Mapping[str, Any], scope: str) -> tuple[Level, ...]:
@@ -84,7 +111,10 @@ def made_of(module: Mapping[str, Any], scope: str, shapes: Sequence[Shape]) -> t
         InputError: it cannot be built, or does not take them.
     """
     try:
-        return _run(module, scope, shapes)[1]
+        if not _of_libraries(module):
+            return _run(module, scope, shapes)[1]
+        given = [scope, dict(module), [*shapes]]
+        return kept.fact("shapes", given, lambda: _run(module, scope, shapes)[1])
     except Exception as error:  # a module of any author
         raise InputError(
             f"The neck {type_name(module)} does not take maps of shapes {list(shapes)}: "
@@ -174,6 +204,17 @@ def class_of(module: Mapping[str, Any], scope: str) -> Any:
         return kind
     with MODELS.switch_scope_and_registry(scope) as registry:
         return registry.get(kind)
+
+
+def default_of(module: Mapping[str, Any], scope: str, argument: str, missing: Any = None) -> Any:
+    """The default of an argument of the class that a config node names; ``missing`` if it has none such."""
+
+    def found() -> Any:
+        return defaults(class_of(module, scope)).get(argument, missing)
+
+    if not _of_libraries({"type": module.get("type")}):
+        return found()
+    return kept.fact("default", [scope, module.get("type"), argument, missing], found)
 
 
 @cache

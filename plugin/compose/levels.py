@@ -8,7 +8,6 @@ from typing import Any
 
 from ..feature_nets.arguments import choose_strides
 from ..feature_nets.specs import get_spec
-from ..sources.cells import ceil_div
 from .backbones import channels_with, is_the_catalogs
 
 #: Height and width in pixels of the image that is sent through: not square, so that no side is mistaken.
@@ -81,7 +80,7 @@ def _usual(backbone: Mapping[str, Any]) -> tuple[Level, ...]:
 
 
 def _level(channels: int, stride: int, depth: int) -> Level:
-    return Level(channels, stride, depth, (ceil_div(IMAGE[0], stride), ceil_div(IMAGE[1], stride)))
+    return Level(channels, stride, depth, (-(-IMAGE[0] // stride), -(-IMAGE[1] // stride)))
 
 
 def type_name(module: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from .. import kept
 from ..catalog.spec import Spec
 from ..data.dataset import Task
 from .configs import SCOPE_OF, kind
@@ -30,8 +31,10 @@ _LAYER_DECAY = "mmbackbones.LayerDecayOptimWrapperConstructor"
 
 def has_batch_norm(spec: Spec) -> bool:
     """Whether the network has batch norms; only one outside the catalog is built to see, without values."""
-    if ":" in spec.name or spec.source == "own":
+    if spec.source == "own":
         return _shows_batch_norm(spec.source, spec.upstream)
+    if ":" in spec.name:
+        return kept.fact("batch norm", spec.name, lambda: _shows_batch_norm(spec.source, spec.upstream))
     return spec.kind != "transformer" and not {spec.family, spec.name} & NO_BATCH_NORM
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
+import ast
 from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, nearest
@@ -120,10 +123,8 @@ def pair(
 
 def _taken(neck_type: str, known: dict[str, Any]) -> dict[str, Any]:
     """What of ``known`` the neck takes; ``num_outs`` is 5 where the user did not say it."""
-    from .. import necks
-
     own = neck_type.removeprefix("mmbackbones.")
-    taken = set(inspect.signature(getattr(necks, own)).parameters)
+    taken = own_necks()[own]
     if "num_outs" in taken and known["num_outs"] is None:
         known = {**known, "num_outs": 5}
     elif known["num_outs"] is not None and "num_outs" not in taken:
@@ -134,15 +135,32 @@ def _taken(neck_type: str, known: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in known.items() if name in taken}
 
 
-def _neck_type(neck: str) -> str:
-    from .. import necks
+@cache
+def own_necks() -> dict[str, tuple[str, ...]]:
+    """Arguments of the constructor of each neck of this package.
 
+    They are read off the source: to import the necks would import torch, which takes longer than the rest.
+    """
+    spec = find_spec("mmbackbones.necks")
+    folder = Path(str(spec and spec.origin)).parent
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.py"))]
+    return {
+        node.name: tuple(argument.arg for argument in (*init.args.args[1:], *init.args.kwonlyargs))
+        for tree in trees
+        for node in tree.body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+        for init in node.body
+        if isinstance(init, ast.FunctionDef) and init.name == "__init__"
+    }
+
+
+def _neck_type(neck: str) -> str:
     scope, _, own = neck.rpartition(".")
     if scope not in ("", "mmbackbones"):
         return neck  # another registry's; it checks the name when it builds the neck
-    if own in necks.__all__:
+    if own in own_necks():
         return f"mmbackbones.{own}"
-    near = nearest(own, necks.__all__) or sorted(necks.__all__)
+    near = nearest(own, own_necks()) or sorted(own_necks())
     raise InputError(
         f"Unknown neck '{neck}'. Nearest: {', '.join(near)}. A neck of another registry needs its scope, "
         f"as 'mmdet.{own}'; neck=None gives the backbone alone."

@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from mmengine import dist
-
 #: Reading a large data set takes longer than the ten minutes after which NCCL ends a process that waits.
 PATIENCE = timedelta(days=7)
 
@@ -26,6 +24,8 @@ def cpu_group() -> Any:
 @contextmanager
 def first_alone() -> Iterator[bool]:
     """Let the first process do something before the others do; gives whether this one is the first."""
+    from mmengine import dist  # which imports torch
+
     first = dist.is_main_process()
     if dist.get_world_size() == 1:
         yield first

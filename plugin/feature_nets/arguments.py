@@ -6,9 +6,8 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
-from ..catalog.spec import PYRAMID, Spec
+from ..catalog.spec import PYRAMID, STAGES, Spec
 from ..errors import InputError, UnknownArgumentError, did_you_mean
-from ..tracing.stages import STAGES
 
 
 def unknown_arguments(unknown: dict[str, Any], of: type) -> UnknownArgumentError:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .. import kept
 from ..catalog import catalog_names, row_of
 from ..catalog.inputs import timm_mean_std, torchvision_mean_std
 from ..catalog.own import Own, own_names, own_net
@@ -59,11 +60,19 @@ def _spec_of_own(own: Own) -> Spec:
 @cache
 def spec_of(source: str, upstream: str) -> Spec:
     """What :func:`measured` says of a network as its source builds it by default."""
-    return measured(source, current_name(upstream) if source == "timm" else upstream, {})
+    name = current_name(upstream) if source == "timm" else upstream
+    return Spec(**kept.fact("spec", (source, name), lambda: vars(measured(source, name, {}))))
 
 
 def current_name(upstream: str) -> str:
     """timm's present name of a model, with the tag of its weights, where ``upstream`` is an old one."""
+    name = kept.fact("timm's name", upstream, lambda: _current_name(upstream))
+    if name != upstream:
+        warnings.warn(f"timm calls '{upstream}' '{name}' now; that is what is built.", stacklevel=2)
+    return name
+
+
+def _current_name(upstream: str) -> str:
     import timm
 
     base, dot, tag = upstream.partition(".")
@@ -74,9 +83,7 @@ def current_name(upstream: str) -> str:
     tags = timm.list_pretrained(f"{new}.*")
     if present != new and present not in tags:  # timm's own table lags behind: .sam is .sam_in1k by now
         present = next((name for name in tags if name.startswith(present)), new)
-    name = f"{new}.{tag}" if dot else present
-    warnings.warn(f"timm calls '{upstream}' '{name}' now; that is what is built.", stacklevel=2)
-    return name
+    return f"{new}.{tag}" if dot else present
 
 
 def measured(source: str, upstream: str, arguments: dict[str, Any]) -> Spec:

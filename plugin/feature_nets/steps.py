@@ -7,9 +7,11 @@ arguments ask for.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from .. import kept
 from ..catalog.own import own_net
 from ..catalog.spec import Spec
 from ..errors import InputError
@@ -25,11 +27,10 @@ from ..surgery.padding import repair_padding
 from ..surgery.pools import pools_as_modules
 from ..surgery.pruning import prune
 from ..surgery.windows import pad_before_shift
-from ..taps.geometry import is_data
 from ..taps.pyramid import PyramidNet, is_plain
 from ..taps.sizes import Blueprint, any_size
 from ..tracing.stages import stage_of_params
-from ..tracing.trace import Trace, meta_copy, trace, trace_for_strides
+from ..tracing.trace import Trace, as_data, from_data, meta_copy, trace, trace_for_strides
 from .own import open_own
 
 #: Records by all that they depend on, and whether the padding had to be repaired for them. To open the same
@@ -172,9 +173,14 @@ def open_traced(
     if is_plain(feature_net):
         feature_net = PyramidNet(feature_net)
     origin = own_net(upstream) if source == "own" else upstream  # a name of one's own may be given again
-    known = repr(sorted(arguments.items())) if is_data(arguments) else None
+    known = repr(sorted(arguments.items())) if kept.is_data(arguments) else None
     key = (source, origin, in_channels, repair, attention, known)
-    found, padded = _RECORDS.get(key) or _traced(feature_net, in_channels, name, fixed_size(arguments))
+    if key in _RECORDS:
+        found, padded = _RECORDS[key]
+    else:
+        size = fixed_size(arguments)
+        lasting = "" if known is None or source == "own" else repr(key)
+        found, padded = _record(lasting, lambda: _traced(feature_net, in_channels, name, size))
     if known is not None:
         _RECORDS[key] = found, padded
     if not padded:
@@ -182,6 +188,19 @@ def open_traced(
     traced = feature_net if repair else meta_copy(feature_net)
     repair_padding(traced.net)
     return feature_net, traced, found
+
+
+def _record(origin: str, find: Callable[[], tuple[Trace, bool]]) -> tuple[Trace, bool]:
+    """What ``find`` gives; from disk, where it was found before for the same ``origin``, if there is one."""
+    if not origin:
+        return find()
+
+    def data() -> tuple[dict[str, Any], bool]:
+        found, padded = find()
+        return as_data(found), padded
+
+    found, padded = kept.fact("traces", origin, data)
+    return from_data(found, origin), padded
 
 
 def _traced(

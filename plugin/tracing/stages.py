@@ -12,11 +12,11 @@ from collections.abc import Iterator
 
 from torch import nn
 
+from ..catalog.spec import STAGES
 from ..sources.feature_net import PYRAMID_NAME
 from .norms import is_norm
 from .trace import Trace
 
-STAGES = 4
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 

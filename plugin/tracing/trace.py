@@ -10,12 +10,13 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import TypeGuard, cast
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeGuard, cast
 
 import torch
 from torch import Tensor, nn
 
+from .. import kept
 from ..errors import InputError
 from ..sources import FeatureNet
 from .shapes import ShapesOnly
@@ -45,6 +46,7 @@ class Trace:
         reducing: Those of them whose output is coarser than their input.
         plain: Modules with children that are called once, with a tensor first, and return a tensor.
         narrower: Records of runs for fewer maps, by their strides, as :func:`trace_for_strides` made them.
+        origin: All that the record depends on, as data, where it is kept on disk.
     """
 
     size: tuple[int, int]
@@ -57,11 +59,29 @@ class Trace:
     reducing: frozenset[str]
     plain: frozenset[str]
     narrower: dict[tuple[int, ...], Trace] = field(default_factory=dict, compare=False, repr=False)
+    origin: str = field(default="", compare=False, repr=False)
 
     @property
     def needed(self) -> frozenset[str]:
         """All parameters that any of the maps depends on."""
         return frozenset().union(*self.params_by_stride.values())
+
+
+def as_data(trace: Trace) -> dict[str, Any]:
+    """A record as :func:`mmbackbones.kept.fact` keeps it; sets become tuples."""
+    data = {one.name: getattr(trace, one.name) for one in fields(Trace) if one.compare}
+    for name, value in data.items():
+        if isinstance(value, frozenset):
+            data[name] = tuple(sorted(value))
+    data["params_by_stride"] = {s: tuple(sorted(names)) for s, names in trace.params_by_stride.items()}
+    return data
+
+
+def from_data(data: dict[str, Any], origin: str) -> Trace:
+    """The record that :func:`as_data` was given."""
+    sets = {name: frozenset(data[name]) for name in ("reducing", "plain")}
+    params = {stride: frozenset(names) for stride, names in data["params_by_stride"].items()}
+    return Trace(**{**data, **sets, "params_by_stride": params}, origin=origin)
 
 
 def meta_copy(feature_net: FeatureNet) -> FeatureNet:
@@ -143,8 +163,17 @@ def trace_for_strides(
         return every
     key = tuple(taps)
     if key not in every.narrower:
-        every.narrower[key] = cast(Trace, _run(feature_net, in_channels, every.size, taps))
+        every.narrower[key] = _narrowed(feature_net, in_channels, every, taps)
     return every.narrower[key]
+
+
+def _narrowed(feature_net: FeatureNet, in_channels: int, every: Trace, taps: dict[int, int]) -> Trace:
+    def found() -> Trace:
+        return cast(Trace, _run(feature_net, in_channels, every.size, taps))
+
+    if not every.origin:
+        return found()
+    return from_data(kept.fact("trace", (every.origin, taps), lambda: as_data(found())), every.origin)
 
 
 def _run(

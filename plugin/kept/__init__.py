@@ -1,0 +1,110 @@
+"""What was found out of networks and configs, kept on disk so that the next command need not find it again.
+
+A fact is made of numbers, words and containers of them. It lies in a file of its own, in a folder for the
+versions that it was found with: another version of torch, a library or this package finds it anew. The folder
+is ``mmbackbones`` in the user's cache folder; ``MMBACKBONES_CACHE`` names another one, and an empty
+``MMBACKBONES_CACHE`` keeps nothing. A file that cannot be read or written changes nothing but the time taken.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+#: Whose networks and modules are traced, by the names of their distributions.
+_LIBRARIES = (
+    *("torch", "timm", "torchvision", "mmengine", "mmcv", "mmcv-lite", "mmdet", "mmsegmentation"),
+    *("onedl-mmengine", "onedl-mmcv", "onedl-mmdetection", "onedl-mmsegmentation", "mmpretrain"),
+)
+
+
+def fact(what: str, of: object, find: Callable[[], T]) -> T:
+    """What ``find()`` gives, or gave when it was last asked for ``what`` of ``of``.
+
+    Args:
+        what: Which fact, e.g. ``"trace"``.
+        of: All that it depends on beside the versions.
+        find: Finds it; an error of it is not kept.
+
+    What is no data, be it ``of`` or what was found, is not kept either.
+    """
+    folder = _folder()
+    if folder is None or not is_data(of):
+        return find()
+    asked = repr((what, of))
+    file = folder / f"{hashlib.sha256(asked.encode()).hexdigest()[:32]}.txt"
+    with suppress(OSError, ValueError, SyntaxError):
+        digest, _, text = file.read_text(encoding="utf-8").partition("\n")
+        if digest == _digest(text):
+            return ast.literal_eval(text)  # type: ignore[no-any-return]
+    found = find()
+    if is_data(found):
+        _write(file, repr(found))
+    return found
+
+
+def is_data(value: Any) -> bool:
+    """Whether ``value`` is made of numbers, words and containers of them, so that ``repr`` tells all."""
+    if isinstance(value, dict):
+        return all(map(is_data, value.values()))
+    if isinstance(value, (tuple, list)):
+        return all(map(is_data, value))
+    return value is None or isinstance(value, (bool, int, float, str))
+
+
+def _write(file: Path, text: str) -> None:
+    """Write a fact so that nobody ever reads half of it."""
+    part = file.with_suffix(f".{os.getpid()}.part")
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(f"{_digest(text)}\n{text}", encoding="utf-8")
+        part.replace(file)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _folder() -> Path | None:
+    """Where the facts of these versions lie; None if nothing is kept."""
+    asked = os.environ.get("MMBACKBONES_CACHE")
+    if asked == "":
+        return None
+    if asked is None:
+        asked = f"{os.environ.get('XDG_CACHE_HOME') or '~/.cache'}/mmbackbones"
+    try:
+        return Path(asked).expanduser() / _versions()
+    except RuntimeError:  # nobody knows the user's home
+        return None
+
+
+@cache
+def _versions() -> str:
+    """A word for the versions of the libraries and the state of our own files, which may be a checkout's."""
+    found = [f"{name} {_version(name)}" for name in _LIBRARIES]
+    package = Path(__file__).parents[1]
+    files = [*package.rglob("*.py"), *_necks(package)]
+    states = ((file.name, file.stat()) for file in sorted(files))
+    found += [f"{name} {state.st_size} {state.st_mtime_ns}" for name, state in states]
+    return _digest("\n".join(found))[:16]
+
+
+def _necks(package: Path) -> list[Path]:
+    """The files of the necks, which lie in the package, or beside it in a checkout."""
+    return [] if (package / "necks").is_dir() else [*(package.parent / "necks").glob("*.py")]
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "none"
