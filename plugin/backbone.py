@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from .catalog import catalog_names
@@ -29,6 +30,7 @@ from .sources.cells import cut, pad_to
 from .sources.feature_net import PYRAMID_NAME
 from .surgery.dilatable import check_dilatable
 from .surgery.freezing import frozen_module_paths, frozen_names, hold_in_eval
+from .surgery.memory_format import check_memory_format, lay_out, memory_format_for
 from .surgery.norms import check_norm_cfg
 from .tracing.layers import layers_of_params
 from .weights.loading import meant_for_another
@@ -53,6 +55,9 @@ class Backbone(LoadingModule):
         norm_eval: Whether all batch norms keep their statistics constant while training.
         norm_cfg: ``dict(type='BN' | 'SyncBN' | 'GN' | 'FrozenBN', ...)`` replaces every batch norm.
         with_cp: Gradient checkpointing: less memory, one more forward pass of each block.
+        memory_format: 'channels_last', 'contiguous', or 'auto' for the faster one of this network, in which
+            torch then runs its convolutions: other speed, same values. By default ``mmbackbones train``,
+            ``test`` and ``predict`` choose, and all others get contiguous weights.
         output_stride: 8, 16 or 32: later strides become dilations. ``out_strides`` still counts the
             undilated strides; the attribute says the real ones.
         attention: 'se', 'cbam' or 'eca' puts that module into every residual block of timm's ResNet, ResNeXt
@@ -88,6 +93,7 @@ class Backbone(LoadingModule):
         norm_eval: bool = False,
         norm_cfg: dict[str, Any] | None = None,
         with_cp: bool = False,
+        memory_format: str | None = None,
         output_stride: int | None = None,
         attention: str | None = None,
         in_channels: int = 3,
@@ -104,6 +110,7 @@ class Backbone(LoadingModule):
         check_frozen_stages(frozen_stages)
         check_frozen_fraction(frozen_fraction, frozen_stages)
         check_in_channels(in_channels)
+        check_memory_format(memory_format)
         strides = choose_strides(self.spec, out_strides, out_indices)
         if norm_cfg is not None:
             check_norm_cfg(norm_cfg)
@@ -135,6 +142,11 @@ class Backbone(LoadingModule):
         left = {name for name, _ in self.named_parameters() if not name.startswith(f"{PYRAMID_NAME}.")}
         self.param_stages = {name: stage for name, stage in made.stages.items() if name in left}
         self._freeze(made.frozen & left)
+        self.memory_format = memory_format
+        if memory_format == "channels_last":
+            lay_out(self, torch.channels_last)
+        elif memory_format == "auto":
+            lay_out(self, memory_format_for(self))
         if pretrained and not meant_for_another(pretrained, self.spec.name):
             self._load(resolve(self.spec, pretrained))
         self.train()

@@ -36,6 +36,7 @@ def measure(model: str, backbone: str, config: str, img_scale: str | None, devic
     from mmengine.registry import MODELS, init_default_scope
 
     from ..engine.devices import choose_device
+    from ..engine.layout import use_faster_format
     from ..engine.predictions import Predictor
 
     where = torch.device(choose_device(device))
@@ -43,7 +44,9 @@ def measure(model: str, backbone: str, config: str, img_scale: str | None, devic
     if img_scale is not None:
         set_scale(cfg, parse_scale(img_scale))
     init_default_scope(cfg.default_scope)
-    predictor = Predictor(revert_sync_batchnorm(MODELS.build(cfg.model)).to(where), cfg)
+    net = revert_sync_batchnorm(MODELS.build(cfg.model))
+    use_faster_format(net, where.type)  # as `mmbackbones predict` does
+    predictor = Predictor(net.to(where), cfg)
     packed = _grey_image(predictor, reference_scale(cfg) or _USUAL)
     batch = {"inputs": [packed["inputs"]], "data_samples": [packed["data_samples"]]}
     with torch.inference_mode():

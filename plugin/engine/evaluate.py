@@ -12,6 +12,7 @@ from ..errors import InputError
 from ..weights.checkpoints import load_model
 from . import report
 from .hooks import ProgressHook
+from .layout import format_explained
 from .runner import Runner, build_runner, library_output_to_log
 
 
@@ -46,7 +47,7 @@ def evaluate(
     progress = ProgressHook(console)
     runner.register_hook(progress)
     try:
-        with library_output_to_log():
+        with library_output_to_log(), format_explained():
             metrics = report.numbers(runner.test())
     except FileNotFoundError as error:
         raise InputError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import Config
 
 from ..compose.building import building
@@ -14,6 +15,7 @@ from ..weights.checkpoints import load_model
 from ..weights.files import read_for_mmengine
 from ..weights.named import without_weights
 from .devices import check_device
+from .layout import use_faster_format
 from .predictions import Predictor
 
 _BEST = ("best.pth", "last.pth")
@@ -78,6 +80,7 @@ def load_predictor(cfg: Config, checkpoint: Path, device: str, score_thr: float)
         raise InputError(
             f"Neither {checkpoint} nor the config names the classes; add metainfo=dict(classes=...)."
         )
+    use_faster_format(model, torch.device(device).type)
     return Predictor(model.to(device), cfg, score_thr, meta)
 
 

@@ -17,6 +17,7 @@ from ..compose.configs import kind, pipelines, task_of
 from ..errors import InputError
 from . import draw
 from .images import as_loaded, check_image, open_image
+from .layout import format_explained
 
 SCORE_THR = 0.5
 #: A file, or its pixels: see :func:`.images.as_loaded`.
@@ -155,7 +156,9 @@ class Predictor:
     def _ask(self, packed: list[dict[str, Any]], images: Sequence[Given]) -> Iterator[Prediction]:
         batch = {key: [one[key] for one in packed] for key in ("inputs", "data_samples")}
         about: dict[str, Any] = {"classes": self.classes, "palette": self.palette}
-        for sample, image in zip(self.model.test_step(batch), images, strict=True):
+        with format_explained():
+            samples = self.model.test_step(batch)
+        for sample, image in zip(samples, images, strict=True):
             yield Prediction(**self._arrays(sample), **about, source=image)
 
     def _arrays(self, sample: Any) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from . import report
 from .cost import CostHook
 from .failures import LossCheckHook, failure_of
 from .hooks import ProgressHook
+from .layout import format_explained
 from .plain_weights import save_plain
 from .runner import OnceFormatted, Runner, build_runner, library_output_to_log
 from .seeds import SeedHook
@@ -104,7 +105,7 @@ def train(cfg: Config, work_dir: Path, *, resume: Path | None = None, console: C
         runner.register_hook(FreezeReportHook())
     stop.install()
     try:
-        with library_output_to_log():
+        with library_output_to_log(), format_explained():
             runner.train()
             if runner.stopped_early:
                 console.print(f"Stopped early: {runner.stopped_early}.", highlight=False)

@@ -7,7 +7,6 @@ arguments ask for.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +29,7 @@ from ..surgery.windows import pad_before_shift
 from ..taps.pyramid import PyramidNet, is_plain
 from ..taps.sizes import Blueprint, any_size
 from ..tracing.stages import stage_of_params
-from ..tracing.trace import Trace, as_data, from_data, meta_copy, trace, trace_for_strides
+from ..tracing.trace import Trace, meta_copy, trace, trace_for_strides
 from .own import open_own
 
 #: Records by all that they depend on, and whether the padding had to be repaired for them. To open the same
@@ -163,6 +162,7 @@ def open_traced(
     Raises:
         InputError: the source has no such network, or its maps have no power-of-two strides.
     """
+    known = repr(sorted(arguments.items())) if kept.is_data(arguments) else None
     feature_net = opened(source, upstream, in_channels, arguments, repair)
     if attention is not None:
         embed_attention(feature_net.net, attention)
@@ -173,14 +173,13 @@ def open_traced(
     if is_plain(feature_net):
         feature_net = PyramidNet(feature_net)
     origin = own_net(upstream) if source == "own" else upstream  # a name of one's own may be given again
-    known = repr(sorted(arguments.items())) if kept.is_data(arguments) else None
     key = (source, origin, in_channels, repair, attention, known)
     if key in _RECORDS:
         found, padded = _RECORDS[key]
     else:
         size = fixed_size(arguments)
         lasting = "" if known is None or source == "own" else repr(key)
-        found, padded = _record(lasting, lambda: _traced(feature_net, in_channels, name, size))
+        found, padded = _traced(feature_net, in_channels, name, size, lasting)
     if known is not None:
         _RECORDS[key] = found, padded
     if not padded:
@@ -190,30 +189,17 @@ def open_traced(
     return feature_net, traced, found
 
 
-def _record(origin: str, find: Callable[[], tuple[Trace, bool]]) -> tuple[Trace, bool]:
-    """What ``find`` gives; from disk, where it was found before for the same ``origin``, if there is one."""
-    if not origin:
-        return find()
-
-    def data() -> tuple[dict[str, Any], bool]:
-        found, padded = find()
-        return as_data(found), padded
-
-    found, padded = kept.fact("traces", origin, data)
-    return from_data(found, origin), padded
-
-
 def _traced(
-    feature_net: FeatureNet, in_channels: int, name: str, size: tuple[int, int] | None
+    feature_net: FeatureNet, in_channels: int, name: str, size: tuple[int, int] | None, origin: str
 ) -> tuple[Trace, bool]:
     """The record of ``feature_net``, and whether its padding had to be repaired for it."""
     try:
-        return trace(feature_net, in_channels, name=name, size=size), False
+        return trace(feature_net, in_channels, name=name, size=size, origin=origin), False
     except InputError:
         padded = meta_copy(feature_net)
         if not repair_padding(padded.net):
             raise
-    return trace(padded, in_channels, name=name, size=size), True
+    return trace(padded, in_channels, name=name, size=size, origin=origin and f"padded {origin}"), True
 
 
 def fixed_size(arguments: dict[str, Any]) -> tuple[int, int] | None:

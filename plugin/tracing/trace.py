@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeGuard, cast
 
@@ -67,7 +67,7 @@ class Trace:
         return frozenset().union(*self.params_by_stride.values())
 
 
-def as_data(trace: Trace) -> dict[str, Any]:
+def _as_data(trace: Trace) -> dict[str, Any]:
     """A record as :func:`mmbackbones.kept.fact` keeps it; sets become tuples."""
     data = {one.name: getattr(trace, one.name) for one in fields(Trace) if one.compare}
     for name, value in data.items():
@@ -77,8 +77,8 @@ def as_data(trace: Trace) -> dict[str, Any]:
     return data
 
 
-def from_data(data: dict[str, Any], origin: str) -> Trace:
-    """The record that :func:`as_data` was given."""
+def _from_data(data: dict[str, Any], origin: str) -> Trace:
+    """The record that :func:`_as_data` was given."""
     sets = {name: frozenset(data[name]) for name in ("reducing", "plain")}
     params = {stride: frozenset(names) for stride, names in data["params_by_stride"].items()}
     return Trace(**{**data, **sets, "params_by_stride": params}, origin=origin)
@@ -102,6 +102,7 @@ def trace(
     *,
     name: str = "network",
     size: tuple[int, int] | None = None,
+    origin: str = "",
 ) -> Trace:
     """Run a copy of ``feature_net`` for all its maps and record what happens.
 
@@ -110,10 +111,23 @@ def trace(
         in_channels: Channels of the image.
         name: How messages call it.
         size: The only height and width that the network takes, if it was built for one.
+        origin: All that its structure depends on beside the versions of libraries: the record is kept on
+            disk by it. Empty if that cannot be said.
 
     Raises:
         InputError: the network ran at no tried size, or its maps have no power-of-two strides.
     """
+    return _kept(origin, origin, lambda: _trace(feature_net, in_channels, name, size))
+
+
+def _kept(what: object, origin: str, find: Callable[[], Trace]) -> Trace:
+    """The record that ``find`` gives; from disk, where ``origin`` is known."""
+    if not origin:
+        return find()
+    return _from_data(kept.fact("trace", what, lambda: _as_data(find())), origin)
+
+
+def _trace(feature_net: FeatureNet, in_channels: int, name: str, size: tuple[int, int] | None) -> Trace:
     failures: list[Exception] = []
     sizes = [*_ODD_MULTIPLES.values(), *([size] if size else EVEN_SIZES)]
     for tried in sizes:
@@ -168,12 +182,10 @@ def trace_for_strides(
 
 
 def _narrowed(feature_net: FeatureNet, in_channels: int, every: Trace, taps: dict[int, int]) -> Trace:
-    def found() -> Trace:
+    def run() -> Trace:
         return cast(Trace, _run(feature_net, in_channels, every.size, taps))
 
-    if not every.origin:
-        return found()
-    return from_data(kept.fact("trace", (every.origin, taps), lambda: as_data(found())), every.origin)
+    return _kept((every.origin, taps), every.origin, run)
 
 
 def _run(

@@ -1,0 +1,47 @@
+"""Models in the memory format that is faster for their backbones, without being asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from ..errors import InputError
+from ..surgery.memory_format import lay_out, memory_format_for
+
+
+def use_faster_format(model: nn.Module, device: str) -> None:
+    """Lay a model of mmdet or mmseg out, in place, as is faster for all backbones in it.
+
+    A backbone that says ``memory_format`` has been laid out as it says, and decides for the model.
+
+    Args:
+        model: With a part, or parts of parts, called ``backbone``.
+        device: Type of the device that it will run on.
+    """
+    backbones = [part for name, part in model.named_modules() if name.rpartition(".")[2] == "backbone"]
+    if not backbones or any(getattr(part, "memory_format", None) == "contiguous" for part in backbones):
+        return
+    if all(memory_format_for(part, device) is torch.channels_last for part in backbones):
+        lay_out(model, torch.channels_last)
+
+
+@contextmanager
+def format_explained() -> Iterator[None]:
+    """Say what to do where a module of the model takes only contiguous maps.
+
+    Raises:
+        InputError: in place of torch's error about ``view``.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "view size is not compatible" not in str(error):
+            raise
+        raise InputError(
+            f"A module of the model reads maps by view(), and takes them only in the order that torch calls "
+            f"contiguous: add --cfg-options model.backbone.memory_format=contiguous, or memory_format="
+            f"'contiguous' to the backbone's dict. torch says: {error}"
+        ) from error
