@@ -18,6 +18,7 @@ from .feature_nets.arguments import (
     check_frozen_fraction,
     check_frozen_stages,
     check_in_channels,
+    check_memory_format,
     choose_strides,
     unknown_arguments,
 )
@@ -30,7 +31,7 @@ from .sources.cells import cut, pad_to
 from .sources.feature_net import PYRAMID_NAME
 from .surgery.dilatable import check_dilatable
 from .surgery.freezing import frozen_module_paths, frozen_names, hold_in_eval
-from .surgery.memory_format import check_memory_format, lay_out, memory_format_for
+from .surgery.memory_format import lay_out, memory_format_for
 from .surgery.norms import check_norm_cfg
 from .tracing.layers import layers_of_params
 from .weights.loading import meant_for_another

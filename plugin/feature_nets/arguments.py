@@ -9,6 +9,9 @@ from typing import Any
 from ..catalog.spec import PYRAMID, STAGES, Spec
 from ..errors import InputError, UnknownArgumentError, did_you_mean
 
+#: What a backbone's ``memory_format`` takes beside None.
+FORMATS = ("contiguous", "channels_last", "auto")
+
 
 def unknown_arguments(unknown: dict[str, Any], of: type) -> UnknownArgumentError:
     """The error for arguments that ``of`` does not take, with the nearest that it does."""
@@ -58,6 +61,15 @@ def check_in_channels(in_channels: int) -> None:
     """Raises InputError unless ``in_channels`` is a whole number of at least 1."""
     if isinstance(in_channels, bool) or not isinstance(in_channels, int) or in_channels < 1:
         raise InputError(f"in_channels={in_channels!r} must be a whole number of at least 1.")
+
+
+def check_memory_format(asked: str | None) -> None:
+    """Raises InputError unless ``asked`` is None or one of :data:`FORMATS`."""
+    if asked is not None and asked not in FORMATS:
+        raise InputError(
+            f"memory_format={asked!r} is unknown. Allowed: {', '.join(map(repr, FORMATS))}, or None, which "
+            f"leaves it to the command that runs the net."
+        )
 
 
 def check_frozen_stages(frozen_stages: int) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .. import kept
 from ..catalog.own import own_net
 from ..catalog.spec import Spec
 from ..errors import InputError
@@ -26,6 +25,7 @@ from ..surgery.padding import repair_padding
 from ..surgery.pools import pools_as_modules
 from ..surgery.pruning import prune
 from ..surgery.windows import pad_before_shift
+from ..taps.geometry import is_data
 from ..taps.pyramid import PyramidNet, is_plain
 from ..taps.sizes import Blueprint, any_size
 from ..tracing.stages import stage_of_params
@@ -162,7 +162,6 @@ def open_traced(
     Raises:
         InputError: the source has no such network, or its maps have no power-of-two strides.
     """
-    known = repr(sorted(arguments.items())) if kept.is_data(arguments) else None
     feature_net = opened(source, upstream, in_channels, arguments, repair)
     if attention is not None:
         embed_attention(feature_net.net, attention)
@@ -173,6 +172,7 @@ def open_traced(
     if is_plain(feature_net):
         feature_net = PyramidNet(feature_net)
     origin = own_net(upstream) if source == "own" else upstream  # a name of one's own may be given again
+    known = repr(sorted(arguments.items())) if is_data(arguments) else None
     key = (source, origin, in_channels, repair, attention, known)
     if key in _RECORDS:
         found, padded = _RECORDS[key]

@@ -37,28 +37,28 @@ def fact(what: str, of: object, find: Callable[[], T]) -> T:
 
     What is no data, be it ``of`` or what was found, is not kept either.
     """
-    folder = _folder()
-    if folder is None or not is_data(of):
+    folder, asked = _folder(), _as_text((what, of))
+    if folder is None or asked is None:
         return find()
-    asked = repr((what, of))
     file = folder / f"{hashlib.sha256(asked.encode()).hexdigest()[:32]}.txt"
     with suppress(OSError, ValueError, SyntaxError):
         digest, _, text = file.read_text(encoding="utf-8").partition("\n")
         if digest == _digest(text):
             return ast.literal_eval(text)  # type: ignore[no-any-return]
     found = find()
-    if is_data(found):
-        _write(file, repr(found))
+    if (text := _as_text(found)) is not None:
+        _write(file, text)
     return found
 
 
-def is_data(value: Any) -> bool:
-    """Whether ``value`` is made of numbers, words and containers of them, so that ``repr`` tells all."""
-    if isinstance(value, dict):
-        return all(map(is_data, value.values()))
-    if isinstance(value, (tuple, list)):
-        return all(map(is_data, value))
-    return value is None or isinstance(value, (bool, int, float, str))
+def _as_text(value: Any) -> str | None:
+    """``value`` as Python reads it back; None if it does not."""
+    text = repr(value)
+    try:
+        ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return None
+    return text
 
 
 def _write(file: Path, text: str) -> None:

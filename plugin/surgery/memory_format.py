@@ -6,20 +6,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from ..errors import InputError
-
-#: What a backbone's ``memory_format`` takes beside None.
-FORMATS = ("contiguous", "channels_last", "auto")
 _DEVICES = ("cpu", "cuda")
-
-
-def check_memory_format(asked: str | None) -> None:
-    """Raises InputError unless ``asked`` is None or one of :data:`FORMATS`."""
-    if asked is not None and asked not in FORMATS:
-        raise InputError(
-            f"memory_format={asked!r} is unknown. Allowed: {', '.join(map(repr, FORMATS))}, or None, which "
-            f"leaves it to the command that runs the net."
-        )
 
 
 def memory_format_for(net: nn.Module, device: str = "cpu") -> torch.memory_format:

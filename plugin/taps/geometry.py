@@ -25,7 +25,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..kept import is_data
 from .position_tables import NotATableError, Size, Table, table_of
 from .sharing import Tree
 
@@ -107,6 +106,15 @@ def geometry(build: Build, old: nn.Module, size: Size, follow: Followers, device
         if changed:
             caches |= {(path, k) for k, v in vars(theirs).items() if not k.startswith("_") and v == {}}
     return Geometry(size, attributes, _buffers(new, follow, device), frozenset(caches))
+
+
+def is_data(value: Any) -> bool:
+    """Whether ``value`` is made of numbers, words and containers of them, so that ``repr`` tells all."""
+    if isinstance(value, dict):
+        return all(map(is_data, value.values()))
+    if isinstance(value, (tuple, list)):
+        return all(map(is_data, value))
+    return value is None or isinstance(value, (bool, int, float, str))
 
 
 def _plain(name: str, value: Any) -> bool:
