@@ -54,6 +54,7 @@ def predict_command(
     from ..engine.coco_results import RESULTS_NAME, CocoResults
     from ..engine.devices import choose_device
     from ..engine.images import find_images, listed
+    from ..engine.layout import fold_norms
     from ..engine.load import load_predictor
     from ..engine.predict import JSON_NAME, Output, check_outputs, images_of_split, predict
     from ..engine.work_dir import prepare_work_dir
@@ -80,6 +81,7 @@ def predict_command(
             set_scale(cfg, parse_scale(img_scale))
         folder = prepare_work_dir(out.expanduser().absolute(), "--out")
     predictor = load_predictor(cfg, checkpoint, chosen, score_thr)
+    fold_norms(predictor.model)  # nobody trains or saves it
     check_outputs(predictor, save_json=save_json, save_masks=save_masks)
     output = Output(folder, CocoResults(cfg, predictor.classes) if save_json else None, save_masks)
     problems = []

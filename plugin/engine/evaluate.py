@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.model import is_model_wrapper
 from rich.console import Console
 
 from ..compose.configs import task_of
@@ -12,7 +13,7 @@ from ..errors import InputError
 from ..weights.checkpoints import load_model
 from . import report
 from .hooks import ProgressHook
-from .layout import format_explained
+from .layout import fold_norms, format_explained
 from .runner import Runner, build_runner, library_output_to_log
 
 
@@ -44,6 +45,8 @@ def evaluate(
         InputError: the config has no test parts, its data is missing, or the checkpoint does not fit.
     """
     runner = runner_for_test(cfg, checkpoint, work_dir)
+    if not is_model_wrapper(runner.model):
+        fold_norms(runner.model)
     progress = ProgressHook(console)
     runner.register_hook(progress)
     try:

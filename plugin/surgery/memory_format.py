@@ -16,7 +16,7 @@ def memory_format_for(net: nn.Module, device: str = "cpu") -> torch.memory_forma
     after them in a plain or window transformer are matrix products, which have no format. On CPUs
     ``channels_last`` takes 1.2 times less in inference and training over five usual nets (EfficientNet
     1.84) on an AMD EPYC; on GPUs it spares cuDNN's tensor cores two transpositions of each map.
-    ``docs/benchmarks.md`` has the figures.
+    ``make bench`` measures it.
 
     Args:
         net: The network; only its convolutions are read.
