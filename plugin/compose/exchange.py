@@ -142,7 +142,8 @@ def _kept(old: Node, scope: str, spec: Spec, weights: str | None, notes: list[st
     if weights and norm.get("requires_grad") is False:
         kept["norm_cfg"] = {"type": "BN", **kept.get("norm_cfg", {}), "requires_grad": False}
         notes.append("Its batch norms keep scale and shift, as the base's do.")
-    if weights and old.get("norm_eval", default_of(old, scope, "norm_eval")) is True:  # mmdet's by default
+    said = old["norm_eval"] if "norm_eval" in old else default_of(old, scope, "norm_eval")
+    if weights and said is True:  # mmdet's by default
         kept["norm_eval"] = True
         notes.append("Its batch norms keep their statistics (norm_eval), as the base's do.")
     return kept

@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 
 from mmengine.config import Config, ConfigDict
 
-from ..catalog.spec import Spec
+from ..catalog.spec import STAGES, Spec
 from ..errors import InputError, nearest
 from ..feature_nets.specs import get_spec
-from ..tracing.stages import STAGES
 from .backbones import starts_from
 from .configs import SCOPE_OF, kind, load_config
 from .exchange import exchange

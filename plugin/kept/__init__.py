@@ -42,9 +42,10 @@ def fact(what: str, of: object, find: Callable[[], T]) -> T:
         return find()
     file = folder / f"{hashlib.sha256(asked.encode()).hexdigest()[:32]}.txt"
     with suppress(OSError, ValueError, SyntaxError):
-        digest, _, text = file.read_text(encoding="utf-8").partition("\n")
-        if digest == _digest(text):
-            return ast.literal_eval(text)  # type: ignore[no-any-return]
+        digest, _, content = file.read_text(encoding="utf-8").partition("\n")
+        if digest == _digest(content):
+            value: T = ast.literal_eval(content)
+            return value
     found = find()
     if (text := _as_text(found)) is not None:
         _write(file, text)
