@@ -26,6 +26,7 @@ from ..weights.checkpoints import by_our_names, check_fits, differences
 from ..weights.files import read_checkpoint, read_for_mmengine, state_dict_of
 from ..weights.loading import FOR_THE_USER, some, warn_user
 from .checks import check_channels, check_heads, check_label_bits, check_sync_bn
+from .compiling import compile_parts
 from .label_checks import LabelCheckHook
 from .layout import use_faster_format
 from .plain_weights import save_plain
@@ -121,6 +122,11 @@ class Runner(_Runner):
         """As mmengine's, in the faster memory format: a wrapper lays its own copies out as the weights."""
         use_faster_format(model, get_device())
         return super().wrap_model(model_wrapper_cfg, model)
+
+    def _maybe_compile(self, target: str) -> None:
+        """``compile`` of the config: mmengine would compile ``target``, a whole step, for each size anew."""
+        if why_not := compile_parts(self.network, self.cfg.get("compile")):
+            warn_user(why_not)
 
     def build_train_loop(self, loop: Any) -> Any:
         """As mmengine's; batch norms get no batch of a single image if it can be helped."""

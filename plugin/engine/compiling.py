@@ -1,0 +1,55 @@
+"""``compile=True`` in a config: backbone and necks compiled by torch, for images of any size."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from ..errors import InputError
+
+#: Names under which a C++ compiler is looked for where ``CXX`` names none, in torch's order.
+_COMPILERS = ("c++", "g++", "clang++")
+_PARTS = ("backbone", "neck")
+
+
+def compile_parts(model: nn.Module, asked: Any) -> str:
+    """Compile backbones and necks of a model, in place; returns why not, or ''.
+
+    Sizes are symbols, so that images of other sizes need no other program. Heads are left out: they read
+    values (boxes, numbers of objects), at each of which a program would end.
+
+    Args:
+        model: Of mmdet or mmseg; names and weights stay as they are.
+        asked: The config's ``compile``: True, False, None, or arguments for ``torch.compile``, which win.
+
+    Raises:
+        InputError: ``asked`` is something else.
+    """
+    if asked is None or asked is False:
+        return ""
+    if asked is not True and not isinstance(asked, Mapping):
+        raise InputError(
+            f"compile={asked!r}: allowed are True, False, or a dict of arguments for torch.compile, as "
+            f"dict(mode='max-autotune')."
+        )
+    options = {"dynamic": True, **({} if asked is True else asked)}
+    if options.get("backend", "inductor") == "inductor" and compiler() is None:
+        return (
+            "compile: there is no C++ compiler (c++, g++ or clang++, or one that the variable CXX names), so "
+            "the model runs uncompiled. Install one, or take compile out of the config."
+        )
+    for name, part in model.named_modules():
+        if name.rpartition(".")[2] in _PARTS:
+            part.compile(**options)
+    return ""
+
+
+def compiler() -> str | None:
+    """Path of the C++ compiler that torch would call; None if there is none."""
+    named = os.environ.get("CXX")
+    found = (shutil.which(name) for name in ([named] if named else _COMPILERS))
+    return next((path for path in found if path), None)

@@ -1,0 +1,78 @@
+"""``compile=True`` in a config: backbone and neck are compiled, once for all sizes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from mmengine.registry import MODELS
+from torch import nn
+from torch._dynamo.testing import CompileCounter
+
+import mmbackbones
+from mmbackbones.engine import compiling
+from mmbackbones.engine.compiling import compile_parts
+from mmbackbones.engine.runner import Runner
+from mmbackbones.errors import InputError
+
+
+class Detector(nn.Module):
+    """A model's shape."""
+
+    def __init__(self, name: str = "resnet18") -> None:
+        super().__init__()
+        pieces = mmbackbones.pair(name, out_channels=8)
+        self.backbone, self.neck = (MODELS.build(dict(pieces[part])) for part in ("backbone", "neck"))
+        self.head = nn.Conv2d(8, 2, 1)
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        return [self.head(fmap) for fmap in self.neck(self.backbone(x))]
+
+
+@pytest.mark.parametrize("name", ["resnet18", "squeezenet1_1"])
+def test_one_program_for_all_sizes(name: str) -> None:
+    model, counter = Detector(name).eval(), CompileCounter()
+    names = [*model.state_dict()]
+    # five, since torch takes two sizes that are equal at first for one
+    images = [torch.randn(5, 3, *size) for size in ((64, 96), (128, 64), (90, 110))]
+    with torch.no_grad():
+        plain = [model(image) for image in images]
+        assert compile_parts(model, dict(backend=counter)) == ""
+        compiled = [model(images[0])]
+        parts = counter.frame_count
+        assert parts >= 2  # backbone and neck
+        compiled += [model(image) for image in images[1:]]
+    assert counter.frame_count == parts
+    torch.testing.assert_close(compiled, plain)
+    assert [*model.state_dict()] == names
+
+
+def test_without_a_compiler_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Detector()
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert compiling.compiler() is None
+    assert "there is no C++ compiler" in compile_parts(model, True)
+    assert "so the model runs uncompiled" in compile_parts(model, dict(mode="default"))
+    assert model.backbone._compiled_call_impl is None
+    for nothing in (None, False):
+        assert compile_parts(model, nothing) == ""
+    with pytest.raises(InputError, match="compile='yes': allowed are True, False, or a dict"):
+        compile_parts(model, "yes")
+    assert compile_parts(model, dict(backend="eager")) == ""  # which needs none
+    assert model.backbone._compiled_call_impl is not None
+    assert model.head._compiled_call_impl is None
+
+
+def test_a_runner_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(
+        "mmbackbones.engine.runner.compile_parts", lambda *given: asked.append(given) or "why"
+    )
+    said: list[str] = []
+    monkeypatch.setattr("mmbackbones.engine.runner.warn_user", said.append)
+    runner = Runner.__new__(Runner)
+    runner.model, runner.cfg = nn.Identity(), {"compile": True}
+    runner._maybe_compile("train_step")
+    assert asked == [(runner.model, True)]
+    assert said == ["why"]
