@@ -88,5 +88,5 @@ def _recognise(
 
     if task is not None and task not in TASKS:
         raise InputError(f"--task '{task}' is unknown; use {' or '.join(TASKS)}.")
-    chosen: Task = task or looks_like(folder)  # type: ignore[assignment]
+    chosen: Task = task or looks_like(folder)
     return recognise(folder, chosen, cache_dir=cache, ignore_labels=ignore, **options)

@@ -99,7 +99,8 @@ def set_data(cfg: Config, data: DataSet, split: SplitName | None = None) -> list
             f"take a config for boxes, such as detection/faster-rcnn_resnet50_fpn_1x_coco."
         )
     tested: SplitName = split or ("test" if data.test else "val")
-    for part, read in (("train", "train"), ("val", "val"), ("test", tested)):
+    reads: dict[str, SplitName] = {"train": "train", "val": "val", "test": tested}
+    for part, read in reads.items():
         loader = cfg.get(f"{part}_dataloader")
         if loader:
             loader.dataset = _replaced(loader.dataset, data, read)

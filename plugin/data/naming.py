@@ -153,8 +153,8 @@ def _without_file(
 ) -> tuple[tuple[str, ...], frozenset[int]]:
     """Names from the values that occur, and the values to ignore."""
     if layout == "cityscapes":
-        others = frozenset(value for value, name in enumerate(CITYSCAPES_IDS) if not name)
-        return tuple(name or f"other_{k}" for k, name in enumerate(CITYSCAPES_IDS)), ignored | others
+        unscored = frozenset(value for value, name in enumerate(CITYSCAPES_IDS) if not name)
+        return tuple(name or f"other_{k}" for k, name in enumerate(CITYSCAPES_IDS)), ignored | unscored
     occurring = occurring - {IGNORE_LABEL} - ignored
     if len(occurring) < 2:
         others = ", ".join(map(str, sorted({IGNORE_LABEL, *ignored})))

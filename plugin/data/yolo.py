@@ -48,8 +48,8 @@ def find(root: Path, *, test: bool = False) -> Found | None:
         InputError: a data.yaml that cannot be read, or that names folders that are not there.
     """
     wanted = [split for split in SPLIT_DIRS if split != "test" or test]
-    for file in sorted([*root.glob("*.yaml"), *root.glob("*.yml")]):
-        if found := _from_yaml(file, wanted):
+    for described in sorted([*root.glob("*.yaml"), *root.glob("*.yml")]):
+        if found := _from_yaml(described, wanted):
             return found
     parts: dict[str, tuple[Path, Path]] = {}
     images, labels = sub_dir(root, IMAGE_DIRS), sub_dir(root, ("labels",))
@@ -119,7 +119,8 @@ def read(found: Found, scanner: Scanner) -> tuple[dict[str, Boxes], list[str]]:
     Raises:
         InputError: a line that cannot be used, an image that cannot be read, or no object at all.
     """
-    notes, parts = [], {}
+    notes: list[str] = []
+    parts: dict[str, Boxes] = {}
     names = found.names
     rows = {split: _rows(*folders, scanner) for split, folders in found.parts.items()}
     highest = max((row[0] for part in rows.values() for _, _, lines in part for row in lines), default=-1)

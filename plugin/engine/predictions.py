@@ -103,7 +103,9 @@ class Predictor:
         self.channels = 3 if mean is None else len(mean)
 
     @overload
-    def __call__(self, images: Given, *, batch_size: int = 8) -> Prediction: ...
+    def __call__(  # type: ignore[overload-overlap]
+        self, images: Given, *, batch_size: int = 8
+    ) -> Prediction: ...
     @overload
     def __call__(self, images: Sequence[Given], *, batch_size: int = 8) -> list[Prediction]: ...
     def __call__(
