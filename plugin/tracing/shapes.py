@@ -45,7 +45,8 @@ class Unfilled(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func in _INITIALISERS or func in _FILLS:
-            filled, *given = [*args, *kwargs.values()]
+            given: list[Any] = [*args, *kwargs.values()]
+            filled = given.pop(0)
             seen = func in _FILLS and filled.requires_grad and torch.is_grad_enabled()
             if filled.is_meta and not seen and not any(isinstance(value, Tensor) for value in given):
                 return filled
