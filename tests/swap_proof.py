@@ -40,7 +40,7 @@ class Double(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is Tensor.float:
             return args[0].double()
-        if func is torch.frombuffer:  # of a file, which has the precision that it has
+        if func is Tensor.view:  # bytes of a file, which has the precision that it has
             return func(*args, **(kwargs or {}))
         args = tuple(torch.float64 if one is torch.float32 else one for one in args)
         given = {key: torch.float64 if one is torch.float32 else one for key, one in (kwargs or {}).items()}
