@@ -91,6 +91,9 @@ def check_facts(facts: dict[str, Any], folder: Path, figure: str, per: float) ->
     assert facts["history"] == left["history"]
     assert facts["by_class"].keys() == left["by_class"].keys()
     assert 0 < facts["latency_ms"]["p50"] <= facts["latency_ms"]["p95"]
+    assert 0 < facts["latency_ms"]["pre"] < facts["latency_ms"]["p95"]
+    assert 0 < facts["latency_ms"]["post"] < facts["latency_ms"]["p95"]
+    assert facts["energy_joules"] is None  # not measured
     assert facts["train_seconds_per_iter"] == pytest.approx(left["train_ms"] * 4 / 1e3)
     assert facts["params"] > 200_000
     assert 1e6 < facts["macs"] < 1e9

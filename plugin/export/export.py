@@ -67,7 +67,7 @@ def export(
     return files
 
 
-def measure(cfg: Config, checkpoint: Path, files: dict[str, Path], accuracy: bool) -> Figures:
+def measure(cfg: Config, checkpoint: Path, files: dict[str, Path], accuracy: bool, runs: int = 20) -> Figures:
     """Size in MB and milliseconds for one image of each file, on this machine's CPU with torch's threads.
 
     With ``accuracy`` also the main figures (mAP, mIoU) on the config's validation data, of torch too.
@@ -77,7 +77,7 @@ def measure(cfg: Config, checkpoint: Path, files: dict[str, Path], accuracy: boo
     image = torch.rand(1, 3, *_size(cfg, model)) * 255
     if accuracy:
         rows["torch"] = main_figures(_evaluate(cfg, checkpoint, None))
-    times = seconds({what: OnnxModel(path, model) for what, path in files.items()}, image)
+    times = seconds({what: OnnxModel(path, model) for what, path in files.items()}, image, runs)
     for what, path in files.items():
         rows[what] = {"MB": path.stat().st_size / 1e6, "ms": 1e3 * times[what]}
         if accuracy:

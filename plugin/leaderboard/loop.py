@@ -109,8 +109,9 @@ def _record(known: Record, before: Record | None, outcome: Outcome, folder: Path
     facts: dict[str, Any] = {**outcome.facts, "ended": now()}
     if before is not None and before.forecast:
         facts["forecast"] = before.forecast
-    if before is not None and before.seconds:
-        facts["seconds"] = before.seconds + facts.get("seconds", 0)
+    for name in ("seconds", "energy_joules"):
+        if before is not None and (spent := getattr(before, name)):
+            facts[name] = spent + (facts.get(name) or 0)
     if not outcome.cause:
         return replace(known, state="ok" if outcome.until is None else "paused", **facts)
     return replace(

@@ -6,6 +6,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from ..engine.timing import each_call
 from ..tracing.cost import cost
 
 RUNS, _WARM_UP = 100, 10
+_PARTS = 20  # runs that the parts of the latency are medians of
 _PACKAGES = ("mmbackbones", "torch", "torchvision", "timm", "mmengine", "mmdet", "mmsegmentation", "numpy")
 
 
@@ -44,10 +46,45 @@ def measure(cfg: Config, checkpoint: Path) -> dict[str, Any]:
 
 @torch.no_grad()
 def latency_of(network: Any, batch: Any) -> dict[str, float]:
-    """Wall time in ms of ``test_step`` on one batch, from the loaded image to the final boxes or labels."""
+    """Wall time in ms of ``test_step`` on one batch, from the loaded image to the final boxes or labels.
+
+    Of this ``pre`` is what comes before the network, ``post`` what comes after its last layer: medians.
+    """
     seconds = each_call(lambda: network.test_step(batch), RUNS, _WARM_UP)
     p50, p95 = 1e3 * np.percentile(seconds, [50, 95])
-    return {"p50": round(float(p50), 3), "p95": round(float(p95), 3), "runs": RUNS}
+    pre, post = 1e3 * np.median(_around(network, batch), axis=0)
+    found = {"p50": p50, "p95": p95, "pre": pre, "post": post}
+    return {**{name: round(float(value), 3) for name, value in found.items()}, "runs": RUNS}
+
+
+def _around(network: Any, batch: Any) -> list[tuple[float, float]]:
+    """Seconds before the first and after the last layer, of some runs."""
+    wait = torch.cuda.synchronize if torch.cuda.is_initialized() else lambda: None
+    ran: list[Any] = []
+    leaves = [module for module in network.modules() if not any(module.children())]
+    handles = [leaf.register_forward_hook(lambda module, *_: ran.append(module)) for leaf in leaves]
+    network.test_step(batch)
+    for handle in handles:
+        handle.remove()
+    ends: list[float] = []
+
+    def mark(*_: Any) -> None:
+        wait()
+        ends.append(time.perf_counter())
+
+    handle = ran[-1].register_forward_hook(mark)
+    found = []
+    for _ in range(_PARTS):
+        wait()
+        start = time.perf_counter()
+        data = network.data_preprocessor(batch, False)
+        wait()
+        ready = time.perf_counter()
+        network._run_forward(data, mode="predict")
+        wait()
+        found.append((ready - start, time.perf_counter() - ends[-1]))
+    handle.remove()
+    return found
 
 
 def surroundings(device: str) -> dict[str, Any]:

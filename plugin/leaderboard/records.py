@@ -58,7 +58,11 @@ class Record:
         train_seconds_per_iter: Median; on the CPU of the processor, summed over threads.
         seconds: Of the whole run, those before a pause included.
         memory_mib: Peak in training.
-        latency_ms: Wall time of one image, batch 1: ``p50``, ``p95``, ``runs``.
+        latency_ms: Wall time of one image, batch 1: ``p50``, ``p95``, ``runs``; of it ``pre`` and ``post``,
+            before and after the network.
+        onnx: In onnxruntime on the CPU: ``ms`` and ``int8_ms``, ``mb`` and ``int8_mb``; or the ``reason``
+            why it does not export; empty where it was not asked for.
+        energy_joules: Of the training, by the GPU's counter; None: not measured.
         checkpoint_bytes: Size of the weights' file.
         forecast: Of a probe before it started: ``seconds`` and ``memory_mib``.
         versions: Of Python and packages.
@@ -97,6 +101,8 @@ class Record:
     seconds: float | None = None
     memory_mib: float | None = None
     latency_ms: dict[str, float] = field(default_factory=dict)
+    onnx: dict[str, Any] = field(default_factory=dict)
+    energy_joules: float | None = None
     checkpoint_bytes: int | None = None
     forecast: dict[str, float] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
@@ -199,5 +205,6 @@ def now() -> str:
 
 def without_times(record: Record) -> Mapping[str, Any]:
     """What two undisturbed runs of the same key have in common: all but times and memory."""
-    measured = ("train_seconds_per_iter", "seconds", "memory_mib", "latency_ms", "forecast", "ended")
+    measured = ("train_seconds_per_iter", "seconds", "memory_mib", "latency_ms", "onnx", "energy_joules")
+    measured += ("forecast", "ended")
     return {key: value for key, value in asdict(record).items() if key not in measured}

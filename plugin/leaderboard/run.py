@@ -63,7 +63,8 @@ class Trainings:
     def executor(self) -> LocalExecutor:
         """Processes of this machine."""
         device = ["--device", self.spec.device] if self.spec.device else []
-        return LocalExecutor(["--task", self.spec.task, *device], self.spec.run_minutes)
+        onnx = ["--onnx"] if self.spec.onnx else []
+        return LocalExecutor(["--task", self.spec.task, *device, *onnx], self.spec.run_minutes)
 
 
 def run_spec(

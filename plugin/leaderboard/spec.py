@@ -53,6 +53,7 @@ class BoardSpec:
         run_minutes: Time-out of one run; None for none.
         device: As ``cpu``; empty takes a GPU if there is one.
         amp: Mixed precision, ``bf16`` or ``fp16``; empty for none.
+        onnx: Measure latency as ONNX files too, in floating point and in 8 bits.
         ignore_labels: Segmentation: label values of pixels to ignore, beside 255.
         options: ``key=value`` for all configs, as ``--cfg-options``.
         left_out: Of globs' matches, those left out, with why.
@@ -75,6 +76,7 @@ class BoardSpec:
     run_minutes: float | None
     device: str
     amp: str
+    onnx: bool
     ignore_labels: tuple[int, ...]
     options: tuple[str, ...]
     left_out: Mapping[str, str] = field(compare=False)
@@ -95,7 +97,7 @@ class BoardSpec:
 FIELDS = (
     *("data", "task", "architecture", "config", "backbones", "schedule", "epochs", "batch_size"),
     *("image_size", "seeds", "trials", "pretrained", "frozen_stages", "limits", "budget", "device", "amp"),
-    *("ignore_labels", "options"),
+    *("onnx", "ignore_labels", "options"),
 )
 
 
@@ -137,6 +139,7 @@ def read_spec(path: Path) -> BoardSpec:
         run_minutes=run_minutes,
         device=str(given.get("device") or ""),
         amp=marked.one_of(("bf16", "fp16"), "amp") if given.get("amp") else "",
+        onnx=marked.truth("onnx", False),
         ignore_labels=tuple(marked.wholes("ignore_labels")),
         options=_options(marked),
         left_out=left_out,

@@ -43,13 +43,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--task", default="detection")
     parser.add_argument("--device")
     parser.add_argument("--until", type=int)
+    parser.add_argument("--onnx", action="store_true")
     asked = parser.parse_args(argv)
     die_with(asked.parent)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command has it; read when torch is imported
     work = asked.folder / "train"
     try:
         with hold(asked.folder, _PATIENCE):  # an earlier one may be dying with its node
-            outcome = train_and_measure(asked.folder, work, asked.task, asked.device, asked.until)
+            outcome = train_and_measure(asked.folder, work, asked.task, asked.device, asked.until, asked.onnx)
     except KeyboardInterrupt as stop:  # asked to stop: what is needed to go on has been saved
         return 128 + int(getattr(stop, "signum", signal.SIGINT))
     except Exception as error:  # a net may fail in any way, and each is a row of the board
@@ -66,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def train_and_measure(
-    folder: Path, work: Path, task: str, device: str | None, until: int | None = None
+    folder: Path, work: Path, task: str, device: str | None, until: int | None = None, onnx: bool = False
 ) -> Outcome:
     """The training, by the engine of ``mmbackbones train``; returns fields of its record.
 
@@ -76,6 +77,7 @@ def train_and_measure(
         task: of the board.
         device: as ``--device`` of ``mmbackbones train``.
         until: epoch or iteration where it pauses, 0 for a probe; None for its end.
+        onnx: measure it as an ONNX file too.
 
     Raises:
         WeightsError: the weights to start from cannot be read.
@@ -89,7 +91,9 @@ def train_and_measure(
     from ..engine.stops import PausedError, PauseHook
     from ..engine.train import train
     from ..weights.files import read_data
+    from .energy import joules
     from .measure import measure, surroundings
+    from .onnx_latency import onnx_latency
     from .pictures import write_pictures
     from .scores import SCORES
 
@@ -107,7 +111,7 @@ def train_and_measure(
     if until is not None:
         hook = {"type": f"mmbackbones.{PauseHook.__name__}", "until": until}
         training.custom_hooks = [*(training.get("custom_hooks") or []), hook]
-    began = time.monotonic()
+    began, before = time.monotonic(), joules(used)
     failure = ""
     try:
         if until is None or evaluated_to(work) < until:
@@ -116,6 +120,8 @@ def train_and_measure(
             ).failure
     except PausedError:
         pass
+    after = joules(used)
+    energy = {"energy_joules": None if before is None or after is None else after - before}
     metric = metric_of(folder / SCORES)
     if not math.isfinite(metric):
         raise InputError(f"The training failed: {failure or 'the metric is no number.'}")
@@ -125,6 +131,7 @@ def train_and_measure(
                 "metric": metric,
                 "history": history_of(cfg, work),
                 "seconds": round(time.monotonic() - began, 1),
+                **energy,
                 **surroundings(used),
             },
             until=until,
@@ -140,6 +147,8 @@ def train_and_measure(
         "memory_mib": left.get("memory_mib"),
         "seconds": left["seconds"],
         "checkpoint_bytes": (work / "last.pth").stat().st_size,
+        **energy,
+        **({"onnx": onnx_latency(copy.deepcopy(cfg), work / "last.pth")} if onnx else {}),
         **measure(cfg, work / "last.pth"),
         **surroundings(used),
     }
