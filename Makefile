@@ -53,3 +53,5 @@ docs: install
 bench: install
 	$(BIN)/python -m mmbackbones.bench.overhead
 	$(BIN)/python -m mmbackbones.bench.segmentation
+	mkdir -p build
+	$(BIN)/python -m mmbackbones.bench.peers --out build/peers.json
