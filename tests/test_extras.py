@@ -12,6 +12,7 @@ from fit_cases import DEEPLAB, FASTER
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, METRICS
+from mmengine.runner import Runner
 
 from mmbackbones import InputError
 from mmbackbones.compose import extras
@@ -62,6 +63,9 @@ def test_an_early_stop_leaves_the_state_that_was_evaluated_last(tmp_path: Path) 
     assert runner.stopped_early == "figure has not risen in 2 evaluations"
     assert read_checkpoint(tmp_path / "epoch_4.pth")["meta"]["epoch"] == 4
     assert runner.message_hub.get_info("last_ckpt") == str(tmp_path / "epoch_4.pth")
+    cfg.test_dataloader, cfg.test_evaluator, cfg.test_cfg = cfg.val_dataloader, dict(type="Falling"), {}
+    cfg.experiment_name += "_test"
+    assert Runner.from_cfg(cfg).test() == {"figure": 0.1}  # the hook is in the way of no test
 
 
 def test_a_kill_costs_minutes(tmp_path: Path) -> None:

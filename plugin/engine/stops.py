@@ -101,6 +101,9 @@ class EarlyStopHook(EarlyStoppingHook):
         kwargs: of mmengine's.
     """
 
+    def before_run(self, runner: Any) -> None:
+        """Nothing: mmengine's wants a training, but a config is tested with the same hooks."""
+
     def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
         super().after_val_epoch(runner, metrics)
         if not runner.train_loop.stop_training:
