@@ -114,6 +114,17 @@ def test_a_segmenter_has_its_own_scores(prepared, here, tmp_path: Path) -> None:
     check_facts(facts, tmp_path / "run", "mIoU", 1.0)
 
 
+def test_a_board_in_mixed_precision(shapes: Path, here, tmp_path: Path) -> None:
+    text = SPEC.replace("DATA", str(shapes)) + "amp: bf16\nonnx: true\n"
+    trainings, run = trainings_of(text, tmp_path)
+    assert trainings.executor().words == ["--task", "segmentation", "--device", "cpu", "--onnx"]
+    facts = here(trainings, run, tmp_path / "run", **{"train_cfg.max_iters": 2})
+    assert facts["metric"] >= 0
+    assert trainings.describe(run).precision == "bf16"
+    cfg = Config.fromfile(tmp_path / "run" / "config.py")
+    assert cfg.optim_wrapper.type == "mmbackbones.BFloat16OptimWrapper"
+
+
 @pytest.mark.skipif(not SWEEP, reason="three trainings, two of them from a cold start: make sweep")
 def test_a_killed_segmenter_goes_on_and_ends_as_an_undisturbed_one(
     prepared, here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
