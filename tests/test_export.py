@@ -28,7 +28,7 @@ from mmbackbones.compose.filling import compose
 from mmbackbones.export import onnx_file
 from mmbackbones.export.export import export, measure
 from mmbackbones.export.folder import choosing
-from mmbackbones.export.graph import ExportNet
+from mmbackbones.export.graph import ExportNet, output_names
 from mmbackbones.export.session import OnnxModel, choose, fill, seconds
 
 onnx = pytest.importorskip("onnx", reason="onnx comes with the extra export")
@@ -142,6 +142,14 @@ def test_the_folder_runs_alone(
         overlap = box_iou(torch.tensor(found["boxes"]), torch.from_numpy(theirs.boxes))
         same = torch.tensor(found["labels"])[:, None] == torch.from_numpy(theirs.labels)
         assert ((overlap * same).amax(1) > 0.99).float().mean() > 0.95  # near ties may change places
+
+
+@pytest.mark.parametrize("model", ONE_STAGE)
+def test_every_model_that_the_message_names_is_taken(model: str) -> None:
+    cfg, _ = compose(model, BACKBONE, pretrained=False)
+    init_default_scope(cfg.default_scope)
+    with torch.device("meta"):
+        assert output_names(REGISTRY.build(cfg.model)) == ("boxes", "scores")
 
 
 @pytest.mark.parametrize("model", ONE_STAGE)

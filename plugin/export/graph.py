@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
+from ..heads.relative_anchors import RelativeAnchorGenerator
 
 #: Models whose boxes come from one head. Two-stage models choose boxes on the way, by what the image shows.
 _ONE_STAGE = "retinanet, ssdlite, yolov4-tiny, efficientdet; mmdet's FCOS, ATSS and GFL"
@@ -117,7 +118,8 @@ def _lacks(head: Any) -> str:
     if not isinstance(head, (AnchorHead, FCOSHead)) or isinstance(head, RPNHead):
         return f"its {name} has no anchors with scores of classes"
     points = isinstance(head, FCOSHead) and isinstance(head.prior_generator, MlvlPointGenerator)
-    if not points and not isinstance(getattr(head, "prior_generator", None), AnchorGenerator):
+    anchors = (AnchorGenerator, RelativeAnchorGenerator)
+    if not points and not isinstance(getattr(head, "prior_generator", None), anchors):
         return f"its {name} codes boxes against something else than fixed anchors"
     known = GFLHead if isinstance(head, GFLHead) else BaseDenseHead
     for method in ("predict_by_feat", "_predict_by_feat_single"):
