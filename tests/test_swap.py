@@ -259,3 +259,8 @@ def test_fits_the_config_to_data_and_trains(tmp_path: Path, capsys: pytest.Captu
     train = ["--work-dir", work, "--epochs", 1, "--batch-size", 2, "--device", "cpu", "--seed", 0]
     assert run("train", path, *train) in (0, 1)  # 1: two images teach nothing, which is said
     assert (work / "last.pth").is_file()
+
+
+def test_dilations_within_a_stage_go_and_that_is_said() -> None:
+    base = "mmseg::deeplabv3plus/deeplabv3plus_r101-d16-mg124_4xb2-40k_cityscapes-512x1024"
+    assert any("multi_grid=(1, 2, 4)" in note for note in swapped(load_config(base), "resnet18")[1])

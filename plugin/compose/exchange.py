@@ -245,7 +245,9 @@ def _drop(model: Node, part: Node, old: Node, args: Node) -> list[str]:
         if (loads := owner.pop("init_cfg", None)) is not None:
             notes.append(f"{kind(owner)}: init_cfg={loads} is dropped: it holds the old backbone.")
     gone = [
-        key for key in ("frozen_stages", "dcn", "plugins", "norm_cfg", "conv_cfg") if old.get(key) is not None
+        key
+        for key in ("frozen_stages", "dcn", "plugins", "norm_cfg", "conv_cfg", "multi_grid")
+        if old.get(key) is not None
     ]
     gone = [key for key in gone if key not in args and old[key] != -1]
     if gone:
