@@ -86,7 +86,7 @@ class Forked(nn.Module):
 
 def test_what_cannot_be_folded_stays() -> None:
     net = trained(Forked())
-    assert folding._pairs(net, 3) == [("convs.2", "norms.2")]
+    assert folding.foldable(net, 3) == [("convs.2", "norms.2")]
     assert folded(net, 3) is net  # the copy does not run
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(folding, "fuse_conv_bn_weights", lambda weight, bias, *_: (weight, bias))

@@ -19,6 +19,8 @@ OTHERS = {
     "_schemes": "mmengine's table of readers, which no public call lists",
     "_get_device_index": "DataParallel's replicas without a second device",
     "_broadcast_coalesced_reshape": "the same",
+    "_compiled_call_impl": "torch says nowhere else whether a module is compiled",
+    "_maybe_compile": "mmengine's runner asks for it, and ours answers",
     "_train_loop": "mmengine's runner holds its loop's config there until it is built",
 }
 

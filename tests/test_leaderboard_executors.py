@@ -103,7 +103,7 @@ def test_a_stopped_job_of_submitit_ends(tmp_path: Path) -> None:
 
 def test_a_preempted_job_of_submitit_goes_on(tmp_path: Path) -> None:
     submitit = pytest.importorskip("submitit", reason="the extra [slurm] is not installed")
-    task = executors._SlurmTask(local(), BOARD.run("alpha", "sgd", 1), tmp_path)
+    task = executors.SlurmTask(local(), BOARD.run("alpha", "sgd", 1), tmp_path)
     again = task.checkpoint()
     assert isinstance(again, submitit.helpers.DelayedSubmission)
     (tmp_path / "steps.txt").write_text("1 before\n")

@@ -89,7 +89,7 @@ def test_a_net_as_onnx_files(
     from mmbackbones.compose.fit import Settings, fit
 
     monkeypatch.setattr(onnx_latency, "RUNS", 3)
-    monkeypatch.setattr(onnx_latency, "_CALIBRATION", 2)
+    monkeypatch.setattr(onnx_latency, "CALIBRATION", 2)
     cfg, _ = compose(model, "mobilenetv1_025", pretrained=False)
     fit(cfg, Settings(data=shapes, img_scale="64x64"), cache_dir=tmp_path)
     init_default_scope(cfg.default_scope)

@@ -123,7 +123,7 @@ def test_the_largest_batches_come_first(tmp_path: Path) -> None:
 
 
 def test_free_memory_minds_the_bound_of_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "_CGROUP", tmp_path)
+    monkeypatch.setattr(probe, "CGROUP", tmp_path)
     unbound = probe.free_mib(False)
     assert unbound > 100
     (tmp_path / "memory.current").write_text(f"{30 * 2**20}\n")

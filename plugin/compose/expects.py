@@ -60,16 +60,16 @@ def seen_in_a_run(backbone: Mapping[str, Any], scope: str) -> tuple[Level, ...]:
     """What a run of it shows."""
     lasting = _of_libraries(backbone)
     key = (scope if lasting else class_of(backbone, scope), json.dumps(backbone, default=repr))
-    if key not in _READ and lasting:
+    if key not in READ and lasting:
         seen = kept.fact("maps", [scope, backbone], lambda: [*map(astuple, _run_levels(backbone, scope))])
-        _READ[key] = tuple(Level(*level) for level in seen)
-    elif key not in _READ:
-        _READ[key] = _run_levels(backbone, scope)
-    return _READ[key]
+        READ[key] = tuple(Level(*level) for level in seen)
+    elif key not in READ:
+        READ[key] = _run_levels(backbone, scope)
+    return READ[key]
 
 
 #: What was seen in this process, by class and arguments: four nets for one base run it once.
-_READ: dict[tuple[Any, str], tuple[Level, ...]] = {}
+READ: dict[tuple[Any, str], tuple[Level, ...]] = {}
 
 
 def _of_libraries(module: Mapping[str, Any]) -> bool:

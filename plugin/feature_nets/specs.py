@@ -66,13 +66,13 @@ def spec_of(source: str, upstream: str) -> Spec:
 
 def current_name(upstream: str) -> str:
     """timm's present name of a model, with the tag of its weights, where ``upstream`` is an old one."""
-    name = kept.fact("timm's name", upstream, lambda: _current_name(upstream))
+    name = kept.fact("timm's name", upstream, lambda: present_name(upstream))
     if name != upstream:
         warnings.warn(f"timm calls '{upstream}' '{name}' now; that is what is built.", stacklevel=2)
     return name
 
 
-def _current_name(upstream: str) -> str:
+def present_name(upstream: str) -> str:
     import timm
 
     base, dot, tag = upstream.partition(".")

@@ -34,7 +34,7 @@ from .own import open_own
 
 #: Records by all that they depend on, and whether the padding had to be repaired for them. To open the same
 #: network again costs no second trace, which is most of what opening takes.
-_RECORDS: dict[tuple[object, ...], tuple[Trace, bool]] = {}
+RECORDS: dict[tuple[object, ...], tuple[Trace, bool]] = {}
 
 
 @dataclass(frozen=True)
@@ -174,14 +174,14 @@ def open_traced(
     origin = own_net(upstream) if source == "own" else upstream  # a name of one's own may be given again
     known = repr(sorted(arguments.items())) if is_data(arguments) else None
     key = (source, origin, in_channels, repair, attention, known)
-    if key in _RECORDS:
-        found, padded = _RECORDS[key]
+    if key in RECORDS:
+        found, padded = RECORDS[key]
     else:
         size = fixed_size(arguments)
         lasting = "" if known is None or source == "own" else repr(key)
         found, padded = _traced(feature_net, in_channels, name, size, lasting)
     if known is not None:
-        _RECORDS[key] = found, padded
+        RECORDS[key] = found, padded
     if not padded:
         return feature_net, feature_net, found
     traced = feature_net if repair else meta_copy(feature_net)

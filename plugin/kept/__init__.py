@@ -83,13 +83,13 @@ def _folder() -> Path | None:
     if asked is None:
         asked = f"{os.environ.get('XDG_CACHE_HOME') or '~/.cache'}/mmbackbones"
     try:
-        return Path(asked).expanduser() / _versions()
+        return Path(asked).expanduser() / versions()
     except RuntimeError:  # nobody knows the user's home
         return None
 
 
 @cache
-def _versions() -> str:
+def versions() -> str:
     """A word for the versions of the libraries and the state of our own files, which may be a checkout's."""
     found = [f"{name} {_version(name)}" for name in _LIBRARIES]
     package = Path(__file__).parents[1]

@@ -205,11 +205,11 @@ class SlurmExecutor:
             **({"gpus_per_node": 1} if self.gpus else {}),
             **{f"slurm_{name}": value for name, value in self.options.items()},
         )
-        return _SlurmJob(executor.submit(_SlurmTask(self.local, run, folder.absolute())))
+        return _SlurmJob(executor.submit(SlurmTask(self.local, run, folder.absolute())))
 
 
 @dataclass(frozen=True)
-class _SlurmTask:
+class SlurmTask:
     local: LocalExecutor
     run: Run
     folder: Path

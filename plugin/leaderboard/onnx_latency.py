@@ -11,7 +11,7 @@ from mmengine.config import Config
 from ..errors import InputError
 
 RUNS = 100
-_CALIBRATION = 16  # training images
+CALIBRATION = 16  # training images
 
 
 def onnx_latency(cfg: Config, checkpoint: Path) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def onnx_latency(cfg: Config, checkpoint: Path) -> dict[str, Any]:
 
     with TemporaryDirectory() as folder:
         try:
-            files = export(cfg, checkpoint, Path(folder) / "model.onnx", int8=_CALIBRATION)
+            files = export(cfg, checkpoint, Path(folder) / "model.onnx", int8=CALIBRATION)
         except InputError as error:  # a model that has no such form, or a package is missing
             return {"reason": str(error)}
         found = measure_files(cfg, checkpoint, files, accuracy=False, runs=RUNS)

@@ -19,7 +19,7 @@ from ..registry import HOOKS
 
 _LARGEST = 5  # batches
 _WARM_UP, _STEPS, _PREDICTIONS = 2, 5, 4
-_CGROUP = Path("/sys/fs/cgroup")  # of version 2
+CGROUP = Path("/sys/fs/cgroup")  # of version 2
 
 
 class ProbedError(Exception):
@@ -126,7 +126,7 @@ def free_mib(cuda: bool) -> float:
     import psutil
 
     bounds = [psutil.virtual_memory().available]
-    limit, used = _CGROUP / "memory.max", _CGROUP / "memory.current"
+    limit, used = CGROUP / "memory.max", CGROUP / "memory.current"
     if limit.is_file() and (most := limit.read_text().strip()).isdigit():
         bounds.append(int(most) - int(used.read_text()))
     return float(min(bounds)) / 2**20

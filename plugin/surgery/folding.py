@@ -33,7 +33,7 @@ def folded(net: nn.Module, in_channels: int) -> nn.Module:
     """
     device = next((param.device for param in net.parameters()), torch.device("cpu"))
     try:
-        pairs = _pairs(net, in_channels)
+        pairs = foldable(net, in_channels)
     except Exception:  # a net of any author, which may not run on the meta device or at this size
         return net
     if not pairs or net.training:
@@ -86,7 +86,7 @@ def _watched(module: nn.Module | None) -> bool:
     return module is not None and bool(module._forward_hooks or module._forward_pre_hooks)
 
 
-def _pairs(net: nn.Module, in_channels: int) -> list[tuple[str, str]]:
+def foldable(net: nn.Module, in_channels: int) -> list[tuple[str, str]]:
     """Names of convolutions and of the batch norms that read their outputs alone."""
     twin = copy.deepcopy(net).to("meta").requires_grad_(True)
     twin.eval()
