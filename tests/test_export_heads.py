@@ -17,7 +17,7 @@ from mmbackbones.export.graph import ExportNet
 from mmbackbones.export.session import choose
 
 pytest.importorskip("onnxruntime", reason="onnxruntime comes with the extra export")
-resize = importlib.import_module("mmbackbones.export.run").resize
+run_alone = importlib.import_module("mmbackbones.export.run")
 
 
 @pytest.mark.parametrize(
@@ -85,12 +85,15 @@ class Detector(torch.nn.Module):
 @pytest.mark.parametrize(("high", "wide"), [(48, 96), (96, 48), (37, 61)])
 def test_the_programs_resizing_is_opencvs_and_torchs(high: int, wide: int) -> None:
     image = np.random.default_rng(0).integers(0, 256, (48, 72, 3), np.uint8)
-    ours = np.rint(resize(image, high, wide))
-    assert np.abs(ours - cv2.resize(image, (wide, high))).max() <= 1
+    away = run_alone.resize_photo(image, high, wide).astype(int) - cv2.resize(image, (wide, high))
+    assert np.abs(away).max() <= 1
+    assert np.count_nonzero(away) <= 0.01 * away.size  # none on most machines, a tenth without its rounding
     tensor = torch.from_numpy(image).permute(2, 0, 1)[None].float()
     for corners in (False, True):
         theirs = F.interpolate(tensor, (high, wide), mode="bilinear", align_corners=corners)[0]
-        np.testing.assert_allclose(resize(image, high, wide, corners).transpose(2, 0, 1), theirs, atol=1e-2)
+        np.testing.assert_allclose(
+            run_alone.resize(image, high, wide, corners).transpose(2, 0, 1), theirs, atol=1e-2
+        )
 
 
 @pytest.mark.parametrize("config", ["free_anchor/freeanchor_r50_fpn_1x_coco", "ssd/ssd300_coco"])
