@@ -63,7 +63,8 @@ def twins(cfg: Config, side: int = SIDE) -> tuple[Any, Any]:
     """The base's model and the swapped one with the same weights.
 
     What is no part of the exchange is made equal before: ``style='caffe'``, which timm's nets do not have,
-    deformable convolutions, plugins, multi_grid, and what of norms swap leaves to the user.
+    deformable convolutions, plugins, multi_grid, dilations beside strides, and what of norms swap leaves to
+    the user.
     """
     scope = cfg.default_scope
     name = twin_of(cfg)
@@ -71,6 +72,8 @@ def twins(cfg: Config, side: int = SIDE) -> tuple[Any, Any]:
     backbone = _part(cfg).backbone
     for key in ("dcn", "stage_with_dcn", "plugins", "frozen_stages", "multi_grid"):
         backbone.pop(key, None)
+    if all(stride == 2 for stride in backbone.get("strides", ())[1:]):
+        backbone.pop("dilations", None)
     backbone.style = "pytorch"
     backbone.norm_cfg = dict(type="BN")
     own = defaults(class_of(backbone, scope))  # mmdet's keep their statistics, mmseg's do not

@@ -264,3 +264,11 @@ def test_fits_the_config_to_data_and_trains(tmp_path: Path, capsys: pytest.Captu
 def test_dilations_within_a_stage_go_and_that_is_said() -> None:
     base = "mmseg::deeplabv3plus/deeplabv3plus_r101-d16-mg124_4xb2-40k_cityscapes-512x1024"
     assert any("multi_grid=(1, 2, 4)" in note for note in swapped(load_config(base), "resnet18")[1])
+
+
+def test_dilations_beside_strides_go_and_that_is_said() -> None:
+    """FastFCN's stages have both; dilations in place of strides are the new net's ``output_stride``."""
+    fastfcn = "mmseg::fastfcn/fastfcn_r50-d32_jpu_psp_4xb2-80k_cityscapes-512x1024"
+    assert any("dilations=(1, 1, 2, 4)" in note for note in swapped(load_config(fastfcn), "resnet18")[1])
+    dilated = "mmseg::fcn/fcn_r50-d8_4xb2-40k_cityscapes-512x1024"
+    assert not any("dilations" in note for note in swapped(load_config(dilated), "resnet18")[1])

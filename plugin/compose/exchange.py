@@ -250,6 +250,9 @@ def _drop(model: Node, part: Node, old: Node, args: Node) -> list[str]:
         if old.get(key) is not None
     ]
     gone = [key for key in gone if key not in args and old[key] != -1]
+    new = part["backbone"].get("backbone_cfg", part["backbone"])
+    if "output_stride" not in new and any(rate != 1 for rate in old.get("dilations") or ()):
+        gone.append("dilations")  # beside strides and not in place of them, as in FastFCN's
     if gone:
         notes.append(f"Gone with {kind(old)}: {', '.join(f'{key}={old[key]}' for key in gone)}.")
     return notes
