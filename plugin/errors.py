@@ -14,6 +14,7 @@ OPTIONAL = {
     **dict.fromkeys(("scipy", "yaml", "jinja2"), "leaderboard"),
     "ray": "ray",
     "submitit": "slurm",
+    "pynvml": "energy",
 }
 
 

@@ -7,6 +7,7 @@ import gc
 import os
 import random
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -71,6 +72,17 @@ def _seed() -> None:
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _own_networks() -> Iterator[None]:
+    """What a test registers of a user's own networks is forgotten after it."""
+    from mmbackbones.catalog import own
+
+    before = dict(own.REGISTERED)
+    yield
+    own.REGISTERED.clear()
+    own.REGISTERED.update(before)
 
 
 @pytest.fixture(scope="session")

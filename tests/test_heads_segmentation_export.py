@@ -103,7 +103,18 @@ def test_the_command_writes_a_file_that_labels_real_images_as_torch_does(
     net = shaken(build(OURS[-1]))
     torch.save({"state_dict": net.state_dict()}, tmp_path / "net.pth")
     with pytest.raises(SystemExit) as end:
-        main(["export", OURS[-1], str(tmp_path / "net.pth"), "--img-scale", "256x192", "--dynamic"])
+        main(
+            [
+                "export",
+                OURS[-1],
+                str(tmp_path / "net.pth"),
+                "--img-scale",
+                "256x192",
+                "--dynamic",
+                "-o",
+                str(tmp_path / "net.onnx"),
+            ]
+        )
     assert end.value.code in (0, None), capsys.readouterr()
     check_operators(tmp_path / "net.onnx")
     session = onnxruntime.InferenceSession(str(tmp_path / "net.onnx"), providers=["CPUExecutionProvider"])

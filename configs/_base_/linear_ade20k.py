@@ -5,7 +5,8 @@ model = dict(
     decode_head=dict(_delete_=True, type="mmbackbones.LinearHead", in_channels=2048, num_classes=150),
     auxiliary_head=None,
 )
-optim_wrapper = dict(optimizer=dict(lr=1e-3, weight_decay=1e-4))
+# Swin's rules for its modules go.
+optim_wrapper = dict(optimizer=dict(lr=1e-3, weight_decay=1e-4), paramwise_cfg=dict(_delete_=True))
 param_scheduler = [
     dict(type="LinearLR", start_factor=1e-6, by_epoch=False, begin=0, end=1500),
     dict(type="PolyLR", eta_min=0.0, power=1.0, begin=1500, end=40000, by_epoch=False),
