@@ -78,7 +78,7 @@ def test_mean_and_std_belong_to_the_weights_asked(asked: dict) -> None:
         "std": [58.395, 57.12, 57.375],
         "bgr_to_rgb": True,
     }
-    with pytest.raises(InputError, match="pretrained='maee' is neither .* Tags: .* mae"):
+    with pytest.raises(InputError, match="Weights 'maee' are neither .* Tags: .* mae"):
         pair("vit_base_patch16_224", pretrained="maee")
 
 
