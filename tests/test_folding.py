@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-import own_nets  # noqa: F401 registers dictnet
 import pytest
 import torch
 from mmengine.registry import MODELS, init_default_scope
+from own_cases import registered  # noqa: F401
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -17,6 +17,8 @@ from mmbackbones.engine.layout import fold_norms
 from mmbackbones.surgery import folding
 from mmbackbones.surgery.folding import folded
 from mmbackbones.surgery.norms import FrozenBatchNorm2d
+
+pytestmark = pytest.mark.usefixtures("registered")
 
 #: Nets with how many norms of them stay: those that no convolution alone feeds, as one of each sum.
 CASES: dict[str, tuple[str, dict[str, Any], int]] = {

@@ -5,11 +5,11 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-import own_nets  # noqa: F401 registers dictnet
 import pytest
 import torch
 from mmengine.config import ConfigDict
 from mmengine.registry import MODELS
+from own_cases import registered  # noqa: F401
 from torch import Tensor, nn
 
 import mmbackbones
@@ -17,6 +17,8 @@ from mmbackbones.backbone import Backbone
 from mmbackbones.engine.layout import format_explained, use_faster_format
 from mmbackbones.errors import InputError
 from mmbackbones.surgery.memory_format import memory_format_for
+
+pytestmark = pytest.mark.usefixtures("registered")
 
 LAST = torch.channels_last
 #: What torch runs in another order then, each with something that could mind.
