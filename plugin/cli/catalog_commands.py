@@ -10,11 +10,12 @@ import typer
 
 from .. import kept
 from ..catalog.spec import Spec
+from ..compose.imports import import_nets
 from ..errors import InputError, nearest
 from .catalog_tables import FAMILY_HEAD, FAMILY_SHORT, HEAD, SHORT, backbone_rows, family_rows
 from .catalog_tables import facts as facts_of
 from .console import said_once
-from .options import Imports, import_nets, quiet_log
+from .options import Imports, quiet_log
 
 
 def list_command(

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from .options import Imports, import_nets, quiet_log
+from ..compose.imports import import_nets
+from .options import Imports, quiet_log
 
 _MARKS = {"holds": ("holds   ", "green"), "fails": ("fails   ", "bold red"), "left out": ("left out", "dim")}
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ..compose.imports import import_nets, name_imports
 from .config_file import check_out, write_config
 from .options import (
     BackboneName,
@@ -20,8 +21,6 @@ from .options import (
     Lr,
     Pretrained,
     Weights,
-    import_nets,
-    name_imports,
 )
 
 

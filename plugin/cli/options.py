@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -133,44 +131,6 @@ def quiet_log() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
-
-
-def import_nets(files: Sequence[str] | None) -> None:
-    """Import each of ``files``, paths or names of modules, which register networks.
-
-    The folder of a file comes into ``sys.path``, so that a config's ``custom_imports`` finds it as well.
-
-    Raises:
-        InputError: there is no such file, another module has its name, or its code fails.
-    """
-    for file in files or ():
-        path = Path(file).resolve()
-        if path.suffix == ".py":
-            if not path.is_file():
-                raise InputError(f"--import {file}: there is no such file.")
-            if str(path.parent) not in sys.path:
-                sys.path.insert(0, str(path.parent))
-        try:
-            module = import_module(path.stem if path.suffix == ".py" else file)
-        except Exception as error:  # the user's code, which may fail in any way
-            raise InputError(f"--import {file}: {type(error).__name__}: {error}.") from error
-        if path.suffix == ".py" and Path(str(module.__file__)).resolve() != path:
-            raise InputError(
-                f"--import {file}: a module of that name is {module.__file__}. Give the file another name."
-            )
-
-
-def name_imports(cfg: Any, backbone: str) -> None:
-    """Let the config import the file that registers ``backbone``, if that is a network of the user's own."""
-    from ..catalog.own import own_net
-
-    own = own_net(backbone)
-    if own is None:
-        return
-    given = dict(cfg.get("custom_imports") or {})
-    names = given.get("imports") or []
-    names = [names] if isinstance(names, str) else list(names)
-    cfg.custom_imports = {**given, "imports": [*dict.fromkeys([*names, own.home])]}
 
 
 def normalise(argv: Sequence[str]) -> list[str]:

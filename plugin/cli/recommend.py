@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..catalog.selection import SCENES, TASKS, TITLES
-from .options import Data, Device, IgnoreLabel, ImgScale, Imports, import_nets, quiet_log
+from ..compose.imports import import_nets
+from .options import Data, Device, IgnoreLabel, ImgScale, Imports, quiet_log
 
 if TYPE_CHECKING:
     from rich.console import Console

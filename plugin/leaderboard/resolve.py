@@ -18,6 +18,7 @@ from mmengine.config import Config
 from ..compose.configs import kind, load_config, resolved
 from ..compose.filling import compose
 from ..compose.fit import Settings, fit
+from ..compose.imports import add_imports
 from ..compose.schedule import rate, scale_floors
 from ..compose.swap import swapped
 from ..engine.precision import use_precision
@@ -88,7 +89,7 @@ def resolve(
     check_equal(plain)
     names = tuple(trial.name for trial in spec.trials)
     keys = {
-        (backbone, trial, seed): _hash([plain[backbone, trial], data, seed])
+        (backbone, trial, seed): _hash([plain[backbone, trial], data, seed, *spec.modules.values()])
         for backbone, trial, seed in product(spec.backbones, names, spec.seeds)
     }
     board = Board(spec.backbones, names, spec.seeds, keys, spec.seconds or math.inf)
@@ -140,6 +141,8 @@ def _base(
         ignore_labels=spec.ignore_labels,
     )
     notes = fit(base, settings, cache_dir=cache, progress=progress)
+    if spec.modules:
+        add_imports(base, tuple(spec.modules))
     base.optim_wrapper.pop("constructor", None)  # rates by layers or modules of the stand-in
     base.optim_wrapper.pop("paramwise_cfg", None)
     base.auto_scale_lr = {"enable": False, "base_batch_size": spec.batch_size}

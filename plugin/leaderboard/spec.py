@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..compose.imports import import_nets
 from ..errors import InputError, nearest
 from .choice import choose_backbones
 from .marks import Marked, read_marked
@@ -56,6 +58,7 @@ class BoardSpec:
         onnx: Measure latency as ONNX files too, in floating point and in 8 bits.
         ignore_labels: Segmentation: label values of pixels to ignore, beside 255.
         options: ``key=value`` for all configs, as ``--cfg-options``.
+        modules: Those that register the user's own networks, and the code of each.
         left_out: Of globs' matches, those left out, with why.
         marked: Where all this stands.
     """
@@ -79,6 +82,7 @@ class BoardSpec:
     onnx: bool
     ignore_labels: tuple[int, ...]
     options: tuple[str, ...]
+    modules: Mapping[str, str]
     left_out: Mapping[str, str] = field(compare=False)
     marked: Marked = field(compare=False, repr=False)
 
@@ -97,7 +101,7 @@ class BoardSpec:
 FIELDS = (
     *("data", "task", "architecture", "config", "backbones", "schedule", "epochs", "batch_size"),
     *("image_size", "seeds", "trials", "pretrained", "frozen_stages", "limits", "budget", "device", "amp"),
-    *("onnx", "ignore_labels", "options"),
+    *("onnx", "ignore_labels", "options", "import"),
 )
 
 
@@ -119,6 +123,7 @@ def read_spec(path: Path) -> BoardSpec:
     data = _data(marked, path)
     architecture, config = _model(marked, task, path)
     batch_size = marked.whole("batch_size", 1, 8)
+    modules = _modules(marked, path)
     backbones, left_out = choose_backbones(marked, architecture)
     budget = marked.mapping("budget", _BUDGET)
     hours, run_minutes = (marked.positive(budget.get(key), "budget", key) for key in _BUDGET)
@@ -142,6 +147,7 @@ def read_spec(path: Path) -> BoardSpec:
         onnx=marked.truth("onnx", False),
         ignore_labels=tuple(marked.wholes("ignore_labels")),
         options=_options(marked),
+        modules=modules,
         left_out=left_out,
         marked=marked,
     )
@@ -187,6 +193,19 @@ def _model(marked: Marked, task: str, path: Path) -> tuple[str, str]:
             "architecture",
         )
     return name, ""
+
+
+def _modules(marked: Marked, path: Path) -> dict[str, str]:
+    """Modules of ``import``, and the code of each: other code makes other runs."""
+    given = marked.value.get("import") or []
+    if not isinstance(given, list):
+        raise marked.error(f"import: {given} is no list; write [my_nets.py].", "import")
+    files = [str(path.parent / str(one)) if str(one).endswith(".py") else str(one) for one in given]
+    try:
+        names = import_nets(files, "import:")
+    except InputError as error:
+        raise marked.error(str(error), "import") from error
+    return {name: Path(str(sys.modules[name].__file__)).read_text(encoding="utf-8") for name in names}
 
 
 def _epochs(marked: Marked) -> int:

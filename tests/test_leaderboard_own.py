@@ -1,0 +1,107 @@
+"""A board of users' own networks: the spec names their files, and each run's process knows them."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from mmbackbones import InputError
+from mmbackbones.leaderboard.jobs import LocalExecutor
+from mmbackbones.leaderboard.resolve import resolve
+from mmbackbones.leaderboard.run import Trainings
+from mmbackbones.leaderboard.spec import read_spec
+
+SHAPES = {"train": 4, "val": 2}
+SPEC = """\
+data: DATA
+task: segmentation
+architecture: swiftnet
+import: [board_nets.py]
+backbones: [of_a_user, mobilenetv1_025]
+epochs: 1
+batch_size: 4
+image_size: 64x64
+seeds: 1
+pretrained: false
+trials: {only: {type: AdamW, lr: 1e-3}}
+device: cpu
+options: {train_dataloader.num_workers: 0, val_dataloader.num_workers: 0}
+"""
+NETS = """\
+from torch import nn
+from mmbackbones import register_backbone
+
+
+@register_backbone("of_a_user")
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        widths = (3, 8, 16, 24, 32)
+        strides = (4, 2, 2, 2)
+        self.stages = nn.ModuleList(
+            nn.Conv2d(a, b, 2 * s - 1, s, s - 1) for a, b, s in zip(widths, widths[1:], strides)
+        )
+
+    def forward(self, x):
+        maps = []
+        for stage in self.stages:
+            x = stage(x).relu()
+            maps.append(x)
+        return maps
+"""
+
+
+@pytest.fixture
+def folder(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
+    (tmp_path / "board_nets.py").write_text(NETS)
+    (tmp_path / "board.yaml").write_text(SPEC.replace("DATA", str(shapes)))
+    yield tmp_path
+    sys.modules.pop("board_nets", None)
+
+
+def test_each_run_imports_them(folder: Path) -> None:
+    spec = read_spec(folder / "board.yaml")
+    found = resolve(spec, folder)
+    trainings, run = Trainings(spec, found), found.board.run("of_a_user", "only", 0)
+    (folder / "run").mkdir()
+    trainings.prepare(run, folder / "run")
+    assert Config.fromfile(folder / "run" / "config.py").custom_imports == {"imports": ["board_nets"]}
+    job = LocalExecutor(("--task", "segmentation", "--device", "cpu")).start(run, folder / "run")
+    while (outcome := job.poll()) is None:
+        time.sleep(0.05)
+    assert outcome.cause == "", (folder / "run" / "log.txt").read_text()
+    assert outcome.facts["metric"] >= 0
+
+
+def test_other_code_is_another_run(folder: Path) -> None:
+    def keys() -> set[str]:
+        sys.modules.pop("board_nets", None)
+        return set(resolve(read_spec(folder / "board.yaml"), folder).board.keys.values())
+
+    before = keys()
+    assert keys() == before
+    (folder / "board_nets.py").write_text(NETS.replace("(3, 8,", "(3, 12,") + "# wider\n")
+    assert keys().isdisjoint(before)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("[no_nets.py]", "board.yaml:4: import: .*no_nets.py: there is no such file"),
+        ("board_nets.py", r"board.yaml:4: import: board_nets.py is no list; write \[my_nets.py\]"),
+        ("[]", "'of_a_user' is unknown"),
+    ],
+)
+def test_bad_imports_are_told_file_and_line(given: str, said: str, folder: Path) -> None:
+    path = folder / "board.yaml"
+    path.write_text(path.read_text().replace("[board_nets.py]", given))
+    with pytest.raises(InputError, match=said):
+        read_spec(path)
