@@ -133,9 +133,10 @@ def test_a_wrong_executor_is_told(name: str, options: dict[str, Any], said: str,
 
 
 def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executors, "find_spec", lambda name: None)
+    monkeypatch.setattr("mmbackbones.errors.find_spec", lambda name: None)
     for name, package in (("ray", "ray"), ("slurm", "submitit")):
-        with pytest.raises(InputError, match=rf"needs {package}: `pip install 'mmbackbones\[{name}\]'`"):
+        said = rf"{package} not installed: pip install 'mmbackbones\[{name}\]'"
+        with pytest.raises(InputError, match=said):
             choose_executor(LocalExecutor(), name, folder=tmp_path)
 
 

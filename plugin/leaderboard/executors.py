@@ -11,11 +11,10 @@ import socket
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, need
 from .jobs import Executor, Job, LocalExecutor, Outcome
 from .plan import Run
 
@@ -112,7 +111,7 @@ class RayExecutor:
     _task: Any = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        _need("ray", "ray")
+        need("ray")
         import ray
 
         if not ray.is_initialized():
@@ -183,7 +182,7 @@ class SlurmExecutor:
     cluster: str = "slurm"
 
     def __post_init__(self) -> None:
-        _need("submitit", "slurm")
+        need("submitit")
 
     @property
     def slots(self) -> int:
@@ -247,8 +246,3 @@ def _options(words: Sequence[str]) -> dict[str, str]:
         if not (name and sign and value):
             raise InputError(f"--slurm '{name}{sign}{value}': write KEY=VALUE, as partition=gpu.")
     return {name: value for name, _, value in pairs}
-
-
-def _need(package: str, extra: str) -> None:
-    if find_spec(package) is None:
-        raise InputError(f"--executor {extra} needs {package}: `pip install 'mmbackbones[{extra}]'`.")
