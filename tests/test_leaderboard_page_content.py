@@ -18,8 +18,9 @@ from mmbackbones.leaderboard.plan import Run, counted
 from mmbackbones.leaderboard.records import read_records, run_folder, write_record
 from mmbackbones.leaderboard.replay import board_of
 from mmbackbones.leaderboard.standings import Results
+from mmbackbones.leaderboard.tables import COLUMNS
 from mmbackbones.leaderboard_page.configs import as_lines, own_values, values_of
-from mmbackbones.leaderboard_page.content import content
+from mmbackbones.leaderboard_page.content import LOOKS, content
 from mmbackbones.leaderboard_page.page import page
 
 
@@ -40,6 +41,10 @@ def test_configs_keep_their_lines_and_say_what_is_their_own() -> None:
 def test_a_config_of_others_is_read_and_never_run(text: str) -> None:
     with pytest.raises(InputError, match="The config of run abc is not plain values"):
         values_of(text, "abc")
+
+
+def test_every_figure_of_the_tables_has_a_label() -> None:
+    assert [name for name, _, _ in COLUMNS if name not in LOOKS] == []
 
 
 def test_the_page_has_every_run_once_and_its_curve(tmp_path: Path) -> None:

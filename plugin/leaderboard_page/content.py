@@ -28,7 +28,7 @@ from .configs import as_lines, own_values
 
 #: How a column is called, its unit for the script, whether a larger value is better, and whether the table
 #: shows it; a column that is not here stands among a net's figures, under its name.
-_LOOKS: dict[str, tuple[str, str, bool, bool]] = {
+LOOKS: dict[str, tuple[str, str, bool, bool]] = {
     "group": ("Group", "", False, True),
     "backbone": ("Backbone", "", False, True),
     "trial": ("Trial", "", False, False),
@@ -42,6 +42,11 @@ _LOOKS: dict[str, tuple[str, str, bool, bool]] = {
     "seed_high": ("By seeds alone, to", "figure", True, False),
     "latency_p50_ms": ("Latency p50", "ms", False, True),
     "latency_p95_ms": ("Latency p95", "ms", False, False),
+    "latency_pre_ms": ("Before the network", "ms", False, False),
+    "latency_post_ms": ("Behind the network", "ms", False, False),
+    "onnx_ms": ("As ONNX", "ms", False, False),
+    "onnx_int8_ms": ("As ONNX of 8 bits", "ms", False, False),
+    "energy_joules": ("Energy of the training, J", "", False, False),
     "params": ("Parameters", "count", False, True),
     "macs": ("Multiply-adds", "count", False, True),
     "train_seconds_per_iter": ("Train, per step", "s", False, True),
@@ -195,7 +200,7 @@ def _runs(results: Results) -> dict[str, Any]:
 
 
 def _column(key: str, metric: str) -> dict[str, Any]:
-    label, unit, more, in_table = _LOOKS.get(key, (key.replace("_", " "), "", False, False))
+    label, unit, more, in_table = LOOKS[key]
     return {
         "name": key,
         "label": label or _metric_label(metric),
