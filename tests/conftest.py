@@ -6,6 +6,7 @@ import functools
 import gc
 import os
 import random
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,6 +82,10 @@ def _own_networks() -> Iterator[None]:
 
     before = dict(own.REGISTERED)
     yield
+    for name in own.REGISTERED.keys() - before.keys():
+        home = own.REGISTERED[name].home
+        if not home.startswith("test_"):
+            sys.modules.pop(home, None)  # the next import registers it again
     own.REGISTERED.clear()
     own.REGISTERED.update(before)
 

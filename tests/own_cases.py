@@ -20,5 +20,6 @@ def registered() -> Iterator[None]:
     sys.modules.pop("own_nets", None)
     importlib.import_module("own_nets")
     yield
+    sys.modules.pop("own_nets", None)  # the next import registers them again
     own.REGISTERED.clear()
     own.REGISTERED.update(before)
