@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
+from test_leaderboard_training import SHAPES  # noqa: F401 (for the fixture)
+from test_leaderboard_training import SPEC as REAL_SPEC
 
 from mmbackbones import InputError
 from mmbackbones.leaderboard.jobs import LocalExecutor
@@ -17,22 +19,10 @@ from mmbackbones.leaderboard.resolve import resolve
 from mmbackbones.leaderboard.run import Trainings
 from mmbackbones.leaderboard.spec import read_spec
 
-SHAPES = {"train": 4, "val": 2}
-SPEC = """\
-data: DATA
-task: segmentation
-architecture: swiftnet
-import: [board_nets.py]
-backbones: [of_a_user, mobilenetv1_025]
-epochs: 1
-batch_size: 4
-image_size: 64x64
-seeds: 1
-pretrained: false
-trials: {only: {type: AdamW, lr: 1e-3}}
-device: cpu
-options: {train_dataloader.num_workers: 0, val_dataloader.num_workers: 0}
-"""
+SPEC = REAL_SPEC.replace(
+    "backbones: [mobilenetv1_025]\nepochs: 3",
+    "import: [board_nets.py]\nbackbones: [of_a_user, mobilenetv1_025]\nepochs: 1",
+)
 NETS = """\
 from torch import nn
 from mmbackbones import register_backbone

@@ -42,9 +42,10 @@ def stop_early(cfg: Config, evaluations: int, figure: str) -> str:
 
 def average_weights(cfg: Config) -> str:
     """Evaluate and save a moving average of the weights, by mmengine's ``EMAHook``; returns a note."""
-    hook = {"type": "EMAHook", "ema_type": "ExpMomentumEMA", "momentum": 0.0002, "update_buffers": True}
-    if not _add_hook(cfg, hook):
+    if any(kind(hook) == "EMAHook" for hook in cfg.get("custom_hooks") or []):
         return "the moving average of the weights is the config's own"
+    hook = {"type": "EMAHook", "ema_type": "ExpMomentumEMA", "momentum": 0.0002, "update_buffers": True}
+    _add_hook(cfg, hook)
     return "a moving average of the weights is evaluated and saved"
 
 
@@ -60,13 +61,10 @@ def save_every(cfg: Config, minutes: float) -> str:
     return f"a checkpoint to go on from is written every {minutes:g} minutes"
 
 
-def _add_hook(cfg: Config, hook: dict[str, Any], *same: str) -> bool:
-    """Put ``hook`` into the config, in the place of one of its kind; an EMAHook of the config's own stays."""
-    hooks = list(cfg.get("custom_hooks") or [])
-    if kind(hook) == "EMAHook" and any(kind(one) == "EMAHook" for one in hooks):
-        return False
-    cfg.custom_hooks = [one for one in hooks if kind(one) not in (kind(hook), *same)] + [hook]
-    return True
+def _add_hook(cfg: Config, hook: dict[str, Any], *same: str) -> None:
+    """Put ``hook`` into the config, in the place of one of its kind or of those in ``same``."""
+    others = [one for one in cfg.get("custom_hooks") or [] if kind(one) not in (kind(hook), *same)]
+    cfg.custom_hooks = [*others, hook]
 
 
 def set_workers(cfg: Config, workers: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 
@@ -140,9 +141,7 @@ def tidy(cfg: Config) -> None:
     for part in ("train", "val", "test"):
         loader = cfg.get(f"{part}_dataloader")
         if loader and loader.get("num_workers", 0) == 0:
-            loader.num_workers = 0
-            loader.persistent_workers = False
-            loader.pop("prefetch_factor", None)
+            load_here(loader)
     checkpoint = cfg.setdefault("default_hooks", {}).setdefault("checkpoint", {"type": "CheckpointHook"})
     checkpoint.setdefault("max_keep_ckpts", 2)  # the one before stays until the new one is written
     if cfg.get("val_dataloader"):
@@ -150,6 +149,12 @@ def tidy(cfg: Config) -> None:
     backends = (cfg.get("visualizer") or {}).get("vis_backends")
     if backends is not None and "LocalVisBackend" not in [kind(backend) for backend in backends]:
         backends.append({"type": "LocalVisBackend"})
+
+
+def load_here(loader: dict[str, Any]) -> None:
+    """Let the main process load the data; torch takes no settings of workers then."""
+    loader.update(num_workers=0, persistent_workers=False)
+    loader.pop("prefetch_factor", None)
 
 
 def main_figure(cfg: Config) -> str:

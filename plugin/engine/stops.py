@@ -45,12 +45,12 @@ class GoOnHook(Hook):
         _set_schedule(runner, now)
 
 
-def save_to_go_on(runner: Any, epoch: int, iteration: int) -> None:
-    """Write ``interrupted.pth``, from which ``--resume`` goes on, as of a position."""
+def save_to_go_on(runner: Any, epoch: int, iteration: int, name: str = INTERRUPTED) -> None:
+    """Write the checkpoint from which ``--resume`` goes on, as of a position."""
     meta = {"epoch": epoch, "iter": iteration}
-    runner.save_checkpoint(runner.work_dir, INTERRUPTED, meta=meta)
+    runner.save_checkpoint(runner.work_dir, name, meta=meta)
     if runner.rank == 0:
-        path = Path(runner.work_dir) / INTERRUPTED
+        path = Path(runner.work_dir) / name
         (Path(runner.work_dir) / "last_checkpoint").write_text(str(path))
 
 
@@ -112,10 +112,8 @@ class EarlyStopHook(EarlyStoppingHook):
         path = Path(runner.work_dir) / f"{unit}_{number}.pth"
         runner.stopped_early = f"{self.monitor} has not risen in {self.patience} evaluations"
         if runner.rank == 0 and not path.is_file():
-            meta = {"epoch": runner.epoch, "iter": runner.iter}
-            runner.save_checkpoint(runner.work_dir, path.name, meta=meta)
+            save_to_go_on(runner, runner.epoch, runner.iter, path.name)
             runner.message_hub.update_info("last_ckpt", str(path))
-            (path.parent / "last_checkpoint").write_text(str(path))
 
 
 class Stopped(KeyboardInterrupt):

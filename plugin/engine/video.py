@@ -20,7 +20,6 @@ class Video:
 
     Attributes:
         rate: frames a second.
-        count: of the frames, as the file's header says; 0 where it does not.
 
     Raises:
         InputError: it cannot be decoded.
@@ -31,7 +30,6 @@ class Video:
 
         self._file = cv2.VideoCapture(str(path))
         self.rate = float(self._file.get(cv2.CAP_PROP_FPS)) or 25.0
-        self.count = max(0, int(self._file.get(cv2.CAP_PROP_FRAME_COUNT)))
         there, self._first = self._file.read()
         if not there:
             self._file.release()

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,9 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
+from ..compose.fit import load_here
 from ..engine.evaluate import runner_for_test
+from ..engine.runner import Runner
 from ..engine.timing import each_call
 from ..tracing.cost import cost
 
@@ -24,23 +28,32 @@ _PARTS = 20  # runs that the parts of the latency are medians of
 _PACKAGES = ("mmbackbones", "torch", "torchvision", "timm", "mmengine", "mmdet", "mmsegmentation", "numpy")
 
 
-def measure(cfg: Config, checkpoint: Path) -> dict[str, Any]:
+@contextmanager
+def trained(cfg: Config, checkpoint: Path) -> Iterator[Runner]:
+    """The model of a run with its weights and the test data, image by image.
+
+    Args:
+        cfg: of the run; it loses its training parts.
+        checkpoint: its weights.
+    """
+    load_here(cfg.test_dataloader)
+    cfg.test_dataloader.batch_size = 1
+    with tempfile.TemporaryDirectory() as folder:
+        yield runner_for_test(cfg, checkpoint, Path(folder))
+
+
+def measure(runner: Runner) -> dict[str, Any]:
     """Latency of one image, parameters of the whole model, multiply-adds of its backbone.
 
     Args:
-        cfg: of the run; it is used up.
-        checkpoint: its weights.
+        runner: of :func:`trained`; the backbone is used up.
     """
-    cfg.test_dataloader.update(batch_size=1, num_workers=0, persistent_workers=False)
-    cfg.test_dataloader.pop("prefetch_factor", None)
-    with tempfile.TemporaryDirectory() as folder:
-        runner = runner_for_test(cfg, checkpoint, Path(folder))
-        network: Any = runner.network.eval()
-        batch = next(iter(runner.test_dataloader))
-        latency = latency_of(network, batch)
-        inputs = batch["inputs"][0]
-        params = sum(param.numel() for param in network.parameters())
-        macs = cost(network.backbone, inputs.shape[0], tuple(inputs.shape[1:])).madds  # ends on meta
+    network: Any = runner.network.eval()
+    batch = next(iter(runner.test_dataloader))
+    latency = latency_of(network, batch)
+    inputs = batch["inputs"][0]
+    params = sum(param.numel() for param in network.parameters())
+    macs = cost(network.backbone, inputs.shape[0], tuple(inputs.shape[1:])).madds  # ends on meta
     return {"latency_ms": latency, "params": params, "macs": macs}
 
 

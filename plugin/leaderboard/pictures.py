@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmengine.config import Config
-
-from ..engine.evaluate import runner_for_test
 from ..engine.predictions import classes_and_colours
+from ..engine.runner import Runner
 from ..engine.validation_grid import validation_pictures
 
 PICTURES, LIST = "pictures", "pictures.json"
@@ -35,29 +32,24 @@ class Pictures:
     predicted: list[Path]
 
 
-def write_pictures(cfg: Config, checkpoint: Path, run: Path) -> None:
+def write_pictures(runner: Runner, run: Path) -> None:
     """Draw truth and prediction of a few validation images, spread over the data set, into ``run``.
 
     Args:
-        cfg: of the run; it is used up.
-        checkpoint: its weights.
-        run: its folder.
+        runner: with the trained model and the test data.
+        run: folder of the run.
     """
     folder = run / PICTURES
     folder.mkdir(exist_ok=True)
-    cfg.test_dataloader.update(num_workers=0, persistent_workers=False)
-    cfg.test_dataloader.pop("prefetch_factor", None)
-    with tempfile.TemporaryDirectory() as work:
-        runner = runner_for_test(cfg, checkpoint, Path(work))
-        dataset = runner.test_dataloader.dataset
-        drawn = validation_pictures(
-            runner.network, cfg, dataset, count=_COUNT, side=_SIDE, score_thr=_SCORE_THR
-        )
-        images = []
-        for number, (path, (_, truth, predicted)) in enumerate(drawn):
-            images.append(path.name)
-            for name, picture in (("truth", truth), ("predicted", predicted)):
-                picture.save(folder / f"{number}-{name}.jpg", quality=_QUALITY)
+    dataset = runner.test_dataloader.dataset
+    drawn = validation_pictures(
+        runner.network, runner.cfg, dataset, count=_COUNT, side=_SIDE, score_thr=_SCORE_THR
+    )
+    images = []
+    for number, (path, (_, truth, predicted)) in enumerate(drawn):
+        images.append(path.name)
+        for name, picture in (("truth", truth), ("predicted", predicted)):
+            picture.save(folder / f"{number}-{name}.jpg", quality=_QUALITY)
     classes, colours = classes_and_colours(dataset.metainfo)
     legend = [(name, "#" + bytes(colour).hex()) for name, colour in zip(classes, colours, strict=True)]
     (folder / LIST).write_text(json.dumps({"images": images, "legend": legend}) + "\n", encoding="utf-8")

@@ -72,7 +72,12 @@ def figure_at(record: Record | None, until: int | None) -> float | None:
     if until is None:
         return record.metric
     row = next((row for row in record.history if step_of(row) == until), {})
-    return next((value for name, value in row.items() if name.split("/")[-1] == record.metric_name), None)
+    return figure_in(row, record.metric_name)
+
+
+def figure_in(row: Mapping[str, float], metric: str) -> float | None:
+    """The figure that a board ranks by, of one evaluation of a history."""
+    return next((value for name, value in row.items() if name.split("/")[-1] == metric), None)
 
 
 def step_of(row: Mapping[str, float]) -> float:

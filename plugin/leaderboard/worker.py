@@ -92,7 +92,7 @@ def train_and_measure(
     from ..engine.train import train
     from ..weights.files import read_data
     from .energy import joules
-    from .measure import measure, surroundings
+    from .measure import measure, surroundings, trained
     from .onnx_latency import onnx_latency
     from .pictures import write_pictures
     from .scores import SCORES
@@ -138,7 +138,10 @@ def train_and_measure(
         )
     left = json.loads((work / "metrics.json").read_text(encoding="utf-8"))
     milliseconds = left.get("train_ms")
-    write_pictures(copy.deepcopy(cfg), work / "last.pth", folder)
+    exported = onnx_latency(copy.deepcopy(cfg), work / "last.pth") if onnx else None
+    with trained(copy.deepcopy(cfg), work / "last.pth") as runner:
+        write_pictures(runner, folder)
+        measured = measure(runner)
     facts = {
         "metric": metric,
         "history": left["history"],
@@ -148,8 +151,8 @@ def train_and_measure(
         "seconds": left["seconds"],
         "checkpoint_bytes": (work / "last.pth").stat().st_size,
         **energy,
-        **({"onnx": onnx_latency(copy.deepcopy(cfg), work / "last.pth")} if onnx else {}),
-        **measure(cfg, work / "last.pth"),
+        **({"onnx": exported} if exported is not None else {}),
+        **measured,
         **surroundings(used),
     }
     return Outcome(facts=facts)

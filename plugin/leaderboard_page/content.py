@@ -12,7 +12,7 @@ from typing import Any
 
 from ..catalog import catalog_names, row_of
 from ..leaderboard.pictures import read_pictures
-from ..leaderboard.plan import step_of
+from ..leaderboard.plan import figure_in, step_of
 from ..leaderboard.records import Record, run_folder
 from ..leaderboard.standings import Results, Row, cheapest, tied
 from ..leaderboard.tables import (
@@ -242,8 +242,7 @@ def _curve(record: Record) -> list[tuple[float, float]]:
     """(epoch or iteration, metric) of each evaluation."""
     found = []
     for one in record.history:
-        by_name = {key.rpartition("/")[2]: value for key, value in one.items()}
-        value = by_name.get(record.metric_name)
+        value = figure_in(one, record.metric_name)
         if value is not None and math.isfinite(value):
             found.append((step_of(one), value))
     return found
