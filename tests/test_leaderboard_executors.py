@@ -149,6 +149,8 @@ def test_gpus_are_the_first_that_are_visible(tmp_path: Path, monkeypatch: pytest
         else:
             monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
         assert choose_executor(LocalExecutor(), folder=tmp_path, gpus=2).gpus == names
+    shared = choose_executor(LocalExecutor(), folder=tmp_path, gpus=2, per_gpu=2)
+    assert (shared.gpus, shared.slots) == (("0", "1", "0", "1"), 4)
 
 
 @pytest.mark.skipif(not SWEEP, reason="Ray takes ten seconds to start its nodes: make sweep")

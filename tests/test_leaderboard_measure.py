@@ -40,9 +40,28 @@ class Slow(nn.Module):
 
 def test_the_parts_of_a_latency(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measure, "RUNS", 5)
-    found = measure.latency_of(Slow(), torch.zeros(1))
+    found = measure.latencies({"slow": (Slow(), torch.zeros(1))})["slow"]
     assert 2 <= found["pre"] < 8 <= found["post"] < found["p50"]
     assert found["p50"] >= 13
+
+
+def test_models_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "RUNS", 4)
+    ran: list[str] = []
+
+    class Noting(Slow):
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+
+        def test_step(self, batch: Any) -> Any:
+            ran.append(self.name)
+            return super().test_step(batch)
+
+    found = measure.latencies({name: (Noting(name), torch.zeros(1)) for name in "ab"})
+    assert found.keys() == {"a", "b"}
+    turns = ["".join(sorted(ran[i : i + 2])) for i in range(0, 2 * 4, 2)]
+    assert turns == ["ab"] * 4
 
 
 def nvml(counts: list[int]) -> ModuleType:

@@ -76,8 +76,14 @@ def leaderboard_command(
         str | None, typer.Option(help="Ray cluster, as auto or ray://host:10001; without, Ray starts here.")
     ] = None,
     gpus: Annotated[
-        int, typer.Option(min=0, help="Runs at a time, each on a GPU of its own; 0 for one run a machine.")
+        int, typer.Option(min=0, help="GPUs to use, a run at a time on each; 0 for one run a machine.")
     ] = 0,
+    per_gpu: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Runs at a time that share a GPU; training times are then those of sharing."
+        ),
+    ] = 1,
     slurm: Annotated[
         list[str] | None,
         typer.Option(metavar="KEY=VALUE", help="Of sbatch, as partition=gpu; may be repeated."),
@@ -96,6 +102,7 @@ def leaderboard_command(
     Stopped or killed, the same command goes on; no run that has ended is repeated.
     """
     from ..leaderboard.executors import choose_executor
+    from ..leaderboard.latency import time_nets
     from ..leaderboard.lock import hold
     from ..leaderboard.loop import retry as allow_again
     from ..leaderboard.records import read_records
@@ -126,7 +133,13 @@ def leaderboard_command(
         board, trainings = found.board, Trainings(read, found)
         allow_again(board, folder, retry or [])
         chosen = choose_executor(
-            trainings.executor(), executor, folder=folder, address=address, gpus=gpus, slurm=slurm or []
+            trainings.executor(),
+            executor,
+            folder=folder,
+            address=address,
+            gpus=gpus,
+            per_gpu=per_gpu,
+            slurm=slurm or [],
         )
         if dry_run and probe:
             with told(console, board, folder, found.configs) as say:
@@ -138,8 +151,11 @@ def leaderboard_command(
         try:
             with told(console, board, folder, found.configs) as say:
                 run_spec(trainings, folder, executor=chosen, say=say)
+            if unmeasured := time_nets(board, folder, chosen):
+                console.print(unmeasured, style="yellow", soft_wrap=True, highlight=False)
         except KeyboardInterrupt:
             options = {"--executor": executor != "local" and executor, "--address": address, "--gpus": gpus}
+            options["--per-gpu"] = per_gpu > 1 and per_gpu
             words = [f" {name} {value}" for name, value in options.items() if value]
             words += [f" --slurm {word}" for word in slurm or []] + [" --halving"] * halving
             again = f"mmbackbones leaderboard {spec} --work-dir {shortest(folder)}{''.join(words)}"

@@ -32,6 +32,7 @@ def choose_executor(
     folder: Path,
     address: str | None = None,
     gpus: int = 0,
+    per_gpu: int = 1,
     slurm: Sequence[str] = (),
 ) -> Executor:
     """The executor that ``--executor`` names.
@@ -41,7 +42,8 @@ def choose_executor(
         name: one of :data:`EXECUTORS`.
         folder: of the board.
         address: of a Ray cluster; None starts Ray on this machine.
-        gpus: runs at a time, each with a GPU of its own; 0 for the device of the spec, one run a machine.
+        gpus: GPUs to use; 0 for the device of the spec, one run a machine.
+        per_gpu: runs at a time that share a GPU.
         slurm: options of ``sbatch``, as ``partition=gpu``.
 
     Raises:
@@ -53,11 +55,13 @@ def choose_executor(
     for option, given, of in (("--address", address, "ray"), ("--slurm", slurm, "slurm")):
         if given and name != of:
             raise InputError(f"{option} is for --executor {of}; it is {name}.")
+    if per_gpu > 1 and (name != "local" or not gpus):
+        raise InputError(f"--per-gpu {per_gpu} is for --executor local with --gpus, as --gpus 1.")
     if name == "ray":
         return RayExecutor(local, address, gpus)
     if name == "slurm":
         return SlurmExecutor(local, folder / "slurm", gpus, _options(slurm))
-    return replace(local, gpus=own_gpus(gpus)) if gpus else local
+    return replace(local, gpus=own_gpus(gpus) * per_gpu) if gpus else local
 
 
 def own_gpus(count: int) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -69,14 +70,18 @@ class Executor(Protocol):
 
 @dataclass(frozen=True)
 class LocalExecutor:
-    """One process group per run, and one run at a time, or one a GPU: two would disturb each other's times.
+    """One process group per run, and one run at a time, or as many as ``gpus``.
+
+    Runs that share a GPU disturb each other's training times; the latency of the nets is measured alone, at
+    the end.
 
     Attributes:
         words: Options of the worker, as ``--device cpu``.
         minutes: Time-out of a run; None for none.
         command: The worker; it is given the run's folder, ``--parent`` and this process, ``words``, and
             ``--until`` with where it shall pause.
-        gpus: One for each run at a time, as ``CUDA_VISIBLE_DEVICES`` has them; empty for what the words say.
+        gpus: One for each run at a time, as ``CUDA_VISIBLE_DEVICES`` has them, a shared one several times;
+            empty for what the words say.
     """
 
     words: Sequence[str] = ()
@@ -96,8 +101,8 @@ class LocalExecutor:
             return _Ended(known)
         (folder / OUTCOME).unlink(missing_ok=True)
         self._started[:] = [job for job in self._started if job.running]
-        taken = {job.gpu for job in self._started}
-        job = _LocalJob(run, folder, self, next((gpu for gpu in self.gpus if gpu not in taken), ""))
+        free = Counter(self.gpus) - Counter(job.gpu for job in self._started)
+        job = _LocalJob(run, folder, self, next(iter(free), ""))
         self._started.append(job)
         return job
 

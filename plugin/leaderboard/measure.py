@@ -7,8 +7,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,11 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
+from ..compose.configs import load_config
 from ..compose.fit import load_here
 from ..engine.evaluate import runner_for_test
 from ..engine.runner import Runner
-from ..engine.timing import each_call
+from ..engine.timing import in_turn
 from ..tracing.cost import cost
 
 RUNS, _WARM_UP = 100, 10
@@ -42,32 +44,65 @@ def trained(cfg: Config, checkpoint: Path) -> Iterator[Runner]:
         yield runner_for_test(cfg, checkpoint, Path(folder))
 
 
-def measure(runner: Runner) -> dict[str, Any]:
-    """Latency of one image, parameters of the whole model, multiply-adds of its backbone.
+def size_of(runner: Runner) -> dict[str, Any]:
+    """Parameters of the whole model, multiply-adds of its backbone for one image.
 
     Args:
         runner: of :func:`trained`; the backbone is used up.
     """
     network: Any = runner.network.eval()
-    batch = next(iter(runner.test_dataloader))
-    latency = latency_of(network, batch)
-    inputs = batch["inputs"][0]
+    inputs = next(iter(runner.test_dataloader))["inputs"][0]
     params = sum(param.numel() for param in network.parameters())
     macs = cost(network.backbone, inputs.shape[0], tuple(inputs.shape[1:])).madds  # ends on meta
-    return {"latency_ms": latency, "params": params, "macs": macs}
+    return {"params": params, "macs": macs}
+
+
+def latency_of_runs(folders: Mapping[str, Path]) -> dict[str, dict[str, float]]:
+    """:func:`latencies` of the models that runs have trained, each on the first test image.
+
+    Args:
+        folders: of the runs, by key.
+    """
+    with ExitStack() as stack:
+        runners = {
+            key: stack.enter_context(
+                trained(load_config(str(folder / "config.py")), folder / "train" / "last.pth")
+            )
+            for key, folder in folders.items()
+        }
+        return latencies(
+            {key: (one.network.eval(), next(iter(one.test_dataloader))) for key, one in runners.items()}
+        )
 
 
 @torch.no_grad()
-def latency_of(network: Any, batch: Any) -> dict[str, float]:
+def latencies(models: Mapping[str, tuple[Any, Any]]) -> dict[str, dict[str, float]]:
     """Wall time in ms of ``test_step`` on one batch, from the loaded image to the final boxes or labels.
 
-    Of this ``pre`` is what comes before the network, ``post`` what comes after its last layer: medians.
+    The models take turns, so that what else the machine does falls on all of them. Of the time ``pre`` is
+    what comes before the network, ``post`` what comes after its last layer: medians.
+
+    Args:
+        models: a network and a batch, by name.
     """
-    seconds = each_call(lambda: network.test_step(batch), RUNS, _WARM_UP)
-    p50, p95 = 1e3 * np.percentile(seconds, [50, 95])
-    pre, post = 1e3 * np.median(_around(network, batch), axis=0)
-    found = {"p50": p50, "p95": p95, "pre": pre, "post": post}
-    return {**{name: round(float(value), 3) for name, value in found.items()}, "runs": RUNS}
+    calls: dict[str, Callable[[], object]] = {
+        name: partial(_until_done, partial(network.test_step, batch))
+        for name, (network, batch) in models.items()
+    }
+    found = {}
+    for name, seconds in in_turn(calls, RUNS, warm_up=_WARM_UP).items():
+        p50, p95 = 1e3 * np.percentile(seconds, [50, 95])
+        pre, post = 1e3 * np.median(_around(*models[name]), axis=0)
+        parts = {"p50": p50, "p95": p95, "pre": pre, "post": post}
+        found[name] = {**{part: round(float(value), 3) for part, value in parts.items()}, "runs": RUNS}
+    return found
+
+
+def _until_done(call: Callable[[], object]) -> None:
+    """A call whose work on a GPU is waited for; nothing of earlier calls is left there."""
+    call()
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
 
 
 def _around(network: Any, batch: Any) -> list[tuple[float, float]]:

@@ -178,6 +178,15 @@ def counted(board: Board, records: Mapping[str, Record]) -> dict[str, list[Recor
     return found
 
 
+def untimed(board: Board, records: Mapping[str, Record]) -> list[str]:
+    """Keys of the runs whose models are to be timed: of each net the first seed's.
+
+    All if any has no latency, since figures compare if they are measured in turn; none if all have.
+    """
+    first = [runs[0].key for runs in counted(board, records).values() if runs]
+    return first if any(not records[key].latency_ms for key in first) else []
+
+
 def failures(board: Board, records: Mapping[str, Record]) -> list[Record]:
     """The failed records of this board, in the order of its keys."""
     return [records[key] for key in board.keys.values() if key in records and records[key].state == "failed"]

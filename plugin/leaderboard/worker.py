@@ -2,7 +2,8 @@
 
 The folder holds ``config.py``; what is added is ``train/`` (all that ``mmbackbones train`` leaves),
 ``scores.npz``, ``pictures/`` and, as the last act, ``outcome.json``. An interrupted training goes on where it
-was, and so does one that was to pause (``--until``).
+was, and so does one that was to pause (``--until``). In a folder with :data:`.latency.RUNS` it times the
+models of the runs that stand there instead.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 
 from ..errors import InputError
 from .jobs import Outcome, write_outcome
+from .latency import RUNS
 from .lock import hold
 from .orphans import die_with
 
@@ -50,7 +52,12 @@ def main(argv: list[str] | None = None) -> int:
     work = asked.folder / "train"
     try:
         with hold(asked.folder, _PATIENCE):  # an earlier one may be dying with its node
-            outcome = train_and_measure(asked.folder, work, asked.task, asked.device, asked.until, asked.onnx)
+            if (asked.folder / RUNS).is_file():
+                outcome = time_runs(asked.folder, asked.device)
+            else:
+                outcome = train_and_measure(
+                    asked.folder, work, asked.task, asked.device, asked.until, asked.onnx
+                )
     except KeyboardInterrupt as stop:  # asked to stop: what is needed to go on has been saved
         return 128 + int(getattr(stop, "signum", signal.SIGINT))
     except Exception as error:  # a net may fail in any way, and each is a row of the board
@@ -92,7 +99,7 @@ def train_and_measure(
     from ..engine.train import train
     from ..weights.files import read_data
     from .energy import joules
-    from .measure import measure, surroundings, trained
+    from .measure import size_of, surroundings, trained
     from .onnx_latency import onnx_latency
     from .pictures import write_pictures
     from .scores import SCORES
@@ -141,7 +148,7 @@ def train_and_measure(
     exported = onnx_latency(copy.deepcopy(cfg), work / "last.pth") if onnx else None
     with trained(copy.deepcopy(cfg), work / "last.pth") as runner:
         write_pictures(runner, folder)
-        measured = measure(runner)
+        size = size_of(runner)
     facts = {
         "metric": metric,
         "history": left["history"],
@@ -152,10 +159,23 @@ def train_and_measure(
         "checkpoint_bytes": (work / "last.pth").stat().st_size,
         **energy,
         **({"onnx": exported} if exported is not None else {}),
-        **measured,
+        **size,
         **surroundings(used),
     }
     return Outcome(facts=facts)
+
+
+def time_runs(folder: Path, device: str | None) -> Outcome:
+    """Latency of the models of the runs that :data:`.latency.RUNS` in ``folder`` names, in turn."""
+    from ..engine.devices import choose_device
+    from .measure import latency_of_runs
+    from .records import run_folder
+
+    choose_device(device)
+    keys = json.loads((folder / RUNS).read_text(encoding="utf-8"))
+    return Outcome(
+        facts={"latency_ms": latency_of_runs({key: run_folder(folder.parent, key) for key in keys})}
+    )
 
 
 def forecast(cfg: Any, folder: Path) -> dict[str, float]:
