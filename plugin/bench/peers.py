@@ -3,7 +3,7 @@
 Sides take turns, so that a busy moment of the machine hits all of them, and what counts is the ratio within
 a turn: its median, and the quarters of the turns below and above. Weights are random: they do not change it.
 Inference is in eval mode with norms folded; a training step is forward, sum of means, backward. ``bf16`` is
-autocast; its ratio is against the peer in fp32 too.
+autocast; its ratio is against the peer in fp32 too. ``--compile`` adds ours compiled, in bf16.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from ..backbone import build
 from ..engine.timing import in_turn, print_table
 from ..surgery.folding import folded
-from .segmentation import machine
+from .machine import devices, machine
 
 #: Package and arguments of the class that has the net in OpenMMLab, by our name.
 PEERS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -42,6 +42,7 @@ PEERS: dict[str, tuple[str, dict[str, Any]]] = {
     "vgg16": ("mmpretrain", dict(type="VGG", depth=16, out_indices=(1, 2, 3, 4))),
 }
 COLUMNS = ("inference", "training", "inference, bf16", "training, bf16")
+COMPILED = ("inference, bf16 compiled", "training, bf16 compiled")
 
 
 def peer(name: str) -> nn.Module | None:
@@ -68,8 +69,14 @@ def _step(net: nn.Module, image: Tensor, training: bool, bf16: bool) -> None:
         torch.cuda.synchronize()
 
 
-def ratios(theirs: nn.Module, name: str, image: Tensor, turns: int) -> dict[str, list[float]]:
-    """How many times faster our net is than theirs, in each turn, under each of :data:`COLUMNS`."""
+def ratios(
+    theirs: nn.Module, name: str, image: Tensor, turns: int, compiled: bool = False
+) -> dict[str, list[float]]:
+    """How many times faster our net is than theirs, in each turn.
+
+    Under each of :data:`COLUMNS`, and with ``compiled`` under each of :data:`COMPILED`; the first run of
+    these, which compiles, is not counted.
+    """
     ours = build(name, memory_format="auto").to(image.device)
     theirs = theirs.to(image.device)
     found: dict[str, list[float]] = {}
@@ -83,6 +90,9 @@ def ratios(theirs: nn.Module, name: str, image: Tensor, turns: int) -> dict[str,
             what: partial(_step, own, image, training, False),
             f"{what}, bf16": partial(_step, own, image, training, True),
         }
+        if compiled:
+            program = torch.compile(own, dynamic=True)
+            calls[f"{what}, bf16 compiled"] = partial(_step, program, image, training, True)
         first, *others = (seconds := in_turn(calls, turns))
         for column in others:
             found[column] = [a / b for a, b in zip(seconds[first], seconds[column], strict=True)]
@@ -95,12 +105,19 @@ def figures(values: Sequence[float]) -> dict[str, float]:
     return {"median": median(values), "low": low, "high": high}
 
 
+def shown(found: dict[str, float]) -> str:
+    """Figures as a table has them."""
+    return f"{found['median']:.2f} ({found['low']:.2f} to {found['high']:.2f})"
+
+
 def main(
     size: Annotated[int, typer.Option(help="Height and width of the images in pixels.")] = 224,
     batch: Annotated[int, typer.Option(help="Images per step.")] = 2,
     turns: Annotated[int, typer.Option(help="Measured turns.")] = 9,
     quick: Annotated[bool, typer.Option("--quick", help="Few turns on small images.")] = False,
     net: Annotated[list[str] | None, typer.Option(help="Which nets; default: all.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda; default: all that are here.")] = None,
+    compiled: Annotated[bool, typer.Option("--compile", help="Also ours compiled, a minute a net.")] = False,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the figures as JSON.")] = None,
 ) -> None:
     """Print how many times faster our backbones are than OpenMMLab's classes. No pass or fail.
@@ -114,24 +131,23 @@ def main(
     if quick:
         size, turns = min(size, 64), min(turns, 3)
     content: list[dict[str, Any]] = []
-    for device in ["cpu", *["cuda"] * torch.cuda.is_available()]:
-        image = torch.rand(batch, 3, size, size, device=device)
+    columns = (*COLUMNS, *COMPILED * compiled)
+    for where in devices(device):
+        image = torch.rand(batch, 3, size, size, device=where)
         rows = []
         for name in net or PEERS:
             theirs = peer(name)
             if theirs is None:
-                rows.append([name, *[f"{PEERS[name][0]} is not installed", "", "", ""]])
+                rows.append([name, f"{PEERS[name][0]} is not installed", *[""] * (len(columns) - 1)])
                 continue
-            found = {column: figures(of) for column, of in ratios(theirs, name, image, turns).items()}
-            content.append({"net": name, "peer": PEERS[name][0], "device": device, **found})
-            shown = [f"{one['median']:.2f} ({one['low']:.2f} to {one['high']:.2f})" for one in found.values()]
-            rows.append([name, *(shown[index] for index in (0, 2, 1, 3))])
+            measured = ratios(theirs, name, image, turns, compiled)
+            found = {column: figures(measured[column]) for column in columns}
+            content.append({"net": name, "peer": PEERS[name][0], "device": where, **found})
+            rows.append([name, *map(shown, found.values())])
         title = (
-            f"Times faster than OpenMMLab's class on {device}, {batch} images of {size}x{size}: {machine()}"
+            f"Times faster than OpenMMLab's class on {where}, {batch} images of {size}x{size}: {machine()}"
         )
-        print_table(title, ["net", *COLUMNS], rows)
-    if not torch.cuda.is_available():
-        typer.echo("No GPU here: not measured on one.")
+        print_table(title, ["net", *columns], rows)
     if out is not None:
         about = {
             "machine": machine(),

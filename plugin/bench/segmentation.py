@@ -12,7 +12,7 @@ which other work changes least. Weights are random: they do not change the time.
 from __future__ import annotations
 
 import copy
-import platform
+import json
 import re
 import time
 import warnings
@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from ..engine.timing import in_turn, print_table
 from ..errors import InputError
+from .machine import devices, machine
 
 OURS = tuple(
     f"segmentation/{name}"
@@ -120,20 +121,25 @@ def onnxruntime_call(net: LabelMap, image: Tensor) -> Call:
     return lambda: session.run(None, feed)[0]
 
 
-def backends() -> dict[str, Callable[[LabelMap, Tensor], Call]]:
-    """What the nets run on here: column of the table -> what makes a run of a net."""
-    found: dict[str, Callable[[LabelMap, Tensor], Call]] = {
-        "CPU torch": torch_call,
-        "CPU onnxruntime": onnxruntime_call,
-    }
-    if torch.cuda.is_available():
+def backends(types: Sequence[str]) -> dict[str, Callable[[LabelMap, Tensor], Call]]:
+    """What the nets run on, of some types of device: column of the table -> what makes a run of a net."""
+    found: dict[str, Callable[[LabelMap, Tensor], Call]] = {}
+    if "cpu" in types:
+        found |= {"CPU torch": torch_call, "CPU onnxruntime": onnxruntime_call}
+    if "cuda" in types:
         torch.backends.cudnn.benchmark = True
         found["GPU torch"] = lambda net, image: torch_call(net, image, "cuda")
         found["GPU torch, fp16"] = lambda net, image: torch_call(net, image, "cuda", amp=True)
     return found
 
 
-def rows(names: Sequence[str], size: tuple[int, int], turns: int, busy: bool = False) -> list[list[str]]:
+def rows(
+    names: Sequence[str],
+    size: tuple[int, int],
+    turns: int,
+    busy: bool = False,
+    types: Sequence[str] = ("cpu",),
+) -> list[list[str]]:
     """For each config: its name, the :func:`costs`, and frames per second on each of :func:`backends`.
 
     Args:
@@ -141,11 +147,12 @@ def rows(names: Sequence[str], size: tuple[int, int], turns: int, busy: bool = F
         size: height and width of the image in pixels.
         turns: measured runs of each net on each backend.
         busy: on the CPU count this process's processor time.
+        types: of devices.
     """
     nets = {name: label_map(name) for name in names}
     image = torch.randn(1, 3, *size)
     table = [[_short(name), *costs(net, size)] for name, net in nets.items()]
-    for column, make in backends().items():
+    for column, make in backends(types).items():
         clock = time.process_time if busy and column.startswith("CPU") else time.perf_counter
         seconds = in_turn({name: make(net, image) for name, net in nets.items()}, turns, clock)
         for row, found in zip(table, seconds.values(), strict=True):
@@ -158,15 +165,6 @@ def _short(name: str) -> str:
     return re.split(r"_\d+xb", Path(name.rpartition("::")[2]).stem)[0]
 
 
-def machine() -> str:
-    """The CPU's model, threads, and the GPU's model if there is one."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    text = f"{models[0] if models else platform.processor()}, threads: {torch.get_num_threads()}"
-    return f"{text}, {torch.cuda.get_device_name()}" if torch.cuda.is_available() else text
-
-
 def main(
     size: Annotated[str, typer.Option(metavar="WIDTHxHEIGHT", help="Image size in pixels.")] = "1280x720",
     quick: Annotated[bool, typer.Option("--quick", help="Few turns on a small image.")] = False,
@@ -176,6 +174,8 @@ def main(
         bool, typer.Option("--busy", help="Other work on the machine: one thread, its processor time.")
     ] = False,
     net: Annotated[list[str] | None, typer.Option(help="Configs of segmentors to compare.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda; default: all that are here.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the figures as JSON.")] = None,
 ) -> None:
     """Print frames per second of the real-time segmentors, next to those of mmseg. No pass or fail.
 
@@ -189,16 +189,19 @@ def main(
     threads = 1 if busy else threads
     if threads:
         torch.set_num_threads(threads)
+    types = devices(device)
     try:
         wide, high = parse_scale(size, "--size")
-        table = rows(net or (*OURS, *THEIRS), (high, wide), turns, busy)
+        table = rows(net or (*OURS, *THEIRS), (high, wide), turns, busy, types)
     except InputError as error:
         raise typer.BadParameter(str(error)) from error
-    head = ["net", "params, M", "GMACs", *(f"{name}, FPS" for name in backends())]
+    head = ["net", "params, M", "GMACs", *(f"{name}, FPS" for name in backends(types))]
     title = f"Image to labels, one image of {wide}x{high}: {machine()}"
     print_table(title + (", processor time" if busy else ""), head, table)
-    if not torch.cuda.is_available():
-        typer.echo("No GPU here: not measured on one.")
+    if out is not None:
+        content = {"machine": machine(), "torch": torch.__version__, "size": size, "turns": turns}
+        found = [dict(zip(head, row, strict=True)) for row in table]
+        out.write_text(json.dumps({**content, "rows": found}, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

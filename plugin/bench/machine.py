@@ -1,0 +1,34 @@
+"""What the benchmarks run on."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+import torch
+import typer
+
+
+def machine() -> str:
+    """The CPU's model, threads, and the GPU's model if there is one."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    text = f"{models[0] if models else platform.processor()}, threads: {torch.get_num_threads()}"
+    return f"{text}, {torch.cuda.get_device_name()}" if torch.cuda.is_available() else text
+
+
+def devices(asked: str | None) -> list[str]:
+    """Types of the devices to measure on: the one that was asked for, else the CPU and a GPU if there is one.
+
+    Raises:
+        typer.BadParameter: it is unknown, or not here.
+    """
+    there = ["cpu", *["cuda"] * torch.cuda.is_available()]
+    if asked is not None:
+        if asked not in there:
+            raise typer.BadParameter(f"--device {asked}: here are {', '.join(there)}.")
+        return [asked]
+    if len(there) == 1:
+        typer.echo("No GPU here: not measured on one.")
+    return there
