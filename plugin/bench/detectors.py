@@ -32,7 +32,7 @@ MODELS: dict[str, tuple[str, str, tuple[int, int]]] = {
     "RetinaNet R50": ("mmdet::retinanet/retinanet_r50_fpn_1x_coco", "resnet50", (800, 1344)),
     "DeepLabV3+ R50": (
         "mmseg::deeplabv3plus/deeplabv3plus_r50-d8_4xb2-80k_cityscapes-512x1024",
-        "resnet50c",
+        "timm:resnet50c",
         (512, 1024),
     ),
 }
@@ -162,23 +162,28 @@ def main(
         raise typer.BadParameter(f"--model {', '.join(sorted(unknown))}: known are {', '.join(MODELS)}.")
     if quick:
         scale, turns = min(scale, 0.16), min(turns, 3)
-    found = [
-        row
-        for where in devices(device)
-        for name in model or MODELS
-        for row in measure(name, where, batch, scale, turns)
-    ]
-    head = ["model", "what", "device", "images", "size", "stock, ms", "ours, ms", "times faster"]
-    head += ["ours bf16, ms", "times faster"]
-    print_table(f"Whole models: {machine()}", head, [_cells(row) for row in found])
+    found = []
+    for where in devices(device):
+        rows = [row for name in model or MODELS for row in measure(name, where, batch, scale, turns)]
+        head = [
+            "model",
+            "what",
+            "images",
+            "stock, ms",
+            "ours, ms",
+            "times faster",
+            "bf16, ms",
+            "times faster",
+        ]
+        print_table(f"Whole models on {where}: {machine()}", head, [_cells(row) for row in rows])
+        found += rows
     if out is not None:
         content = {"machine": machine(), "torch": torch.__version__, "turns": turns, "rows": found}
         out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
-    cells = [str(row[key]) for key in ("model", "what", "device", "images", "size")]
-    cells.append(f"{row['stock, ms']:.1f}")
+    cells = [row["model"], row["what"], f"{row['images']} of {row['size']}", f"{row['stock, ms']:.1f}"]
     for side in ("ours", "ours, bf16"):
         cells += [f"{row[f'{side}, ms']:.1f}", shown(row[f"{side}, times faster"])]
     return cells
