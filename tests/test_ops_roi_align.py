@@ -19,22 +19,37 @@ from mmbackbones.errors import InputError  # noqa: E402
 from mmbackbones.ops import roi_align as provider  # noqa: E402
 
 
+@pytest.mark.parametrize("last", [False, True])
 @pytest.mark.parametrize("aligned", [True, False])
 @pytest.mark.parametrize("ratio", [0, 1, 2, 3])
 @pytest.mark.parametrize("size", [(7, 7), (3, 5), (1, 1)])
-def test_mean_equals_torchvision(aligned: bool, ratio: int, size: tuple[int, int]) -> None:
+def test_mean_equals_torchvision(aligned: bool, ratio: int, size: tuple[int, int], last: bool) -> None:
+    """In channels_last small boxes are pooled together."""
     x = feature_map()
+    if last:
+        x = x.detach().to(memory_format=torch.channels_last).requires_grad_()
     ours = RoIAlign(size, SCALE, ratio, "avg", aligned)(x, boxes())
     stock = torchvision.ops.roi_align(x, boxes(), size, SCALE, ratio, aligned)
     torch.testing.assert_close(ours, stock, atol=1e-4, rtol=0)
     torch.testing.assert_close(gradient(ours, x), gradient(stock, x), atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize(("count", "alone"), [(1, []), (6, []), (400, [0, 1])])
-def test_few_and_many_boxes_take_different_ways_to_the_same_values(count: int, alone: list[int]) -> None:
+@pytest.mark.parametrize("kept", [provider.KEPT, 5000])
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize(("count", "whole"), [(1, False), (6, False), (400, True)])
+def test_few_and_many_boxes_take_different_ways_to_the_same_values(
+    count: int, whole: bool, last: bool, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provider, "KEPT", kept)
+    monkeypatch.setattr(provider, "CHUNK", 300)
     x, rois = feature_map(), random_boxes(count, seed=count)
-    groups = [image for image, *_ in provider.groups(rois, x, SCALE, True)]
-    assert groups == (alone or [None])
+    if last:
+        x = x.detach().to(memory_format=torch.channels_last).requires_grad_()
+    images = [
+        image if image is None else image.tolist() for image, *_ in provider.groups(rois, x, SCALE, True)
+    ]
+    together = [[0, 1]] if kept > 5000 else [[0], [1]]
+    assert images == (together if whole and not last else [None])
     ours = RoIAlign(7, SCALE, 0)(x, rois)
     stock = torchvision.ops.roi_align(x, rois, 7, SCALE, 0, True)
     torch.testing.assert_close(ours, stock, atol=1e-4, rtol=0)
@@ -102,6 +117,16 @@ def test_box_that_is_not_finite_gives_nan_and_leaves_the_others() -> None:
     assert pooled[1:3].isnan().all()
     torch.testing.assert_close(pooled[[0, 3]], RoIAlign(2, SCALE, 0)(x, rois[[0, 3]]))
     assert pooled[[0, 3]].isfinite().all()
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_only_the_cells_under_a_box_are_read(last: bool) -> None:
+    """Beside it the map may hold what is no number; a bin of fewer cells than another's reads no more."""
+    x = torch.full((1, 2, 16, 20), math.nan)
+    x[..., 2:7, 3:12] = 1.0
+    x = x.to(memory_format=torch.channels_last) if last else x
+    rois = torch.tensor([[0, 3.5, 2.5, 11.5, 6.5], [0, 9.6, 4.6, 11.4, 6.4]])
+    assert RoIAlign((4, 3), 1.0, 0)(x, rois).eq(1).all()
 
 
 def test_box_of_an_image_that_is_not_there() -> None:

@@ -1,16 +1,17 @@
-"""RoIAlign (arXiv 1703.06870) on the CPU as two matrix products per box; on CUDA, torchvision's.
+"""RoIAlign (arXiv 1703.06870) on the CPU as products with the maps; on CUDA, torchvision's.
 
 The samples of a bin are a grid and bilinear weights are products, so a bin's mean is
-``rows @ map @ columns^T`` with averaged weights (:mod:`.sampling`), exact for every grid. Only the
-cells under the box enter. Channels are the fastest axis there, so that the products work on views of
-the map. The gradient is the transposed products, added to the map under the box.
+``rows @ map @ columns^T`` with averaged weights (:mod:`.sampling`), exact for every grid. Channels are the
+fastest axis there. Small boxes are pooled together: each bin is a weighted sum of a few cells, of all bins in
+one call (torch's embedding bags). Of big boxes, and of maps in another order in memory, each is two matrix
+products with the cells under it. The gradient is the transposed products, added to the map under the box.
 
-A box's products take microseconds, and sharing each among threads costs more than it saves (milliseconds
+The products take microseconds, and sharing each among threads costs more than it saves (milliseconds
 where the cores are busy), so they run on one thread, and are still several times faster than
 torchvision's operator on two, whose backward is one thread too.
 
-Extra memory: one map of one image, and buffers for :data:`CHUNK` boxes. Each thread keeps the map's
-memory, up to :data:`KEPT` bytes, for its next call: taking it anew costs as much as the products.
+Extra memory: maps of at most :data:`KEPT` bytes, or of one image, and buffers for :data:`CHUNK` boxes. Each
+thread keeps the maps' memory for its next call: taking it anew costs as much as the products.
 """
 
 from __future__ import annotations
@@ -20,17 +21,20 @@ import threading
 from collections.abc import Iterator, Sequence
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 from torchvision.ops import roi_align as stock_roi_align
 
 from ..errors import InputError
 from . import roi_max
+from .one_thread import one_thread
 from .precision import wide
-from .sampling import bin_weights, samples
+from .sampling import bin_cells, bin_weights, samples
 
 MAX, MEAN = 0, 1
-CHUNK = 128
+CHUNK = 256
 KEPT = 2**27
+SMALL = 4  # cells along a bin's side, up to which boxes are pooled together
 
 
 def roi_align_forward(
@@ -71,11 +75,11 @@ def roi_align_forward(
         return
     targets = (output, argmax_y, argmax_x) if pool_mode == MAX else (output,)
     pool = roi_max.pool if pool_mode == MAX else _mean
-    with _one_thread:
-        for image, index, boxes in groups(rois, input, spatial_scale, aligned):
-            cells, owner = _channels_last(input, image), _owner(rois, index, image)
+    with one_thread:
+        for images, index, boxes in groups(rois, input, spatial_scale, aligned):
+            cells, owner = _channels_last(input, images), _owner(rois, index, images)
             for part, own, box in zip(*(t.split(CHUNK) for t in (index, owner, boxes)), strict=True):
-                found = pool(cells, own.tolist(), box, bins, sampling_ratio, aligned)
+                found = pool(cells, own, box, bins, sampling_ratio, aligned)
                 for target, value in zip(targets, found, strict=True):
                     target[part] = value.permute(0, 3, 1, 2).to(target.dtype)
     output[~_finite(rois)] = torch.nan
@@ -103,35 +107,63 @@ def roi_align_backward(
             stock(grad_output, rois.to(grad_output.dtype), *geometry, *shape, sampling_ratio, aligned)
         )
         return
-    with _one_thread:
-        for image, index, boxes in groups(rois, grad_input, spatial_scale, aligned):
-            owner = _owner(rois, index, None)
+    with one_thread:
+        for images, index, boxes in groups(rois, grad_input, spatial_scale, aligned):
             if pool_mode == MAX:
+                owner = _owner(rois, index, None)
                 for own in owner.unique().tolist():
                     roi_max.spread(grad_output, argmax_y, argmax_x, index[owner == own], grad_input[own])
                 continue
-            total = grad_input.permute(0, 2, 3, 1)
-            if image is not None:
-                owner = torch.zeros_like(owner)
-                total = _scratch((1, *total.shape[1:]), boxes).zero_()
+            owner, total = _owner(rois, index, images), grad_input.permute(0, 2, 3, 1)
+            if images is not None:
+                total = _scratch((len(images), *total.shape[1:]), boxes).zero_()
             for part, own, box in zip(*(t.split(CHUNK) for t in (index, owner, boxes)), strict=True):
                 grad = wide(grad_output[part]).permute(0, 2, 3, 1).contiguous()
                 _spread_mean(grad, own.tolist(), box, total, sampling_ratio, aligned)
-            if image is not None:
-                grad_input[image].view(total.shape[3], -1).copy_(total.flatten(0, 2).t())
+            for place, image in enumerate([] if images is None else images.tolist()):
+                grad_input[image].view(total.shape[3], -1).copy_(total[place].flatten(0, 1).t())
 
 
 def _mean(
-    cells: Tensor, owner: list[int], boxes: Tensor, bins: tuple[int, int], ratio: int, aligned: bool
+    cells: Tensor, owner: Tensor, boxes: Tensor, bins: tuple[int, int], ratio: int, aligned: bool
 ) -> tuple[Tensor]:
     """The bins' means ``(R, *bins, C)``; box r lies on map ``owner[r]`` of ``cells`` (N, H, W, C)."""
     height, width = bins
+    small = (boxes[:, 2:] - boxes[:, :2] <= SMALL * boxes.new_tensor([width, height])).all(1)
+    small &= cells.is_contiguous()
+    sums = _mean_of_small(cells, owner[small], boxes[small], bins, ratio, aligned) if small.any() else None
+    if sums is not None and small.all():
+        return (sums.view(len(boxes), height, width, -1),)
     pooled = cells.new_zeros((len(boxes), height, width * cells.shape[3]))
-    for box, rows, columns, (y, x) in _products(boxes, bins, cells.shape, ratio, aligned):
-        crop = cells[owner[box], y, x]
-        narrow = torch.bmm(columns.expand(len(crop), -1, -1), crop)
-        torch.mm(rows, narrow.flatten(1), out=pooled[box])
+    if sums is not None:
+        pooled[small] = sums.view(-1, *pooled.shape[1:])
+    rest = (~small).nonzero()[:, 0].tolist()
+    if rest:
+        owners = owner.tolist()
+        for box, rows, columns, (y, x) in _products(boxes[rest], bins, cells.shape, ratio, aligned):
+            crop = cells[owners[rest[box]], y, x]
+            narrow = torch.bmm(columns.expand(len(crop), -1, -1), crop)
+            torch.mm(rows, narrow.flatten(1), out=pooled[rest[box]])
     return (pooled.view(len(boxes), height, width, -1),)
+
+
+def _mean_of_small(
+    cells: Tensor, owner: Tensor, boxes: Tensor, bins: tuple[int, int], ratio: int, aligned: bool
+) -> Tensor:
+    """The same of small boxes on maps without gaps in memory, as ``(R * bins, C)``."""
+    _, height, width, channels = cells.shape
+    y_weights, y = bin_cells(samples(boxes[:, 1], boxes[:, 3], bins[0], height, ratio, aligned), height)
+    x_weights, x = bin_cells(samples(boxes[:, 0], boxes[:, 2], bins[1], width, ratio, aligned), width)
+    y = (y + owner[:, None, None] * height) * width
+    weights = y_weights[:, :, None, :, None] * x_weights[:, None, :, None, :]
+    places = y[:, :, None, :, None] + x[:, None, :, None, :]
+    count = y.shape[2] * x.shape[2]
+    return F.embedding_bag(
+        places.view(-1, count),
+        cells.view(-1, channels),
+        mode="sum",
+        per_sample_weights=weights.view(-1, count),
+    )
 
 
 def _spread_mean(
@@ -169,46 +201,53 @@ def _products(
 
 def groups(
     rois: Tensor, maps: Tensor, scale: float, aligned: bool
-) -> Iterator[tuple[int | None, Tensor, Tensor]]:
-    """Boxes to do together: an image or None, their indices, and the finite boxes in cells (R, 4).
+) -> Iterator[tuple[Tensor | None, Tensor, Tensor]]:
+    """Boxes to do together: their images or None, their indices, and the finite boxes in cells (R, 4).
 
-    An image whose boxes hold more cells than its map comes alone: reordering the whole map pays there.
-    So does every image in half precision, since the sums are in float32. The rest comes as one.
+    Maps of which boxes hold more cells than they have are named: reordering whole maps pays there, unless
+    channels are the fastest axis already. So are all in half precision, since the sums are in float32. The
+    rest comes as one.
     """
-    images, owner = len(maps), rois[:, 0].long()
-    if len(rois) and not 0 <= int(owner.min()) <= int(owner.max()) < images:
+    count, owner = len(maps), rois[:, 0].long()
+    if len(rois) and not 0 <= int(owner.min()) <= int(owner.max()) < count:
         raise InputError(
-            f"rois name images {int(owner.min())}..{int(owner.max())}, but the batch has {images}. "
-            f"The first column of rois must be the image's index, 0..{images - 1}."
+            f"rois name images {int(owner.min())}..{int(owner.max())}, but the batch has {count}. "
+            f"The first column of rois must be the image's index, 0..{count - 1}."
         )
     dtype, finite = wide(maps.new_empty(0)).dtype, _finite(rois)
     boxes = rois[:, 1:].to(dtype) * scale - (0.5 if aligned else 0.0)
     size = boxes.new_tensor([maps.shape[3], maps.shape[2]])
     sides = boxes[:, 2:].clamp(min=0).minimum(size) - boxes[:, :2].clamp(min=0).minimum(size)
-    held = boxes.new_zeros(images).index_add_(0, owner[finite], (sides + 2).prod(1)[finite])
-    alone = (held > size.prod()) | (held > 0) & (dtype != maps.dtype)
-    for image in alone.nonzero()[:, 0].tolist():
-        index = ((owner == image) & finite).nonzero()[:, 0]
-        yield image, index, boxes[index]
-    index = (finite & ~alone[owner]).nonzero()[:, 0]
+    held = boxes.new_zeros(count).index_add_(0, owner[finite], (sides + 2).prod(1)[finite])
+    if dtype != maps.dtype:
+        whole = held > 0
+    else:
+        whole = (held > size.prod()) & (not maps.permute(0, 2, 3, 1).is_contiguous())
+    bytes_of_one = maps[:1].numel() * boxes.element_size()
+    for images in whole.nonzero()[:, 0].split(max(1, KEPT // max(bytes_of_one, 1))):
+        index = (torch.isin(owner, images) & finite).nonzero()[:, 0]
+        if len(index):
+            yield images, index, boxes[index]
+    index = (finite & ~whole[owner]).nonzero()[:, 0]
     if len(index):
         yield None, index, boxes[index]
 
 
-def _owner(rois: Tensor, index: Tensor, image: int | None) -> Tensor:
+def _owner(rois: Tensor, index: Tensor, images: Tensor | None) -> Tensor:
     """The map of each box among those that :func:`_channels_last` gives."""
-    return rois[index, 0].long() if image is None else torch.zeros_like(index)
+    owner = rois[index, 0].long()
+    return owner if images is None else torch.searchsorted(images, owner)
 
 
-def _channels_last(maps: Tensor, image: int | None) -> Tensor:
-    """All maps as a view ``(N, H, W, C)``, or one ``(1, H, W, C)``, wide and in that order in memory."""
-    if image is None:
+def _channels_last(maps: Tensor, images: Tensor | None) -> Tensor:
+    """All maps as a view ``(N, H, W, C)``, or those of ``images``, wide and in that order in memory."""
+    if images is None:
         return maps.permute(0, 2, 3, 1)
     _, channels, height, width = maps.shape
-    plane = wide(maps[image]).flatten(1).t()
-    if not plane.is_contiguous():
-        plane = _scratch(plane.shape, plane).copy_(plane)  # in 2-D: 3 times faster than permuting in 3-D
-    return plane.view(1, height, width, channels)
+    cells = _scratch((len(images), height * width, channels), wide(maps.new_empty(0)))
+    for place, image in enumerate(images.tolist()):
+        cells[place].copy_(wide(maps[image]).flatten(1).t())  # in 2-D: 3 times faster than permuting in 3-D
+    return cells.view(-1, height, width, channels)
 
 
 def _finite(rois: Tensor) -> Tensor:
@@ -227,34 +266,3 @@ def _scratch(shape: Sequence[int], like: Tensor) -> Tensor:
         with torch.inference_mode(False):  # a tensor made in inference mode could not be written to outside
             _memory.kept = torch.empty(size, dtype=torch.uint8)
     return _memory.kept[:size].view(like.dtype).view(shape)
-
-
-class _OneThread:
-    """torch on one thread, inside, for any number of threads of Python at once.
-
-    The number of torch is partly the process's and partly each thread's: one that enters while another is
-    inside may find 1. So the number to go back to is that from before the first one entered.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside = 0
-        self._before = 1
-        self._own = threading.local()
-
-    def __enter__(self) -> None:
-        with self._lock:
-            found = torch.get_num_threads()
-            if self._inside == 0:
-                self._before = found
-            self._own.before = found if found > 1 else self._before
-            self._inside += 1
-            torch.set_num_threads(1)
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            torch.set_num_threads(self._own.before)
-            self._inside -= 1
-
-
-_one_thread = _OneThread()

@@ -11,7 +11,7 @@ _CHUNK = 16  # boxes whose gradients are spread at once: bounds the memory
 
 
 def pool(
-    cells: Tensor, owner: list[int], boxes: Tensor, bins: tuple[int, int], ratio: int, aligned: bool
+    cells: Tensor, owner: Tensor, boxes: Tensor, bins: tuple[int, int], ratio: int, aligned: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The bins' maxima, and the row and column where each was found, all ``(R, *bins, C)``.
 
@@ -27,14 +27,14 @@ def pool(
     where_y, where_x = best.new_full(best.shape, -2.0), best.new_full(best.shape, -2.0)
     rows = samples(boxes[:, 1], boxes[:, 3], bins[0], cells.shape[1], ratio, aligned)
     columns = samples(boxes[:, 0], boxes[:, 2], bins[1], cells.shape[2], ratio, aligned)
-    for box in range(len(boxes)):
+    for box, own in enumerate(owner.tolist()):
         y, y_bins = _chosen(rows, box)
         x, x_bins = _chosen(columns, box)
         for row, members in enumerate(y_bins):
             taken = members[members < len(y.place)]
             if not len(taken) or not len(x.place):
                 continue
-            values = _read(cells[owner[box]], Samples(*(field[taken] for field in y)), x)
+            values = _read(cells[own], Samples(*(field[taken] for field in y)), x)
             over_rows, at = values.max(0)
             found, column = segment_max(over_rows, x_bins)
             best[box, row], where_x[box, row] = found, x.place[column]

@@ -71,14 +71,30 @@ def bin_weights(points: Samples, size: int) -> tuple[Tensor, Tensor, Tensor]:
     first = points.cell.masked_fill(~live, size).flatten(1).amin(1)
     stop = points.cell.masked_fill(~live, -2).flatten(1).amax(1).add(2).clamp(max=size)
     first = torch.minimum(first, stop)
-    extent = max(int((stop - first).max()), 1)
+    return _weights_from(points, first[:, None], max(int((stop - first).max()), 1)), first, stop
 
-    share = live / points.total[:, None, None]
-    slot = (points.cell - first[:, None, None]).masked_fill(~live, 0)
-    weights = share.new_zeros((*share.shape[:2], extent + 1))  # one more for a weight of 0 past the map
+
+def bin_cells(points: Samples, size: int) -> tuple[Tensor, Tensor]:
+    """The cells that each bin's samples read, and the weight of each in their mean, both ``(R, bins, K)``.
+
+    A bin of fewer cells than K repeats its last one with weight 0.
+    """
+    live = points.live
+    first = points.cell.masked_fill(~live, size - 1).amin(2)
+    last = points.cell.masked_fill(~live, -1).amax(2).add(1).clamp(max=size - 1).maximum(first)
+    count = int((last - first).max()) + 1
+    cells = first[..., None] + torch.arange(count, device=first.device)
+    return _weights_from(points, first, count), cells.minimum(last[..., None])
+
+
+def _weights_from(points: Samples, first: Tensor, count: int) -> Tensor:
+    """The weight of ``count`` cells from ``first`` (R, bins or 1) on in the mean of each bin's samples."""
+    share = points.live / points.total[:, None, None]
+    slot = (points.cell - first[..., None]).masked_fill(~points.live, 0)
+    weights = share.new_zeros((*share.shape[:2], count + 1))  # one more for a weight of 0 past the map
     weights.scatter_add_(2, slot, (1 - points.right) * share)
     weights.scatter_add_(2, slot + 1, points.right * share)
-    return weights[..., :extent], first, stop
+    return weights[..., :count]
 
 
 def segment_max(values: Tensor, members: Tensor) -> tuple[Tensor, Tensor]:
