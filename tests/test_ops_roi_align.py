@@ -181,14 +181,23 @@ def test_autocast_does_not_narrow_the_products() -> None:
         assert torch.equal(RoIAlign(3, SCALE, 0)(x, rois), plain)
 
 
-def test_the_way_through_torchvision_that_cuda_takes() -> None:
-    """The same operators that the CUDA branch calls, here on the CPU: names and arguments fit."""
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_the_way_through_torchvision_that_cuda_takes(dtype: torch.dtype, monkeypatch) -> None:
+    """The CUDA branch, here on the CPU: names and arguments fit, also in types that torchvision lacks."""
     x, rois = feature_map(), boxes()
-    stock = torchvision.ops.roi_align(x, rois, (3, 2), SCALE, 0, True)
-    backward = torch.ops.torchvision._roi_align_backward
-    grad = torch.ones_like(stock)
-    by_operator = backward(grad, rois, SCALE, 3, 2, *x.shape, 0, True)
-    torch.testing.assert_close(by_operator, torch.autograd.grad(stock, x, grad)[0])
+    monkeypatch.setattr(provider, "takes_stock", lambda tensor: True)
+    narrow = x.detach().to(dtype)
+    output = torch.empty(len(rois), x.shape[1], 3, 2, dtype=dtype)
+    provider.roi_align_forward(narrow, rois.to(dtype), output, x, x, 3, 2, SCALE, 0, 1, True)
+    grad = torch.zeros_like(narrow)
+    provider.roi_align_backward(torch.ones_like(output), rois.to(dtype), x, x, grad, 3, 2, SCALE, 0, 1, True)
+    assert (output.dtype, grad.dtype) == (dtype, dtype)
+    rounded = rois.to(dtype).float()
+    near = torchvision.ops.roi_align(x, rounded, (3, 2), SCALE, 0, True)
+    tolerance = {torch.float32: 1e-6, torch.float16: 2e-3, torch.bfloat16: 2e-2}[dtype]
+    torch.testing.assert_close(output.float(), near, atol=tolerance, rtol=tolerance)
+    by_hand = torch.autograd.grad(near, x, torch.ones_like(near))[0]
+    torch.testing.assert_close(grad.float(), by_hand, atol=tolerance, rtol=tolerance)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

@@ -8,7 +8,6 @@ boxes each, so inference has near to no detections to merge.
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -23,7 +22,7 @@ from torch import nn
 
 from ..engine.layout import fold_norms, use_faster_format
 from ..engine.timing import in_turn, print_table
-from .machine import devices, machine
+from .machine import devices, machine, write_figures
 from .peers import figures, shown
 
 #: Stock config, our backbone, and height and width of the images, by what it is.
@@ -162,24 +161,15 @@ def main(
         raise typer.BadParameter(f"--model {', '.join(sorted(unknown))}: known are {', '.join(MODELS)}.")
     if quick:
         scale, turns = min(scale, 0.16), min(turns, 3)
-    found = []
+    head = ["model", "what", "images", "stock, ms", "ours, ms", "times faster", "bf16, ms", "times faster"]
+    found: list[dict[str, Any]] = []
     for where in devices(device):
-        rows = [row for name in model or MODELS for row in measure(name, where, batch, scale, turns)]
-        head = [
-            "model",
-            "what",
-            "images",
-            "stock, ms",
-            "ours, ms",
-            "times faster",
-            "bf16, ms",
-            "times faster",
-        ]
+        rows = []
+        for name in model or MODELS:
+            rows += measure(name, where, batch, scale, turns)
+            write_figures(out, [*found, *rows], turns=turns)
         print_table(f"Whole models on {where}: {machine()}", head, [_cells(row) for row in rows])
         found += rows
-    if out is not None:
-        content = {"machine": machine(), "torch": torch.__version__, "turns": turns, "rows": found}
-        out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def _cells(row: dict[str, Any]) -> list[str]:

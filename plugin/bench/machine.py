@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import platform
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import typer
@@ -32,3 +35,10 @@ def devices(asked: str | None) -> list[str]:
     if len(there) == 1:
         typer.echo("No GPU here: not measured on one.")
     return there
+
+
+def write_figures(out: Path | None, rows: Sequence[Any], **about: Any) -> None:
+    """Write rows of figures as JSON, with the machine and ``about``; after each row, so a kill loses one."""
+    if out is not None:
+        content = {"machine": machine(), "torch": torch.__version__, **about, "rows": list(rows)}
+        out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

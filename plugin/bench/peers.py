@@ -8,7 +8,6 @@ autocast; its ratio is against the peer in fp32 too. ``--compile`` adds ours com
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -25,7 +24,7 @@ from torch import Tensor, nn
 from ..backbone import build
 from ..engine.timing import in_turn, print_table
 from ..surgery.folding import folded
-from .machine import devices, machine
+from .machine import devices, machine, write_figures
 
 #: Package and arguments of the class that has the net in OpenMMLab, by our name.
 PEERS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -144,19 +143,11 @@ def main(
             found = {column: figures(measured[column]) for column in columns}
             content.append({"net": name, "peer": PEERS[name][0], "device": where, **found})
             rows.append([name, *map(shown, found.values())])
+            write_figures(out, content, size=size, batch=batch, turns=turns)
         title = (
             f"Times faster than OpenMMLab's class on {where}, {batch} images of {size}x{size}: {machine()}"
         )
         print_table(title, ["net", *columns], rows)
-    if out is not None:
-        about = {
-            "machine": machine(),
-            "torch": torch.__version__,
-            "size": size,
-            "batch": batch,
-            "turns": turns,
-        }
-        out.write_text(json.dumps({**about, "rows": content}, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

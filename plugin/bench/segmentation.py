@@ -12,7 +12,6 @@ which other work changes least. Weights are random: they do not change the time.
 from __future__ import annotations
 
 import copy
-import json
 import re
 import time
 import warnings
@@ -28,7 +27,7 @@ from torch import Tensor, nn
 
 from ..engine.timing import in_turn, print_table
 from ..errors import InputError
-from .machine import devices, machine
+from .machine import devices, machine, write_figures
 
 OURS = tuple(
     f"segmentation/{name}"
@@ -198,10 +197,7 @@ def main(
     head = ["net", "params, M", "GMACs", *(f"{name}, FPS" for name in backends(types))]
     title = f"Image to labels, one image of {wide}x{high}: {machine()}"
     print_table(title + (", processor time" if busy else ""), head, table)
-    if out is not None:
-        content = {"machine": machine(), "torch": torch.__version__, "size": size, "turns": turns}
-        found = [dict(zip(head, row, strict=True)) for row in table]
-        out.write_text(json.dumps({**content, "rows": found}, indent=1) + "\n", encoding="utf-8")
+    write_figures(out, [dict(zip(head, row, strict=True)) for row in table], size=size, turns=turns)
 
 
 if __name__ == "__main__":

@@ -68,10 +68,8 @@ def roi_align_forward(
         InputError: a box of an image that is not there.
     """
     bins = (aligned_height, aligned_width)
-    if pool_mode == MEAN and input.device.type != "cpu":
-        output.copy_(
-            stock_roi_align(input, rois.to(input.dtype), bins, spatial_scale, sampling_ratio, aligned)
-        )
+    if pool_mode == MEAN and takes_stock(input):
+        output.copy_(_stock(input, rois, bins, spatial_scale, sampling_ratio, aligned))
         return
     targets = (output, argmax_y, argmax_x) if pool_mode == MAX else (output,)
     pool = roi_max.pool if pool_mode == MAX else _mean
@@ -83,6 +81,33 @@ def roi_align_forward(
                 for target, value in zip(targets, found, strict=True):
                     target[part] = value.permute(0, 3, 1, 2).to(target.dtype)
     output[~_finite(rois)] = torch.nan
+
+
+def takes_stock(tensor: Tensor) -> bool:
+    """Whether the mean is torchvision's on this tensor's device: everywhere but on the CPU."""
+    return tensor.device.type != "cpu"
+
+
+def _stock(
+    cells: Tensor, rois: Tensor, bins: tuple[int, int], scale: float, sampling_ratio: int, aligned: bool
+) -> Tensor:
+    """torchvision's operator, which has no kernels for bfloat16 on any device."""
+    cells = wide(cells)
+    return stock_roi_align(cells, rois.to(cells.dtype), bins, scale, sampling_ratio, aligned)
+
+
+def _stock_backward(
+    grad: Tensor,
+    rois: Tensor,
+    shape: Sequence[int],
+    bins: tuple[int, int],
+    scale: float,
+    sampling_ratio: int,
+    aligned: bool,
+) -> Tensor:
+    grad = wide(grad)
+    operator = torch.ops.torchvision._roi_align_backward
+    return operator(grad, rois.to(grad.dtype), scale, *bins, *shape, sampling_ratio, aligned)
 
 
 def roi_align_backward(
@@ -100,11 +125,10 @@ def roi_align_backward(
 ) -> None:
     """Fill ``grad_input`` (N, C, H, W), given as zeros; the boxes get no gradient."""
     bins = (aligned_height, aligned_width)
-    if pool_mode == MEAN and grad_output.device.type != "cpu":
-        shape, geometry = grad_input.shape, (spatial_scale, *bins)
-        stock = torch.ops.torchvision._roi_align_backward
+    if pool_mode == MEAN and takes_stock(grad_output):
+        shape = grad_input.shape
         grad_input.copy_(
-            stock(grad_output, rois.to(grad_output.dtype), *geometry, *shape, sampling_ratio, aligned)
+            _stock_backward(grad_output, rois, shape, bins, spatial_scale, sampling_ratio, aligned)
         )
         return
     with one_thread:
