@@ -170,9 +170,9 @@ class Backbone(LoadingModule):
 
     def _feature_net_here(self) -> FeatureNet:
         """The network with our own children: those of a replica of ``DataParallel`` lie on its device."""
-        net = self._feature_net.net
-        if self._modules is net._modules:
+        if not getattr(self, "_is_replica", False):  # torch's mark; 2.4 compiles no `is` between dicts
             return self._feature_net
+        net = self._feature_net.net
         replica = object.__new__(type(net))
         containers = {name: vars(self)[name] for name in ("_modules", "_parameters", "_buffers")}
         replica.__dict__.update(vars(net), **vars(self).get("_former_parameters", {}), **containers)

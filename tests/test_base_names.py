@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from autoload import FIRST
 from mmengine.config import Config
 
 from mmbackbones.compose.configs import config_folder, load_config, walk
@@ -118,7 +119,7 @@ def test_a_process_that_imports_only_the_siblings_reads_it_and_calls_our_functio
     (tmp_path / "parts.py").write_text(PARTS)
     (tmp_path / "new_style.py").write_text(NEW_STYLE)
     code = ALIEN.format(
-        first=first, package=package, path=str(path), new_style=str(tmp_path / "new_style.py")
+        first=FIRST + first, package=package, path=str(path), new_style=str(tmp_path / "new_style.py")
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

@@ -61,6 +61,7 @@ def test_processor_time_leaves_out_what_others_do() -> None:
     assert waited < 0.02
 
 
+@pytest.mark.usefixtures("exporter")
 def test_frames_per_second_of_each_net_on_each_backend() -> None:
     pytest.importorskip("onnxruntime", reason="onnxruntime comes with the extra dev")
     ((name, *figures),) = bench_segmentation.rows([OURS], (64, 96), 1, busy=True)

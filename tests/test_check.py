@@ -52,6 +52,7 @@ def test_chance_does_not_count_as_an_offset() -> None:
     assert "stride 16: " in alignment(subject)
 
 
+@pytest.mark.usefixtures("exporter")
 def test_the_command_says_what_was_seen_and_takes_a_file() -> None:
     status, text = run("check", "listnet", "--onnx", "--import", str(Path(__file__).with_name("own_nets.py")))
     assert status == 0

@@ -111,10 +111,11 @@ def forget() -> Iterator[None]:
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.usefixtures("forget")
-def test_a_point_fails(fault: str, only: Callable[[str], None]) -> None:
+def test_a_point_fails(fault: str, only: Callable[[str], None], request: pytest.FixtureRequest) -> None:
     factory, about, seen, change = FAULTS[fault]
     if about == "ONNX":
         pytest.importorskip("onnxscript", reason="comes with the extra export")
+        request.getfixturevalue("exporter")
     mmbackbones.register_backbone("faulty", factory, force=True)
     only(about)
     words = ["check", "faulty", *(["--onnx"] if about == "ONNX" else [])]

@@ -116,7 +116,7 @@ def test_what_is_lost_in_loading_is_said(
     weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     frames = [Image.new("RGB", (64, 48), (60 * k, 0, 0)) for k in range(3)]
-    frames[0].save(tmp_path / "frames.gif", save_all=True, append_images=frames[1:])
+    frames[0].save(tmp_path / "frames.tif", save_all=True, append_images=frames[1:])
     Image.new("RGBA", (64, 48), (1, 2, 3, 4)).save(tmp_path / "alpha.png")
     deep = np.full((48, 64), 4095, np.uint16)
     cv2.imwrite(str(tmp_path / "12bit.png"), deep)
@@ -124,7 +124,7 @@ def test_what_is_lost_in_loading_is_said(
     cv2.imwrite(str(tmp_path / "16bit.png"), deep * 16)
     picture(tmp_path / "plain.png")
     expected = {
-        "frames.gif": "3 frames: loading keeps the first",
+        "frames.tif": "3 frames: loading keeps the first",
         "alpha.png": "an alpha channel (RGBA): loading drops it",
         "12bit.png": "16 bits a channel but no value above 4095",
         "12bit colour.png": "16 bits a channel but no value above 4095",

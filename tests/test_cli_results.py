@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from autoload import FIRST
 from cli_trainings import IMAGES, Trained
 from PIL import Image
 
@@ -71,7 +72,7 @@ def test_test_tool_and_inferencers_predict_and_draw(work: Path, trained: Trained
     words = [tool, "config.py", "best.pth", "--work-dir", "tested", "--show-dir", "shown"]
     words += ["--cfg-options", "default_hooks.visualization.interval=1"]
     test = f"import runpy, sys\nsys.argv = {words}\nrunpy.run_path({tool!r}, run_name='__main__')"
-    program = f"PHOTO = {str(photo)!r}\n{test}\n{INFERENCES[work.name]}"
+    program = f"{FIRST}PHOTO = {str(photo)!r}\n{test}\n{INFERENCES[work.name]}"
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", program], cwd=work, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from mmengine.registry import MODELS
+from packaging.version import Version
 from torch import nn
 from torch._dynamo.testing import CompileCounter
 
@@ -30,6 +31,13 @@ class Detector(nn.Module):
         return [self.head(fmap) for fmap in self.neck(self.backbone(x))]
 
 
+#: The next test says what a user of it reads.
+needs_newer_torch = pytest.mark.skipif(
+    Version(torch.__version__) < compiling.OLDEST, reason="this torch compiles no program for all sizes"
+)
+
+
+@needs_newer_torch
 @pytest.mark.parametrize("name", ["resnet18", "squeezenet1_1"])
 def test_one_program_for_all_sizes(name: str) -> None:
     model, counter = Detector(name).eval(), CompileCounter()
@@ -48,6 +56,17 @@ def test_one_program_for_all_sizes(name: str) -> None:
     assert [*model.state_dict()] == names
 
 
+def test_an_older_torch_runs_it_uncompiled_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "__version__", "2.4.1")
+    model = Detector()
+    said = compile_parts(model, dict(backend="eager"))
+    assert "torch 2.4.1 compiles no program for images of any size, so the model runs uncompiled" in said
+    assert model.backbone._compiled_call_impl is None
+    with pytest.raises(InputError, match="compile='yes'"):
+        compile_parts(model, "yes")
+
+
+@needs_newer_torch
 def test_without_a_compiler_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     model = Detector()
     monkeypatch.setenv("CXX", "no-such-compiler")

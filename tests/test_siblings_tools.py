@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from autoload import FIRST
 
 from mmbackbones.data.shapes import CLASSES, write_shapes
 
@@ -76,6 +77,7 @@ default_hooks = dict(
 )
 log_processor = dict(by_epoch=True)
 """
+AS_SCRIPT = "import runpy, sys; del sys.argv[0]; runpy.run_path(sys.argv[0], run_name='__main__')"
 
 
 @pytest.mark.parametrize(
@@ -94,9 +96,9 @@ def test_train(package: str, config: str, key: str, tmp_path: Path) -> None:
     assert found.origin is not None
     tool = Path(found.origin).parent / ".mim/tools/train.py"
     work = tmp_path / "work"
-    done = subprocess.run(
-        [sys.executable, tool, path, "--work-dir", work], capture_output=True, text=True, cwd=tmp_path
-    )
+    start = ["-c", f"{FIRST}{AS_SCRIPT}", tool] if FIRST else [tool]
+    words = [sys.executable, *start, path, "--work-dir", work]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     (log,) = work.glob("*/vis_data/scalars.json")
     loss = json.loads(log.read_text().splitlines()[0])["loss"]

@@ -110,6 +110,9 @@ def onnxruntime_call(net: LabelMap, image: Tensor) -> Call:
     """One run of the net's ONNX file, made for the image's size, with as many threads as torch has."""
     import onnxruntime
 
+    from ..sources.exporting import need_onnx_exporter
+
+    need_onnx_exporter()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     with TemporaryDirectory() as folder, torch.no_grad():

@@ -7,6 +7,8 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+from packaging.version import Version
 from torch import nn
 
 from ..errors import InputError
@@ -14,6 +16,8 @@ from ..errors import InputError
 #: Names under which a C++ compiler is looked for where ``CXX`` names none, in torch's order.
 _COMPILERS = ("c++", "g++", "clang++")
 _PARTS = ("backbone", "neck")
+#: 2.4 takes the channels of maps for symbols that equal no number, where sizes are to be symbols.
+OLDEST = Version("2.5")
 
 
 def compile_parts(model: nn.Module, asked: Any) -> str:
@@ -35,6 +39,11 @@ def compile_parts(model: nn.Module, asked: Any) -> str:
         raise InputError(
             f"compile={asked!r}: allowed are True, False, or a dict of arguments for torch.compile, as "
             f"dict(mode='max-autotune')."
+        )
+    if Version(torch.__version__) < OLDEST:
+        return (
+            f"compile: torch {torch.__version__} compiles no program for images of any size, so the model "
+            f"runs uncompiled. Update torch: pip install -U torch torchvision"
         )
     options = {"dynamic": True, **({} if asked is True else asked)}
     if options.get("backend", "inductor") == "inductor" and compiler() is None:

@@ -80,8 +80,8 @@ def open_image(source: str | Path | np.ndarray) -> Image.Image:
         raise InputError(f"There is no image file {source}.")
     with Image.open(source) as file:
         image = ImageOps.exif_transpose(file)
-        if image.mode.startswith("I;16"):  # where Pillow would cut, at 255
-            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        if image.mode.startswith("I"):  # 16 bits, "I" to Pillow 10, which would cut them at 255
+            image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
         return image.convert("RGB")
 
 
