@@ -25,7 +25,8 @@ from ..engine.precision import use_precision
 from ..errors import InputError
 from .fingerprint import fingerprint
 from .plan import Board
-from .spec import BoardSpec, Trial
+from .spec import BoardSpec
+from .trials import Trial
 
 #: Whose heads and schedule an architecture's base is made for, before each backbone takes its place.
 _STAND_IN = "resnet50"

@@ -13,25 +13,12 @@ from ..compose.imports import import_nets
 from ..errors import InputError, nearest
 from .choice import choose_backbones
 from .marks import Marked, read_marked
+from .trials import Trial, read_trials
 
 #: What is trained, and the figure that a board ranks by.
 METRICS = {"detection": "bbox_mAP", "instance": "segm_mAP", "segmentation": "mIoU"}
 SCHEDULES = {"1x": 12, "2x": 24}  # epochs, as mmdet counts them
 _BUDGET = ("hours", "run_minutes")
-#: The grid where a spec names none, as learning rates for 16 images: CNNs lean to SGD, ConvNeXt and
-#: transformers to AdamW (arXiv 2410.06373). Those of mmdet's 1x schedules and of Swin's authors.
-_GRID: dict[str, dict[str, Any]] = {
-    "sgd": {"type": "SGD", "lr": 0.02, "momentum": 0.9, "weight_decay": 1e-4},
-    "adamw": {"type": "AdamW", "lr": 1e-4, "betas": [0.9, 0.999], "weight_decay": 0.05},
-}
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One point of the grid: an optimiser, used as it is, whatever the batch size."""
-
-    name: str
-    optimizer: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -137,7 +124,7 @@ def read_spec(path: Path) -> BoardSpec:
         batch_size=batch_size,
         image_size=_image_size(marked),
         seeds=_seeds(marked),
-        trials=_trials(marked, batch_size),
+        trials=read_trials(marked, batch_size),
         pretrained=marked.truth("pretrained", True),
         frozen_stages=marked.whole("frozen_stages", -1, -1),
         seconds=hours * 3600 if hours else None,
@@ -233,23 +220,6 @@ def _seeds(marked: Marked) -> tuple[int, ...]:
     if not seeds or len(set(seeds)) < len(seeds):
         raise marked.error(f"seeds {given}: give a number, or a list of different ones.", "seeds")
     return tuple(seeds)
-
-
-def _trials(marked: Marked, batch_size: int) -> tuple[Trial, ...]:
-    given = marked.value.get("trials")
-    if given is None:
-        grid = {name: dict(one) for name, one in _GRID.items()}
-        for one in grid.values():
-            one["lr"] = one["lr"] * batch_size / 16  # linearly, arXiv 1706.02677
-        return tuple(Trial(name, one) for name, one in grid.items())
-    if not isinstance(given, dict) or not given:
-        raise marked.error("trials is empty: name each, as `sgd: {type: SGD, lr: 0.01}`.", "trials")
-    for name, one in given.items():
-        if not isinstance(one, dict) or not {"type", "lr"} <= one.keys():
-            raise marked.error(f"trial '{name}' needs `type` and `lr` of an optimiser.", "trials", name)
-        if isinstance(one["lr"], bool) or not isinstance(one["lr"], (int, float)) or one["lr"] <= 0:
-            raise marked.error(f"trial '{name}': lr {one['lr']} is no rate above 0.", "trials", name, "lr")
-    return tuple(Trial(str(name), dict(one)) for name, one in given.items())
 
 
 def _options(marked: Marked) -> tuple[str, ...]:
