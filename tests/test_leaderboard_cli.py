@@ -75,6 +75,29 @@ def command(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     return run
 
 
+def test_the_page_is_written_while_the_board_runs(command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second seed finds the page of the first."""
+    seen = {}
+    start = Maker.start
+
+    def watched(self: Maker, run: Run, folder: Path) -> Made:
+        page = Path("leaderboards/board/leaderboard.html")
+        seen[run.key] = run.key, page.is_file() and page.read_text()
+        return start(self, run, folder)
+
+    monkeypatch.setattr(Maker, "start", watched)
+    command("--no-probe")
+    (first, before), (_, after), *_ = seen.values()
+    assert not before
+    assert first in after
+
+
+def test_a_limit_of_latency_wants_probes(command) -> None:
+    spec = Path("board.yaml")
+    spec.write_text(spec.read_text() + "limits: {max_latency: 5}\n")
+    assert "the probes measure limits.max_latency: leave --no-probe out" in command("--no-probe", code=2)
+
+
 def test_a_board_from_plan_to_verdict(command, monkeypatch: pytest.MonkeyPatch) -> None:
     said = command("--dry-run")
     assert "3 runs" in said
@@ -87,7 +110,7 @@ def test_a_board_from_plan_to_verdict(command, monkeypatch: pytest.MonkeyPatch) 
     assert not (board / "runs").exists()
     assert "no such cause" in command("--retry", "cold", code=2)
     said = command("--dry-run", "--probe")
-    assert "mobilenetv1_025, adamw, seed 3: forecast 90 s, 512 MiB  [0/3]" in said
+    assert "mobilenetv1_025, adamw, seed 3: forecast 90 s, 512 MiB  [0/3; about 4 min left]" in said
     assert said.count("next") == said.count("│ 90 s, 512 MiB") == 2
     assert "sgd, seed 3 ..." not in command("--dry-run", "--probe")  # none is probed twice
 

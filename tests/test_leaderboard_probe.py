@@ -68,6 +68,9 @@ def test_a_probe_forecasts_and_leaves_nothing(
     forecast = outcome.facts["forecast"]
     assert 600 * 0.003 < forecast["seconds"] < 3600  # of 600 steps and 20 evaluations
     assert forecast["memory_mib"] >= 0
+    assert forecast["latency_ms"] > 0
+    assert 1e5 < forecast["params"] < 1e7
+    assert "transfer" not in forecast  # of random weights
     assert [path.name for path in folder.iterdir()] == ["config.py"]
     cfg = Config.fromfile(folder / "config.py")
     cfg.train_dataloader.batch_size = 8

@@ -10,15 +10,14 @@ import typer
 
 from ..errors import InputError
 from .console import new_console, reading, shortest
-from .leaderboard_progress import forecast, planned, told
+from .leaderboard_progress import forecast, told
+from .leaderboard_results import Fresh, write_again, write_results
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
     from ..leaderboard.plan import Board
     from ..leaderboard.records import Record
-    from ..leaderboard.standings import Results
 
 DEMO = "demo"
 _DEMO_SPEC = """\
@@ -115,7 +114,7 @@ def leaderboard_command(
     if spec != DEMO and Path(spec).is_dir():
         if work_dir or dry_run or retry or halving or gpus or executor != "local":
             raise InputError(f"{spec} is a folder, whose page is written again: other options want the spec.")
-        _write_again(console, Path(spec))
+        write_again(console, Path(spec))
         return
     folder = (work_dir or Path("leaderboards") / Path(spec).stem).expanduser().absolute()
     path = _write_demo(folder) if spec == DEMO else Path(spec)
@@ -124,6 +123,10 @@ def leaderboard_command(
         with reading(console) as progress:
             found = resolve(read, folder, progress)
         found = with_halving(found) if halving else found
+        if probe is False and read.max_latency is not None:
+            raise InputError(
+                f"{path}: the probes measure limits.max_latency: leave --no-probe out, or the limit."
+            )
         probe = spec != DEMO and not dry_run if probe is None else probe
         found = with_probes(found) if probe else found
         for note in found.notes:
@@ -142,15 +145,15 @@ def leaderboard_command(
             slurm=slurm or [],
         )
         if dry_run and probe:
-            with told(console, board, folder, found.configs) as say:
+            with told(console, board, folder, found.configs, chosen.slots) as say:
                 run_spec(trainings, folder, executor=chosen, say=say, only=lambda run: run.until == 0)
         if dry_run:
             console.print(plan_table(board, read_records(folder)))
             return
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
-            with told(console, board, folder, found.configs) as say:
-                run_spec(trainings, folder, executor=chosen, say=say)
+            with told(console, board, folder, found.configs, chosen.slots) as say:
+                run_spec(trainings, folder, executor=chosen, say=Fresh(say, board, folder))
             if unmeasured := time_nets(board, folder, chosen):
                 console.print(unmeasured, style="yellow", soft_wrap=True, highlight=False)
         except KeyboardInterrupt:
@@ -164,7 +167,7 @@ def leaderboard_command(
         finally:
             signal.signal(signal.SIGTERM, before)
         results = results_of(board, read_records(folder), folder, str(shortest(folder)))
-        _write(console, results)
+        write_results(console, results)
     if failed := results.failed:
         causes = sorted({record.cause for record in failed})
         again = "".join(f" --retry {cause}" for cause in causes)
@@ -172,30 +175,6 @@ def leaderboard_command(
         text = f"{count} failed ({', '.join(causes)}); run them again with{again}."
         console.print(text, style="red", soft_wrap=True, highlight=False)
         raise typer.Exit(1)
-
-
-def _write_again(console: Console, given: Path) -> None:
-    """Page and tables of a board from the folders of its runs alone, and its verdict."""
-    from ..leaderboard.records import read_records
-    from ..leaderboard.replay import board_of
-    from ..leaderboard.standings import results_of
-
-    folder = given.expanduser().absolute()
-    if not (folder / "runs").is_dir():
-        raise InputError(f"{given} is a folder without runs/: give that of a board, or a spec's file.")
-    records = read_records(folder)
-    _write(console, results_of(board_of(records), records, folder, str(shortest(folder))))
-
-
-def _write(console: Console, results: Results) -> None:
-    """Page and tables of a board, and its verdict on the console."""
-    from ..leaderboard.tables import write_tables
-    from ..leaderboard_page.page import write_page
-
-    for line in write_tables(results):
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
-    page = shortest(write_page(results))
-    console.print(f"Page: {page}; tables: .md, .csv, .json beside it", soft_wrap=True, highlight=False)
 
 
 def _write_demo(folder: Path) -> Path:
@@ -216,14 +195,19 @@ def plan_table(board: Board, records: dict[str, Record]) -> Table:
     """Each run that has ended or can start now; of those that wait for the best trial one row a net."""
     from rich.table import Table
 
-    from ..leaderboard.plan import best_trial, next_runs
+    from ..leaderboard.outlook import planned
+    from ..leaderboard.plan import best_trial, next_runs, refused
 
-    table = Table("backbone", "trial", "seed", "state", "forecast", "key", title=f"{planned(board)} runs")
+    count = planned(board, {key: records[key] for key in board.keys.values() if key in records})
+    title = f"{count} runs" if not any(board.rungs) else f"{count} runs to the end, others pause"
+    table = Table("backbone", "trial", "seed", "state", "forecast", "key", title=title)
+    slow = {one.backbone for one in refused(board, records)}
     ready = {run.key for run in next_runs(board, records)}
     for (backbone, trial, seed), key in board.keys.items():
         record = records.get(key)
         if record is not None or key in ready:
             state = "next" if key in ready or record is None else f"{record.state} {record.cause}".rstrip()
+            state = "too slow" if backbone in slow and state == "paused" else state
             first = records.get(board.keys[backbone, trial, board.seeds[0]])  # of any seed
             table.add_row(backbone, trial, str(seed), state, forecast(first) if first else "", key)
     for backbone in board.backbones:

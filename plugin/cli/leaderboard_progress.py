@@ -22,30 +22,21 @@ _REST = 8  # lines of a terminal that are not the table's rows
 
 @contextmanager
 def told(
-    console: Console, board: Board, folder: Path, configs: Mapping[tuple[str, str], Any]
+    console: Console,
+    board: Board,
+    folder: Path,
+    configs: Mapping[tuple[str, str], Any],
+    at_a_time: int = 1,
 ) -> Iterator[Say]:
     """What a board tells its runs to; ``configs``, by (backbone, trial), know how long they are."""
     if not console.is_terminal:
-        yield Lines(console, board, folder)
+        yield Lines(console, board, folder, at_a_time)
         return
     from rich.live import Live
 
-    watch = Watch(console, board, folder, configs)
+    watch = Watch(console, board, folder, configs, at_a_time)
     with Live(get_renderable=watch.shown, console=console, refresh_per_second=2):
         yield watch
-
-
-def planned(board: Board) -> int:
-    """Runs in all, if no net fails and none is left behind."""
-    return len(board.backbones) * (len(board.trials) + len(board.seeds) - 1)
-
-
-def time_left(board: Board, mine: list[Record]) -> float | None:
-    """Seconds until all is done, if what is left takes as long as what has ended; None if nothing has."""
-    over = [one for one in mine if one.state != "paused"]
-    seconds = [one.seconds for one in over if one.seconds]
-    left = max(0, planned(board) - len(over))
-    return sum(seconds) / len(seconds) * left if seconds and left else None
 
 
 @dataclass(frozen=True)
@@ -55,22 +46,26 @@ class Lines:
     console: Console
     board: Board
     folder: Path
+    at_a_time: int = 1
 
     def __call__(self, run: Run, record: Record | None) -> None:
         name = f"{run.backbone}, {run.trial}, seed {run.seed}"
         if record is None:
             self._print(f"{name} ...")
             return
-        mine = [one for one in ended(self.board, self.folder) if one.state != "paused"]
-        left = time_left(self.board, mine)
-        when = f"; about {left / 60:.0f} min left" if left else ""
+        from ..leaderboard.outlook import planned, time_left
+
+        records = {one.key: one for one in ended(self.board, self.folder)}
+        over = sum(one.state != "paused" for one in records.values())
+        left = time_left(self.board, records, self.at_a_time)
+        when = f"; about {minutes(left)} left" if left else ""
         if record.state == "paused" and record.metric is None:
             said = f"forecast {forecast(record)}"
         elif record.state != "failed":
             said = f"{record.metric_name} {record.metric:.4g} in {record.seconds:.0f} s"
         else:
             said = f"failed ({record.cause}): {record.message.splitlines()[0] if record.message else ''}"
-        self._print(f"{name}: {said}  [{len(mine)}/{planned(self.board)}{when}]")
+        self._print(f"{name}: {said}  [{over}/{planned(self.board, records)}{when}]")
 
     def _print(self, text: str) -> None:
         self.console.print(text, soft_wrap=True, highlight=False, markup=False)
@@ -110,6 +105,7 @@ class Watch:
         board: What runs.
         folder: Of the board.
         configs: Of each (backbone, trial).
+        at_a_time: Runs at a time.
         going: Runs that go on, by key.
     """
 
@@ -117,6 +113,7 @@ class Watch:
     board: Board
     folder: Path
     configs: Mapping[tuple[str, str], Any]
+    at_a_time: int = 1
     going: dict[str, Going] = field(default_factory=dict)
 
     def __call__(self, run: Run, record: Record | None) -> None:
@@ -141,12 +138,14 @@ class Watch:
         from rich.console import Group
         from rich.text import Text
 
+        from ..leaderboard.outlook import planned, time_left
+
         records = {record.key: record for record in ended(self.board, self.folder)}
         count = {state: sum(one.state == state for one in records.values()) for state in ("ok", "failed")}
-        head = Text(f"{count['ok']} of {planned(self.board)} runs done")
+        head = Text(f"{count['ok']} of {planned(self.board, records)} runs done")
         if count["failed"]:
             head.append(f", {count['failed']} failed", style="red")
-        left = time_left(self.board, list(records.values()))
+        left = time_left(self.board, records, self.at_a_time)
         head.append(f"; about {minutes(left)} left" if left else "")
         head.append("   Ctrl-C stops; the same command goes on.", style="dim")
         return Group(head, self._table(records))
@@ -212,9 +211,12 @@ class Watch:
 
 
 def forecast(record: Record) -> str:
-    """What a probe forecasts, as '12 min, 850 MiB'; empty without one."""
+    """What a probe forecasts, as '12 min, 850 MiB, 7.1 ms'; empty without one."""
     known = record.forecast
-    return f"{minutes(known['seconds'])}, {known['memory_mib']:.0f} MiB" if known else ""
+    if "seconds" not in known:
+        return ""
+    latency = f", {known['latency_ms']:.3g} ms" if "latency_ms" in known else ""
+    return f"{minutes(known['seconds'])}, {known['memory_mib']:.0f} MiB{latency}"
 
 
 def minutes(seconds: float | None) -> str:

@@ -119,8 +119,16 @@ def _keeps(spec: Spec, limit: str, value: Any) -> bool:
     return spec.params <= size if limit == "max_params" else spec.params >= size
 
 
+def max_latency(marked: Marked) -> float | None:
+    """The limit in ms for one image, which the probes measure; None for none."""
+    limits = marked.value.get("limits")
+    given = limits.get("max_latency") if isinstance(limits, dict) else None
+    return marked.positive(given, "limits", "max_latency")
+
+
 def _limits(marked: Marked) -> dict[str, Any]:
-    limits = marked.mapping("limits", (*_SIZES, "has_se"))
+    limits = marked.mapping("limits", (*_SIZES, "has_se", "max_latency"))
+    limits.pop("max_latency", None)  # which no table knows, see max_latency
     for key in _SIZES:
         if key in limits:
             try:

@@ -107,8 +107,8 @@ def _record(known: Record, before: Record | None, outcome: Outcome, folder: Path
     if outcome.cause == "disk":
         raise OSError(outcome.message)
     facts: dict[str, Any] = {**outcome.facts, "ended": now()}
-    if before is not None and before.forecast:
-        facts["forecast"] = before.forecast
+    earlier = before.forecast if before is not None else {}
+    facts["forecast"] = {**earlier, **facts.get("forecast", {}), **known.forecast}
     for name in ("seconds", "energy_joules"):
         if before is not None and (spent := getattr(before, name)):
             facts[name] = spent + (facts.get(name) or 0)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 
+from .prior import promising
 from .records import Record
 
 
@@ -40,8 +42,11 @@ class Board:
         seeds: Of everything random; the trials are compared on the first.
         keys: Key of each (backbone, trial, seed).
         seconds: Of training in all; no new run is asked for when they are used up.
+        max_latency: In ms for one image, as the probes measure it; a slower net is not trained.
         rungs: The epochs or iterations, rising, after which the runs of the first seed pause: 0 for a probe,
-            behind which all go on that fit into memory; the others for halving, where the better half does.
+            behind which all go on that fit into memory and keep the limit of latency; the others for halving,
+            where the better half does.
+        length: Epochs or iterations of a whole run, for what is told of the time left; 0 for unknown.
     """
 
     backbones: tuple[str, ...]
@@ -50,6 +55,8 @@ class Board:
     keys: Mapping[tuple[str, str, int], str]
     seconds: float = math.inf
     rungs: tuple[int, ...] = ()
+    max_latency: float = math.inf
+    length: int = 0
 
     def run(self, backbone: str, trial: str, seed: int, rung: int | None = None) -> Run:
         """The training with its key, up to the pause that ends a rung; to its end without one."""
@@ -85,7 +92,7 @@ def step_of(row: Mapping[str, float]) -> float:
     return row.get("epoch", row.get("iteration", 0))
 
 
-def _over(record: Record | None, until: int | None) -> bool:
+def over(record: Record | None, until: int | None) -> bool:
     """Whether a run need not be asked for up to there: it has come so far, or failed."""
     return record is not None and (record.state == "failed" or reached(record, until))
 
@@ -98,7 +105,7 @@ def best_trial(board: Board, backbone: str, records: Mapping[str, Record]) -> st
     """
     until = next((rung for rung in board.rungs if rung), None)
     known = [records.get(board.keys[backbone, trial, board.seeds[0]]) for trial in board.trials]
-    if not all(_over(record, until) for record in known):
+    if not all(over(record, until) for record in known):
         return None
     figures = [figure_at(record, until) for record in known]
     metrics = [-math.inf if figure is None else figure for figure in figures]
@@ -127,38 +134,40 @@ def next_runs(board: Board, records: Mapping[str, Record], running: Collection[s
         return []
     wanted = [
         board.run(net, trial, board.seeds[0], rung)
-        for rung, field in enumerate(_fields(board, records))
+        for rung, field in enumerate(fields_of(board, records))
         for trial in board.trials
         for net, trials in field.items()
         if trial in trials
     ]
     chosen = finalists(board, records)
     wanted += [board.run(net, trial, seed) for seed in board.seeds[1:] for net, trial in chosen.items()]
-    return [run for run in wanted if not _over(records.get(run.key), run.until) and run.key not in running]
+    return [run for run in wanted if not over(records.get(run.key), run.until) and run.key not in running]
 
 
 def finalists(board: Board, records: Mapping[str, Record]) -> dict[str, str]:
     """Nets that are trained to the end on all seeds, as far as that is known, and the trial of each."""
-    fields = _fields(board, records)
+    fields = fields_of(board, records)
     if len(fields) <= len(board.rungs):
         return {}
     found = {net: best_trial(board, net, records) for net in fields[-1]}
     return {net: trial for net, trial in found.items() if trial is not None}
 
 
-def _fields(board: Board, records: Mapping[str, Record]) -> list[dict[str, tuple[str, ...]]]:
+def fields_of(board: Board, records: Mapping[str, Record]) -> list[dict[str, tuple[str, ...]]]:
     """The nets that run in each rung, and with which trials, up to the first rung that is not over."""
     fields = [dict.fromkeys(board.backbones, board.trials)]
     for until in board.rungs:
         field = fields[-1]
         of = {(net, trial): board.keys[net, trial, board.seeds[0]] for net in field for trial in field[net]}
-        if not all(_over(records.get(key), until) for key in of.values()):
+        if not all(over(records.get(key), until) for key in of.values()):
             break
         if until == 0:
             fits = {
                 net: tuple(t for t in field[net] if records[of[net, t]].state != "failed") for net in field
             }
-            fields.append({net: trials for net, trials in fits.items() if trials})
+            known = {net: [records[of[net, t]] for t in trials] for net, trials in fits.items() if trials}
+            left = [net for net in promising(known) if not _too_slow(board, known[net])]
+            fields.append({net: fits[net] for net in left})
             continue
         best = {net: trial for net in field if (trial := best_trial(board, net, records)) is not None}
         figures = {net: figure_at(records.get(of[net, trial]), until) for net, trial in best.items()}
@@ -166,6 +175,23 @@ def _fields(board: Board, records: Mapping[str, Record]) -> list[dict[str, tuple
         kept = sorted(there, key=lambda net: -there[net])[: math.ceil(len(there) / 2)]
         fields.append({net: (best[net],) for net in field if net in kept})
     return fields
+
+
+def _too_slow(board: Board, probed: Sequence[Record]) -> bool:
+    """Whether a net exceeds the limit of latency, by the median over the probes of its trials."""
+    measured = [one.forecast["latency_ms"] for one in probed if "latency_ms" in one.forecast]
+    return bool(measured) and median(measured) > board.max_latency
+
+
+def refused(board: Board, records: Mapping[str, Record]) -> list[Record]:
+    """Of each net that is not trained since it is slower than the limit, the record of a probe."""
+    found = []
+    for net in board.backbones:
+        keys = [board.keys[net, trial, board.seeds[0]] for trial in board.trials]
+        probed = [records[key] for key in keys if key in records and records[key].forecast]
+        if _too_slow(board, probed) and not any(one.history for one in probed):
+            found.append(probed[0])
+    return found
 
 
 def counted(board: Board, records: Mapping[str, Record]) -> dict[str, list[Record]]:

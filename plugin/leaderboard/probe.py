@@ -1,4 +1,4 @@
-"""Before a training starts: how long it will take and how much memory it needs, tried on a few batches."""
+"""Before a training starts: its time and memory, tried on a few batches, and its net's latency."""
 
 from __future__ import annotations
 
@@ -10,20 +10,23 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from mmengine.dataset import pseudo_collate
 from mmengine.hooks import Hook
 
 from ..compose.configs import is_epoch_based
 from ..compose.scale import reference_scale
 from ..engine.cost import PeakMemory
+from ..engine.timing import each_call
 from ..registry import HOOKS
 
 _LARGEST = 5  # batches
 _WARM_UP, _STEPS, _PREDICTIONS = 2, 5, 4
+_TIMED, _TIMED_SECONDS = 20, 1.0  # single images for the latency: at least, and until these are over
 CGROUP = Path("/sys/fs/cgroup")  # of version 2
 
 
 class ProbedError(Exception):
-    """A probe has come to its end; ``args`` has the forecast: ``seconds`` and ``memory_mib``."""
+    """A probe has come to its end; ``args`` has the forecast, see :attr:`.records.Record.forecast`."""
 
 
 @HOOKS.register_module()
@@ -78,11 +81,21 @@ class ProbeHook(Hook):
         loop = runner.train_loop
         rounds = loop.max_epochs if is_epoch_based(runner.cfg) else loop.max_iters
         seconds = self._start_up + runner.max_iters * each
+        found: dict[str, float] = {"params": sum(param.numel() for param in runner.network.parameters())}
         if runner.val_loop is not None:
             evaluation = len(runner.val_dataloader) * self._prediction(runner) + _saving(runner)
             seconds += -(-rounds // loop.val_interval) * evaluation
         self._memory.stop()
-        return {"seconds": round(seconds, 1), "memory_mib": round(self._memory.peak or 0.0, 1)}
+        if runner.val_loop is not None:
+            found["latency_ms"] = round(1e3 * self._latency(runner), 3)
+        return {"seconds": round(seconds, 1), "memory_mib": round(self._memory.peak or 0.0, 1), **found}
+
+    @torch.no_grad()
+    def _latency(self, runner: Any) -> float:
+        """Seconds for one image of an evaluation, the median, as a board measures it at its end."""
+        network = runner.network.eval()
+        batch = pseudo_collate([runner.val_dataloader.dataset[0]])
+        return median(each_call(lambda: network.test_step(batch), _TIMED, _WARM_UP, _TIMED_SECONDS))
 
     @torch.no_grad()
     def _prediction(self, runner: Any) -> float:

@@ -64,7 +64,9 @@ class Record:
             why it does not export; empty where it was not asked for.
         energy_joules: Of the training, by the GPU's counter; None: not measured.
         checkpoint_bytes: Size of the weights' file.
-        forecast: Of a probe before it started: ``seconds`` and ``memory_mib``.
+        forecast: Of a probe before it started: ``seconds`` and ``memory_mib`` of the training, ``latency_ms``
+            of one image, ``params`` of the model, ``transfer`` (see :mod:`.transfer`; absent: not measured);
+            and of the spec ``max_latency_ms``, the limit if there is one.
         versions: Of Python and packages.
         device: ``cpu`` or the GPU's name.
         commit: Of this package, where it is a git checkout.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from itertools import product
@@ -37,4 +38,5 @@ def board_of(records: Mapping[str, Record]) -> Board:
     keys = {one: f"not run: {one}" for one in product(backbones, trials, seeds)}
     keys |= {(one.backbone, one.trial, one.seed): one.key for one in ended}
     rungs = {int(max(map(step_of, one.history))) for one in ended if one.state == "paused" and one.history}
-    return Board(backbones, trials, seeds, keys, rungs=tuple(sorted(rungs)))
+    limit = min(one.forecast.get("max_latency_ms", math.inf) for one in ended)
+    return Board(backbones, trials, seeds, keys, rungs=tuple(sorted(rungs)), max_latency=limit)

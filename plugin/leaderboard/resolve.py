@@ -93,7 +93,15 @@ def resolve(
         (backbone, trial, seed): _hash([plain[backbone, trial], data, seed, *spec.modules.values()])
         for backbone, trial, seed in product(spec.backbones, names, spec.seeds)
     }
-    board = Board(spec.backbones, names, spec.seeds, keys, spec.seconds or math.inf)
+    board = Board(
+        spec.backbones,
+        names,
+        spec.seeds,
+        keys,
+        spec.seconds or math.inf,
+        max_latency=spec.max_latency or math.inf,
+        length=_length(base),
+    )
     given = {key: value for key, value in spec.marked.value.items() if key != "data"}
     return Resolved(board, configs, data, _hash(given), tuple(notes))
 
@@ -107,8 +115,8 @@ def with_halving(found: Resolved) -> Resolved:
     Raises:
         InputError: nothing is evaluated before the end.
     """
-    loop = next(iter(found.configs.values())).train_cfg
-    end, every = loop.get("max_epochs") or loop.max_iters, loop.get("val_interval", 1)
+    cfg = next(iter(found.configs.values()))
+    end, every = _length(cfg), cfg.train_cfg.get("val_interval", 1)
     rungs = {-(-end * third // (3 * every)) * every for third in (1, 2)}
     rungs = {rung for rung in rungs if rung < end}
     if not rungs:
@@ -118,6 +126,11 @@ def with_halving(found: Resolved) -> Resolved:
             f"{{train_cfg.val_interval: ...}}`)."
         )
     return replace(found, board=replace(found.board, rungs=tuple(sorted(rungs))))
+
+
+def _length(cfg: Config) -> int:
+    """Epochs or iterations of a whole run."""
+    return int(cfg.train_cfg.get("max_epochs") or cfg.train_cfg.max_iters)
 
 
 def with_probes(found: Resolved) -> Resolved:

@@ -50,6 +50,7 @@ class Trainings:
             metric_name=METRICS[spec.task],
             precision=spec.amp or "fp32",
             weights=provenance(weights),
+            forecast={} if spec.max_latency is None else {"max_latency_ms": spec.max_latency},
         )
 
     def prepare(self, run: Run, folder: Path) -> None:

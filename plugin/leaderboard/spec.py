@@ -7,11 +7,10 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ..compose.imports import import_nets
 from ..errors import InputError, nearest
-from .choice import choose_backbones
+from .choice import choose_backbones, max_latency
 from .marks import Marked, read_marked
 from .trials import Trial, read_trials
 
@@ -35,6 +34,7 @@ class BoardSpec:
         batch_size: Images in a step.
         image_size: ``WIDTHxHEIGHT`` in pixels; empty for the config's own.
         seeds: Of everything random.
+        max_latency: Most ms for one image, measured by the probes; None for no limit.
         trials: The grid that each net goes through on the first seed; the best trial goes on.
         pretrained: Start from the default weights, where a net has any.
         frozen_stages: Of every backbone.
@@ -59,6 +59,7 @@ class BoardSpec:
     batch_size: int
     image_size: str
     seeds: tuple[int, ...]
+    max_latency: float | None
     trials: tuple[Trial, ...]
     pretrained: bool
     frozen_stages: int
@@ -124,6 +125,7 @@ def read_spec(path: Path) -> BoardSpec:
         batch_size=batch_size,
         image_size=_image_size(marked),
         seeds=_seeds(marked),
+        max_latency=max_latency(marked),
         trials=read_trials(marked, batch_size),
         pretrained=marked.truth("pretrained", True),
         frozen_stages=marked.whole("frozen_stages", -1, -1),

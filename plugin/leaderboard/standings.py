@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 
 from ..errors import InputError
-from .plan import Board, counted, failures
+from .plan import Board, counted, failures, refused
+from .prior import Hit, hits
 from .records import Record, run_folder
 from .scores import SCORES, Scores, load_scores
 from .statistics import Net, Standing, compare, draw, seed_interval
@@ -51,6 +52,7 @@ class Results:
         rows: All nets with a result, best first.
         records: Runs of the board that have ended, by key.
         failed: Those of them that failed.
+        refused: Of each net that was not trained since it is slower than the limit, one of its probes.
         folder: Of the board.
         shown: How the user calls that folder, in commands.
     """
@@ -60,6 +62,13 @@ class Results:
     failed: tuple[Record, ...]
     folder: Path
     shown: str
+    refused: tuple[Record, ...] = ()
+
+    @property
+    def hits(self) -> list[Hit]:
+        """How well the board was foretold, see :mod:`.prior`."""
+        ranked = {row.standing.name: row.records for row in self.rows}
+        return hits(ranked, [row.standing.name for row in tied(self.rows)])
 
 
 def results_of(board: Board, records: Mapping[str, Record], folder: Path, shown: str = "") -> Results:
@@ -70,7 +79,19 @@ def results_of(board: Board, records: Mapping[str, Record], folder: Path, shown:
     """
     mine = {key: records[key] for key in board.keys.values() if key in records}
     rows = tuple(rows_of(board, mine, folder))
-    return Results(rows, mine, tuple(failures(board, mine)), folder, shown or str(folder))
+    left_out = tuple(_with_reason(record, board.max_latency) for record in refused(board, mine))
+    return Results(rows, mine, tuple(failures(board, mine)), folder, shown or str(folder), left_out)
+
+
+def _with_reason(probed: Record, limit: float) -> Record:
+    """The record of a net that exceeds the limit of latency, as a row of those that have no result."""
+    latency = probed.forecast["latency_ms"]
+    return replace(
+        probed,
+        cause="latency",
+        message=f"{latency:.1f} ms an image, limits.max_latency is {limit:g}.",
+        next_step="Not trained. Give `max_latency` more, or take a smaller image for all nets.",
+    )
 
 
 def rows_of(board: Board, records: Mapping[str, Record], folder: Path) -> list[Row]:

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from .prior import told_of_priors, transfer_of
 from .records import Record, run_folder, write_atomically
 from .standings import Results, Row, cheapest, tied
 from .statistics import SEEDS_FOR_P
@@ -36,6 +37,7 @@ COLUMNS: tuple[tuple[str, int | None, _Read], ...] = (
     ("onnx_int8_ms", 2, lambda row: row.middle(lambda record: record.onnx.get("int8_ms"))),
     ("energy_joules", 0, lambda row: row.middle(lambda record: record.energy_joules)),
     ("params", None, lambda row: row.records[0].params),
+    ("transfer", 4, lambda row: transfer_of(row.records)),
     ("macs", None, lambda row: row.records[0].macs),
     ("train_seconds_per_iter", 4, lambda row: row.middle(lambda record: record.train_seconds_per_iter)),
     ("memory_mib", 1, lambda row: row.middle(lambda record: record.memory_mib)),
@@ -48,7 +50,7 @@ COLUMNS: tuple[tuple[str, int | None, _Read], ...] = (
 def write_tables(results: Results) -> list[str]:
     """Write the three tables into the folder of the board; returns the lines of the verdict."""
     rows, folder = results.rows, results.folder
-    lines = verdict(rows, results.shown)
+    lines = [*verdict(rows, results.shown), *told_beside(results)]
     values = [values_of(row) for row in rows]
     text = io.StringIO()
     writer = csv.DictWriter(text, [name for name, _, _ in COLUMNS], lineterminator="\n")
@@ -63,6 +65,8 @@ def write_tables(results: Results) -> list[str]:
             {**one, "runs": [r.key for r in row.records]} for one, row in zip(values, rows, strict=True)
         ],
         "failures": [asdict(record) for record in results.failed],
+        "refused": [asdict(record) for record in results.refused],
+        "foretold": [asdict(hit) for hit in results.hits],
     }
     write_atomically(folder / "leaderboard.json", json.dumps(content, indent=1) + "\n")
     return lines
@@ -92,6 +96,13 @@ def verdict(rows: Sequence[Row], shown: str) -> list[str]:
         told_of_ties(rows),
         f"Cheapest of these: {cheap.standing.name}{cost}. Train it: {train_command(cheap.records[0], shown)}",
     ]
+
+
+def told_beside(results: Results) -> list[str]:
+    """What is said below the verdict: how well it was foretold, and what was left out as too slow."""
+    slow = ", ".join(f"{one.backbone} ({one.message.partition(',')[0]})" for one in results.refused)
+    limit = f"Left out as slower than limits.max_latency: {slow}." if slow else ""
+    return [line for line in (told_of_priors(results.hits), limit) if line]
 
 
 def told_of_ties(rows: Sequence[Row]) -> str:
@@ -144,10 +155,11 @@ def _page(lines: Sequence[str], values: Sequence[Mapping[str, Any]], results: Re
         parts.append(_markdown(filled, [[one[name] for name in filled] for one in values]))
         shared = "; ".join(f"{name}: {value}" for name, value in conditions(results).items() if value)
         parts.append(f"Conditions: {shared}.\n")
-    if results.failed:
-        parts.append("## Failed\n")
-        head = ["backbone", "trial", "seed", "cause", "message", "next_step"]
-        parts.append(_markdown(head, [[getattr(record, name) for name in head] for record in results.failed]))
+    head = ["backbone", "trial", "seed", "cause", "message", "next_step"]
+    for title, records in (("Failed", results.failed), ("Left out", results.refused)):
+        if records:
+            parts.append(f"## {title}\n")
+            parts.append(_markdown(head, [[getattr(record, name) for name in head] for record in records]))
     return "\n".join(parts)
 
 

@@ -103,6 +103,7 @@ def train_and_measure(
     from .onnx_latency import onnx_latency
     from .pictures import write_pictures
     from .scores import SCORES
+    from .transfer import transfer_score
 
     used = choose_device(device)
     cfg = load_config(str(folder / "config.py"))
@@ -112,7 +113,10 @@ def train_and_measure(
         except InputError as error:
             raise WeightsError(str(error)) from error
     if until == 0:
-        return Outcome(facts={"forecast": forecast(cfg, folder), **surroundings(used)}, until=0)
+        found = forecast(cfg, folder)
+        if starts_pretrained(cfg) and (score := transfer_score(cfg, used)) is not None:
+            found["transfer"] = score
+        return Outcome(facts={"forecast": found, **surroundings(used)}, until=0)
     resume = last_state(cfg, work)
     training = keeping_scores(cfg, task, folder / SCORES)
     if until is not None:
@@ -179,7 +183,7 @@ def time_runs(folder: Path, device: str | None) -> Outcome:
 
 
 def forecast(cfg: Any, folder: Path) -> dict[str, float]:
-    """``seconds`` and ``memory_mib`` of the training, from a few of its batches.
+    """What a probe finds (see :attr:`.records.Record.forecast`), from a few batches of the training.
 
     Raises:
         MemoryError: a batch does not fit; the message has the missing MiB.
@@ -199,6 +203,13 @@ def forecast(cfg: Any, folder: Path) -> dict[str, float]:
     finally:
         shutil.rmtree(work, ignore_errors=True)
     raise InputError("The training has no steps to probe: there are no images to train on.")
+
+
+def starts_pretrained(cfg: Any) -> bool:
+    """Whether the backbone itself starts from weights; of random ones no score is worth its time."""
+    from ..compose.pretrained import addresses
+
+    return "backbone" in cfg.model and bool(addresses(type(cfg)({"model": cfg.model.backbone})))
 
 
 def metric_of(path: Path) -> float:

@@ -20,6 +20,7 @@ from ..leaderboard.tables import (
     figure,
     filled_columns,
     seeds_of,
+    told_beside,
     told_of_ties,
     train_command,
     values_of,
@@ -48,6 +49,7 @@ LOOKS: dict[str, tuple[str, str, bool, bool]] = {
     "onnx_int8_ms": ("As ONNX of 8 bits", "ms", False, False),
     "energy_joules": ("Energy of the training, J", "", False, False),
     "params": ("Parameters", "count", False, True),
+    "transfer": ("Transfer score (LogME)", "", True, False),
     "macs": ("Multiply-adds", "count", False, True),
     "train_seconds_per_iter": ("Train, per step", "s", False, True),
     "memory_mib": ("Peak memory", "mib", False, True),
@@ -107,8 +109,9 @@ def content(results: Results) -> dict[str, Any]:
         "failures": [
             {key: getattr(one, key) for key in ("backbone", "trial", "seed", "cause", "message", "log_tail")}
             | {"next_step": one.next_step}
-            for one in results.failed
+            for one in (*results.failed, *results.refused)
         ],
+        "beside": told_beside(results),
         "paused": _paused(results),
         "conditions": _conditions(results),
         "method": _METHOD,

@@ -39,7 +39,7 @@ def page(results: Results) -> str:
         "classes": rows and board["classes"],
         "pictures": board["pictures"],
         "paused": board["paused"],
-        "failures": results.failed,
+        "failures": results.failed or results.refused,
         "diff": len(results.records) > 1,
         "conditions": True,
     }
