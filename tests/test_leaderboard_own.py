@@ -6,18 +6,22 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.config import Config
 from test_leaderboard_training import SHAPES  # noqa: F401 (for the fixture)
 from test_leaderboard_training import SPEC as REAL_SPEC
 
 from mmbackbones import InputError
 from mmbackbones.leaderboard.jobs import LocalExecutor
-from mmbackbones.leaderboard.resolve import resolve
+from mmbackbones.leaderboard.plan import next_runs
+from mmbackbones.leaderboard.resolve import resolve, with_halving
 from mmbackbones.leaderboard.run import Trainings
 from mmbackbones.leaderboard.spec import read_spec
+from mmbackbones.leaderboard.worker import train_and_measure
 
 SPEC = REAL_SPEC.replace(
     "backbones: [mobilenetv1_025]\nepochs: 3",
@@ -95,3 +99,29 @@ def test_bad_imports_are_told_file_and_line(given: str, said: str, folder: Path)
     path.write_text(path.read_text().replace("[board_nets.py]", given))
     with pytest.raises(InputError, match=said):
         read_spec(path)
+
+
+def test_halving_of_own_networks(folder: Path) -> None:
+    """One that is promoted goes on from its pause, though its network is nobody else's."""
+    path = folder / "board.yaml"
+    path.write_text(path.read_text().replace("epochs: 1", "epochs: 3"))
+    spec = read_spec(path)
+    found = with_halving(resolve(spec, folder))
+    trainings = Trainings(spec, found)
+    run = found.board.run("of_a_user", "only", 0, rung=0)
+    (folder / "run").mkdir()
+    trainings.prepare(run, folder / "run")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    first, last = (
+        train_and_measure(folder / "run", folder / "run" / "train", "segmentation", "cpu", until)
+        for until in (run.until, None)
+    )
+    torch.set_num_threads(threads)
+    assert (first.until, [row["iteration"] for row in first.facts["history"]]) == (2, [2])
+    assert [row["iteration"] for row in last.facts["history"]] == [2, 4, 6]
+    assert last.facts["history"][0] == first.facts["history"][0]
+    paused = replace(trainings.describe(run), state="paused", **first.facts)
+    other = replace(trainings.describe(found.board.run("mobilenetv1_025", "only", 0)), state="failed")
+    records = {paused.key: paused, other.key: other}
+    assert [one.until for one in next_runs(found.board, records)] == [4]  # the better half: it alone

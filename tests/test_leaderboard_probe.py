@@ -11,6 +11,7 @@ import leaderboard_fake as fake
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.hooks import CheckpointHook
 from PIL import Image
 from test_leaderboard_training import SHAPES, SPEC, trainings_of  # noqa: F401 (SHAPES: for the fixture)
 
@@ -134,3 +135,27 @@ def test_free_memory_minds_the_bound_of_a_container(tmp_path: Path, monkeypatch:
     assert probe.free_mib(False) == 20.0
     (tmp_path / "memory.max").write_text("max\n")
     assert probe.free_mib(False) > 100
+
+
+@pytest.mark.parametrize("by_epoch", [True, False], ids=["epochs", "iterations"])
+def test_what_a_forecast_adds_up(by_epoch: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start-up, steps, workers that start anew in each epoch, evaluations, checkpoints."""
+    hook = probe.ProbeHook(began=0.0)
+    hook._start_up, hook._memory = 7.0, SimpleNamespace(stop=lambda: None, peak=100.0)
+    hook._ends = [0.0, 5.0, 7.0, 9.0, 11.0]  # the first step waits for the workers for 3 s
+    monkeypatch.setattr(probe, "_saving", lambda runner: 1.0)
+    monkeypatch.setattr(hook, "_evaluation", lambda runner: 50.0)
+    monkeypatch.setattr(hook, "_latency", lambda runner: 0.25)
+    rounds = 6 if by_epoch else 60
+    loop = {"by_epoch": by_epoch, "val_interval": rounds // 3}
+    runner = SimpleNamespace(
+        cfg=Config({"train_cfg": loop | {"max_epochs" if by_epoch else "max_iters": rounds}}),
+        train_loop=SimpleNamespace(max_epochs=rounds, max_iters=rounds, val_interval=rounds // 3),
+        val_loop=object(),
+        max_iters=60,
+        hooks=[CheckpointHook(interval=rounds // 6, by_epoch=by_epoch)],
+        network=torch.nn.Linear(3, 1),
+    )
+    found = hook._forecast(runner)
+    assert found["seconds"] == 7 + 60 * 2 + (6 if by_epoch else 1) * 3 + 3 * 50 + 6 * 1
+    assert (found["memory_mib"], found["latency_ms"], found["params"]) == (100.0, 250.0, 4)

@@ -10,6 +10,7 @@ import typer
 
 from ..errors import InputError
 from .console import new_console, reading, shortest
+from .leaderboard_demo import DEMO, write_demo
 from .leaderboard_progress import forecast, told
 from .leaderboard_results import Fresh, write_again, write_results
 
@@ -18,25 +19,6 @@ if TYPE_CHECKING:
 
     from ..leaderboard.plan import Board
     from ..leaderboard.records import Record
-
-DEMO = "demo"
-_DEMO_SPEC = """\
-# What `mmbackbones leaderboard demo` runs: three tiny nets from random weights on generated images.
-data: data
-task: segmentation
-architecture: swiftnet
-backbones: [mobilenetv1_025, "timm:resnet10t", resnet18]
-epochs: 8
-batch_size: 8
-image_size: 64x64
-seeds: 3
-pretrained: false
-trials:
-  adamw: {type: AdamW, lr: 4e-3, weight_decay: 0.01}
-device: cpu
-options: {train_dataloader.num_workers: 0, val_dataloader.num_workers: 0, train_cfg.val_interval: 80}
-"""
-_DEMO_DATA = dict(train=160, val=60, size=(64, 64))
 
 
 def leaderboard_command(
@@ -117,7 +99,7 @@ def leaderboard_command(
         write_again(console, Path(spec))
         return
     folder = (work_dir or Path("leaderboards") / Path(spec).stem).expanduser().absolute()
-    path = _write_demo(folder) if spec == DEMO else Path(spec)
+    path = write_demo(folder) if spec == DEMO else Path(spec)
     read = read_spec(path)
     with hold(folder):
         with reading(console) as progress:
@@ -175,20 +157,6 @@ def leaderboard_command(
         text = f"{count} failed ({', '.join(causes)}); run them again with{again}."
         console.print(text, style="red", soft_wrap=True, highlight=False)
         raise typer.Exit(1)
-
-
-def _write_demo(folder: Path) -> Path:
-    """The demo's spec and its images, in the board's folder."""
-    from ..data.shapes import write_shapes
-    from ..engine.work_dir import prepare_work_dir
-
-    prepare_work_dir(folder)
-    path = folder / "demo.yaml"
-    if path.is_file() and path.read_text(encoding="utf-8") != _DEMO_SPEC:
-        raise InputError(f"{path} is another spec, which would be lost. Give it by name, or another folder.")
-    write_shapes(folder / "data", **_DEMO_DATA)  # type: ignore[arg-type]
-    path.write_text(_DEMO_SPEC, encoding="utf-8")
-    return path
 
 
 def plan_table(board: Board, records: dict[str, Record]) -> Table:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from mmengine.dataset import pseudo_collate
-from mmengine.hooks import Hook
+from mmengine.hooks import CheckpointHook, Hook
 
 from ..compose.configs import is_epoch_based
 from ..compose.scale import reference_scale
@@ -33,6 +33,9 @@ class ProbedError(Exception):
 class ProbeHook(Hook):
     """Trains on the largest batches and a few usual ones, predicts a few, and ends the training.
 
+    Args:
+        began: when the training was asked for, of ``time.monotonic``; None for now.
+
     Raises:
         ProbedError: the forecast.
         MemoryError: the largest batch would not fit; how many MiB are missing. Parts of it are tried first,
@@ -41,8 +44,8 @@ class ProbeHook(Hook):
 
     priority = "LOWEST"
 
-    def __init__(self) -> None:
-        self._began = time.monotonic()
+    def __init__(self, began: float | None = None) -> None:
+        self._began = time.monotonic() if began is None else began
         self._ends: list[float] = []
 
     def before_train(self, runner: Any) -> None:
@@ -78,13 +81,14 @@ class ProbeHook(Hook):
     def _forecast(self, runner: Any) -> dict[str, float]:
         steps = [after - before for before, after in zip(self._ends, self._ends[1:], strict=False)]
         each = median(steps[_WARM_UP:] or steps)
-        loop = runner.train_loop
-        rounds = loop.max_epochs if is_epoch_based(runner.cfg) else loop.max_iters
-        seconds = self._start_up + runner.max_iters * each
+        loop, by_epoch = runner.train_loop, is_epoch_based(runner.cfg)
+        rounds = loop.max_epochs if by_epoch else loop.max_iters
+        opening = max(0.0, steps[0] - each)  # of the loader's workers, once an epoch
+        seconds = self._start_up + runner.max_iters * each + opening * (rounds if by_epoch else 1)
+        seconds += -(-rounds // _saved_every(runner)) * _saving(runner)
         found: dict[str, float] = {"params": sum(param.numel() for param in runner.network.parameters())}
         if runner.val_loop is not None:
-            evaluation = len(runner.val_dataloader) * self._prediction(runner) + _saving(runner)
-            seconds += -(-rounds // loop.val_interval) * evaluation
+            seconds += -(-rounds // loop.val_interval) * self._evaluation(runner)
         self._memory.stop()
         if runner.val_loop is not None:
             found["latency_ms"] = round(1e3 * self._latency(runner), 3)
@@ -98,15 +102,16 @@ class ProbeHook(Hook):
         return median(each_call(lambda: network.test_step(batch), _TIMED, _WARM_UP, _TIMED_SECONDS))
 
     @torch.no_grad()
-    def _prediction(self, runner: Any) -> float:
-        """Seconds for a batch of an evaluation."""
+    def _evaluation(self, runner: Any) -> float:
+        """Seconds of an evaluation without its scoring, by a few of its batches."""
         runner.model.eval()
         ends = [time.monotonic()]
         for batch, _ in zip(runner.val_dataloader, range(_PREDICTIONS), strict=False):
             runner.model.val_step(batch)
             ends.append(time.monotonic())
         taken = [after - before for before, after in zip(ends, ends[1:], strict=False)]
-        return median(taken[1:] or taken)
+        each = median(taken[1:] or taken)
+        return max(taken[0], each) + (len(runner.val_dataloader) - 1) * each  # the first waits for workers
 
 
 def check_fits(grown: dict[int, float], images: int, free: float) -> None:
@@ -175,6 +180,12 @@ def _area(dataset: Any, index: int, scale: tuple[int, int] | None) -> float:
 
 def _part(batch: dict[str, Sequence[Any]], count: int) -> dict[str, Any]:
     return {name: values[:count] for name, values in batch.items()}
+
+
+def _saved_every(runner: Any) -> int:
+    """Epochs or iterations, as the loop counts them, between two checkpoints; a whole run without any."""
+    hooks = (hook for hook in runner.hooks if isinstance(hook, CheckpointHook) and hook.interval > 0)
+    return int(next((hook.interval for hook in hooks), runner.max_iters))
 
 
 def _saving(runner: Any) -> float:

@@ -193,7 +193,10 @@ def forecast(cfg: Any, folder: Path) -> dict[str, float]:
     from ..engine.train import train
     from .probe import ProbedError, ProbeHook
 
-    cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), {"type": f"mmbackbones.{ProbeHook.__name__}"}]
+    cfg.custom_hooks = [
+        *(cfg.get("custom_hooks") or []),
+        {"type": f"mmbackbones.{ProbeHook.__name__}", "began": time.monotonic()},
+    ]
     work = folder / "probe"
     work.mkdir(exist_ok=True)
     try:
