@@ -51,7 +51,4 @@ docs: install
 	$(BIN)/python -m sphinx -W --keep-going -q docs build/docs
 
 bench: install
-	$(BIN)/python -m mmbackbones.bench.overhead
-	$(BIN)/python -m mmbackbones.bench.segmentation
-	mkdir -p build
-	$(BIN)/python -m mmbackbones.bench.peers --out build/peers.json
+	$(BIN)/mmbackbones bench --out build/bench

@@ -36,6 +36,7 @@ MODELS: dict[str, tuple[str, str, tuple[int, int]]] = {
     ),
 }
 _BOXES = 8
+_SCALES = {"cpu": 0.4, "cuda": 1.0}
 
 
 def models(name: str, device: str) -> tuple[nn.Module, nn.Module]:
@@ -143,7 +144,12 @@ def measure(name: str, device: str, count: int, scale: float, turns: int) -> lis
 
 
 def main(
-    scale: Annotated[float, typer.Option(help="Of the models' own image size.")] = 1.0,
+    scale: Annotated[
+        float | None,
+        typer.Option(
+            help="Of the models' own image size; default: 0.4 on a CPU, 1 on a GPU.", show_default=False
+        ),
+    ] = None,
     batch: Annotated[int, typer.Option(help="Images of a training step.")] = 2,
     turns: Annotated[int, typer.Option(help="Measured turns.")] = 9,
     quick: Annotated[bool, typer.Option("--quick", help="Few turns on small images.")] = False,
@@ -153,20 +159,20 @@ def main(
 ) -> None:
     """Print time and ratios of training and inference of whole models. No pass or fail.
 
-    Example: python -m mmbackbones.bench.detectors --scale 0.4 --out detectors.json
+    Example: python -m mmbackbones.bench.detectors --device cpu --out detectors.json
     """
     warnings.simplefilter("ignore")  # of mmengine, mmdet and mmseg, about their own old spellings
     unknown = set(model or ()) - MODELS.keys()
     if unknown:
         raise typer.BadParameter(f"--model {', '.join(sorted(unknown))}: known are {', '.join(MODELS)}.")
     if quick:
-        scale, turns = min(scale, 0.16), min(turns, 3)
+        scale, turns = min(scale or 1.0, 0.16), min(turns, 3)
     head = ["model", "what", "images", "stock, ms", "ours, ms", "times faster", "bf16, ms", "times faster"]
     found: list[dict[str, Any]] = []
     for where in devices(device):
         rows = []
         for name in model or MODELS:
-            rows += measure(name, where, batch, scale, turns)
+            rows += measure(name, where, batch, scale or _SCALES[where], turns)
             write_figures(out, [*found, *rows], turns=turns)
         print_table(f"Whole models on {where}: {machine()}", head, [_cells(row) for row in rows])
         found += rows

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
-from importlib.util import find_spec
+from importlib import import_module
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Annotated, Any
@@ -44,13 +44,23 @@ COLUMNS = ("inference", "training", "inference, bf16", "training, bf16")
 COMPILED = ("inference, bf16 compiled", "training, bf16 compiled")
 
 
-def peer(name: str) -> nn.Module | None:
-    """OpenMMLab's class of a net, with random weights; None if its package is not installed."""
+class MissingPeerError(Exception):
+    """OpenMMLab's class of a net cannot be had here."""
+
+
+def peer(name: str) -> nn.Module:
+    """OpenMMLab's class of a net, with random weights.
+
+    Raises:
+        MissingPeerError: its package is not installed, or cannot be imported.
+    """
     from mmengine.registry import MODELS
 
     package, config = PEERS[name]
-    if find_spec(package) is None:
-        return None
+    try:
+        import_module(f"{package}.models")
+    except ImportError as error:
+        raise MissingPeerError(f"{package} cannot be imported: {error}") from error
     with MODELS.switch_scope_and_registry(package) as registry:
         net: nn.Module = registry.build(dict(config))
     return net
@@ -135,9 +145,10 @@ def main(
         image = torch.rand(batch, 3, size, size, device=where)
         rows = []
         for name in net or PEERS:
-            theirs = peer(name)
-            if theirs is None:
-                rows.append([name, f"{PEERS[name][0]} is not installed", *[""] * (len(columns) - 1)])
+            try:
+                theirs = peer(name)
+            except MissingPeerError as error:
+                rows.append([name, str(error), *[""] * (len(columns) - 1)])
                 continue
             measured = ratios(theirs, name, image, turns, compiled)
             found = {column: figures(measured[column]) for column in columns}

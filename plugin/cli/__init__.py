@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import typer
 
 from ..errors import InputError, naming_extras
+from .bench import bench_command
 from .catalog_commands import info_command, list_command
 from .check import check_command
 from .config import config_command
@@ -51,6 +52,7 @@ app.command("export")(export_command)
 app.command("convert")(convert_command)
 app.command("freeze-report")(freeze_report_command)
 app.command("leaderboard")(leaderboard_command)
+app.command("bench")(bench_command)
 app.command("doctor")(doctor_command)
 
 

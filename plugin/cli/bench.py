@@ -1,0 +1,50 @@
+"""``mmbackbones bench``."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Table(str, Enum):
+    """The benchmarks, each a module of :mod:`mmbackbones.bench` with more options of its own."""
+
+    overhead = "overhead"
+    peers = "peers"
+    detectors = "detectors"
+    segmentation = "segmentation"
+
+
+def bench_command(
+    table: Annotated[
+        list[Table] | None,
+        typer.Argument(
+            help="overhead (what the package costs, and what its operators save), peers (backbones against "
+            "OpenMMLab's classes), detectors (whole models), segmentation (frames per second); default: all."
+        ),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Few turns on small images.")] = False,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda; default: all that are here.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Also write the figures there, as JSON.")
+    ] = None,
+) -> None:
+    """Measure on this machine, side by side in turns: medians and quartiles. Nothing passes or fails.
+
+    Example: mmbackbones bench peers --device cpu --out bench
+
+    `python -m mmbackbones.bench.TABLE --help` has the options of one table.
+    """
+    from importlib import import_module
+
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+    for one in table or list(Table):
+        main = import_module(f"mmbackbones.bench.{one.value}").main
+        if one is Table.overhead:
+            main(quick=quick)
+            continue
+        main(quick=quick, device=device, out=out and out / f"{one.value}.json")
