@@ -1,1 +1,1 @@
-"""What the package costs and saves, measured: ``make bench``."""
+"""What the package costs and saves, measured: ``mmbackbones bench``."""
