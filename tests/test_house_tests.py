@@ -13,7 +13,6 @@ FILES = sorted(Path(__file__).parent.glob("*.py"))
 LONGEST = 300
 #: Private names of others that a test needs, and why.
 OTHERS = {
-    "_roi_align_backward": "the operator of torchvision that ours calls on CUDA",
     "_mask_forward": "mmdet has no other way to the logits of the masks",
     "_instance_dict": "mmengine keeps what one process made, and a command is a process",
     "_schemes": "mmengine's table of readers, which no public call lists",

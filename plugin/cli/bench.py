@@ -36,7 +36,7 @@ def bench_command(
 
     Example: mmbackbones bench peers --device cpu --out bench
 
-    `python -m mmbackbones.bench.TABLE --help` has the options of one table.
+    Each table has more options of its own, as `python -m mmbackbones.bench.peers --help` says.
     """
     from importlib import import_module
 
