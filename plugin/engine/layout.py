@@ -10,6 +10,7 @@ from torch import nn
 
 from ..backbone import Backbone
 from ..errors import InputError
+from ..surgery.constant_norms import join_constant_norms
 from ..surgery.folding import fold_modules, folded
 from ..surgery.memory_format import lay_out, memory_format_for
 
@@ -28,6 +29,13 @@ def use_faster_format(model: nn.Module, device: str) -> None:
         return
     if all(memory_format_for(part, device) is torch.channels_last for part in backbones):
         lay_out(model, torch.channels_last)
+
+
+def join_norms(model: nn.Module) -> None:
+    """Let this package's backbones in a model that trains apply constant batch norms with convolutions."""
+    for part in model.modules():
+        if isinstance(part, Backbone):
+            join_constant_norms(part, part.in_channels)
 
 
 def fold_norms(model: nn.Module) -> None:

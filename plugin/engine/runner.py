@@ -28,7 +28,7 @@ from ..weights.loading import FOR_THE_USER, some, warn_user
 from .checks import check_channels, check_heads, check_label_bits, check_sync_bn
 from .compiling import compile_parts
 from .label_checks import LabelCheckHook
-from .layout import use_faster_format
+from .layout import join_norms, use_faster_format
 from .plain_weights import save_plain
 from .single import refuse_single_values, without_single
 from .strides import watch_strides
@@ -129,8 +129,11 @@ class Runner(_Runner):
             warn_user(why_not)
 
     def build_train_loop(self, loop: Any) -> Any:
-        """As mmengine's; batch norms get no batch of a single image if it can be helped."""
+        """As mmengine's; batch norms get no batch of a single image if it can be helped, and constant ones no
+        pass of their own, which a compiler would spare too."""
         given = self._train_dataloader
+        if not self.cfg.get("compile"):
+            join_norms(self.network)
         if isinstance(loop, dict) and isinstance(given, dict):
             refuse_single_values(self.network)
             if loop.get("by_epoch", kind(loop) == "EpochBasedTrainLoop"):

@@ -72,6 +72,13 @@ def _is_plain(conv: nn.Module | None) -> bool:
     return own and not _watched(conv) and not hasattr(conv, "parametrizations")
 
 
+def _watched(module: nn.Module | None) -> bool:
+    """Whether others see its calls, or its forward pass is not its class's, as a checkpointed one's."""
+    if module is None:
+        return False
+    return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module))
+
+
 def _is_foldable(norm: nn.Module | None) -> bool:
     if norm is None or norm.training or _watched(norm) or getattr(norm, "running_var", None) is None:
         return False
@@ -80,10 +87,6 @@ def _is_foldable(norm: nn.Module | None) -> bool:
 
 #: Classes, of torch, timm, mmengine and ours, that do what ``nn.BatchNorm2d`` does in eval mode.
 _KINDS = ("BatchNorm2d", "SyncBatchNorm", "_LocalSync", "BatchNormAct2d")
-
-
-def _watched(module: nn.Module | None) -> bool:
-    return module is not None and bool(module._forward_hooks or module._forward_pre_hooks)
 
 
 def foldable(net: nn.Module, in_channels: int) -> list[tuple[str, str]]:
