@@ -24,14 +24,15 @@ def fingerprint(root: Path, cache: Path) -> str:
         name, facts = path.relative_to(root).as_posix(), path.stat()
         state: list[object] = [facts.st_size, facts.st_mtime_ns]
         old = known.get(name)
-        found[name] = old if old and old[:2] == state else [*state, _hash_of(path)]
+        found[name] = old if old and old[:2] == state else [*state, hash_of(path)]
     if found != known:
         write_cache(cache, found)
     content = "\n".join(f"{name} {one[2]}" for name, one in found.items())
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def _hash_of(path: Path) -> str:
+def hash_of(path: Path) -> str:
+    """Of what is in a file."""
     found = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):

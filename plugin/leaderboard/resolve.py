@@ -23,7 +23,7 @@ from ..compose.schedule import rate, scale_floors
 from ..compose.swap import swapped
 from ..engine.precision import use_precision
 from ..errors import InputError
-from .fingerprint import fingerprint
+from .fingerprint import fingerprint, hash_of
 from .plan import Board
 from .spec import BoardSpec
 from .trials import Trial
@@ -86,7 +86,8 @@ def resolve(
         exchanged = _exchanged(base, spec, backbone)
         for trial in spec.trials:
             configs[backbone, trial.name] = _with_trial(exchanged, trial)
-    plain = {name: identity(cfg, spec.data, cache) for name, cfg in configs.items()}
+    files = {one: hash_of(Path(one)) for one in set(spec.weights.values()) if Path(one).is_file()}
+    plain = {name: identity(cfg, spec.data, cache, files) for name, cfg in configs.items()}
     check_equal(plain)
     names = tuple(trial.name for trial in spec.trials)
     keys = {
@@ -174,7 +175,14 @@ def _exchanged(base: Config, spec: BoardSpec, backbone: str) -> Config:
     bare = copy.deepcopy(base)
     wrapper = bare.pop("optim_wrapper")
     try:
-        cfg, _ = swapped(bare, backbone, pretrained=spec.pretrained, frozen_stages=spec.frozen_stages)
+        weights = spec.weights.get(backbone)
+        cfg, _ = swapped(
+            bare,
+            backbone,
+            pretrained=spec.pretrained or weights is not None,
+            weights=weights,
+            frozen_stages=spec.frozen_stages,
+        )
     except InputError as error:
         raise spec.error_at(backbone, f"backbone '{backbone}' cannot feed {spec.model}: {error}") from error
     cfg.optim_wrapper = wrapper
@@ -190,8 +198,15 @@ def _with_trial(cfg: Config, trial: Trial) -> Config:
     return cfg
 
 
-def identity(cfg: Config, data: Path, cache: Path) -> dict[str, Any]:
-    """What a config says, whoever trains it: no folder of this machine is in it, and no seed."""
+def identity(cfg: Config, data: Path, cache: Path, files: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """What a config says, whoever trains it: no folder of this machine is in it, and no seed.
+
+    Args:
+        cfg: of a run.
+        data: folder of the data.
+        cache: folder of what was found out of it.
+        files: what stands for other files' names, as hashes of what is in them.
+    """
 
     def plain(node: Any) -> Any:
         if isinstance(node, Mapping):
@@ -200,6 +215,8 @@ def identity(cfg: Config, data: Path, cache: Path) -> dict[str, Any]:
             }
         if isinstance(node, (list, tuple)):
             return [plain(value) for value in node]
+        if isinstance(node, str) and files and node in files:
+            return f"<{files[node]}>"
         if isinstance(node, str) and Path(node).is_absolute():
             for root, name in ((cache, "<cache>"), (data, "<data>")):
                 if Path(node).is_relative_to(root):

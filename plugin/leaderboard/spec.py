@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..catalog.inputs import resolve
 from ..compose.imports import import_nets
 from ..errors import InputError, nearest
+from ..feature_nets.specs import get_spec
 from .choice import choose_backbones, max_latency
 from .marks import Marked, read_marked
 from .trials import Trial, read_trials
@@ -36,6 +38,7 @@ class BoardSpec:
         seeds: Of everything random.
         max_latency: Most ms for one image, measured by the probes; None for no limit.
         trials: The grid that each net goes through on the first seed; the best trial goes on.
+        weights: Tag or file that a backbone starts from, instead of its default weights.
         pretrained: Start from the default weights, where a net has any.
         frozen_stages: Of every backbone.
         seconds: Budget of all runs together; None for none.
@@ -61,6 +64,7 @@ class BoardSpec:
     seeds: tuple[int, ...]
     max_latency: float | None
     trials: tuple[Trial, ...]
+    weights: Mapping[str, str]
     pretrained: bool
     frozen_stages: int
     seconds: float | None
@@ -88,7 +92,18 @@ class BoardSpec:
 
 FIELDS = (
     *("data", "task", "architecture", "config", "backbones", "schedule", "epochs", "batch_size"),
-    *("image_size", "seeds", "trials", "pretrained", "frozen_stages", "limits", "budget", "device", "amp"),
+    *(
+        "image_size",
+        "seeds",
+        "trials",
+        "pretrained",
+        "weights",
+        "frozen_stages",
+        "limits",
+        "budget",
+        "device",
+        "amp",
+    ),
     *("onnx", "ignore_labels", "options", "import"),
 )
 
@@ -127,6 +142,7 @@ def read_spec(path: Path) -> BoardSpec:
         seeds=_seeds(marked),
         max_latency=max_latency(marked),
         trials=read_trials(marked, batch_size),
+        weights=_weights(marked, path, backbones),
         pretrained=marked.truth("pretrained", True),
         frozen_stages=marked.whole("frozen_stages", -1, -1),
         seconds=hours * 3600 if hours else None,
@@ -182,6 +198,19 @@ def _model(marked: Marked, task: str, path: Path) -> tuple[str, str]:
             "architecture",
         )
     return name, ""
+
+
+def _weights(marked: Marked, path: Path, backbones: tuple[str, ...]) -> dict[str, str]:
+    """Tags, addresses and files under ``weights``; a file is relative to the spec."""
+    found = {}
+    for name, given in marked.mapping("weights", backbones).items():
+        beside = path.parent / str(given)
+        found[name] = str(beside.resolve() if beside.is_file() else given)
+        try:
+            resolve(get_spec(name), found[name])
+        except InputError as error:
+            raise marked.error(f"weights: {error}", "weights", name) from error
+    return found
 
 
 def _modules(marked: Marked, path: Path) -> dict[str, str]:
