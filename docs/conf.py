@@ -50,4 +50,5 @@ html_static_path = ["_static"]
 html_js_files = [("tables.js", {"defer": "defer"})]
 html_css_files = ["site.css"]
 html_copy_source = False
+html_search_language = "english and chinese"  # docs/_ext/site_search.py
 html_show_sourcelink = False

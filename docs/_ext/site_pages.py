@@ -12,6 +12,7 @@ import catalog_pages
 import config_pages
 import reference_pages
 from site_links import DOCS, led
+from site_search import SearchEnglishAndChinese
 
 FOLDERS = ("catalog", "configs", "reference")
 
@@ -48,6 +49,7 @@ def say_language(app: Any, pagename: str, template: str, context: dict[str, Any]
 
 
 def setup(app: Any) -> dict[str, Any]:
+    app.add_search_language(SearchEnglishAndChinese)
     app.connect("config-inited", lambda app, config: write(pages()))
     app.connect("source-read", lead_links)
     app.connect("html-page-context", say_language)
