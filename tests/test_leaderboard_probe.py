@@ -137,25 +137,13 @@ def test_free_memory_minds_the_bound_of_a_container(tmp_path: Path, monkeypatch:
     assert probe.free_mib(False) > 100
 
 
-@pytest.mark.parametrize("by_epoch", [True, False], ids=["epochs", "iterations"])
-def test_what_a_forecast_adds_up(by_epoch: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Start-up, steps, workers that start anew in each epoch, evaluations, checkpoints."""
-    hook = probe.ProbeHook(began=0.0)
-    hook._start_up, hook._memory = 7.0, SimpleNamespace(stop=lambda: None, peak=100.0)
-    hook._ends = [0.0, 5.0, 7.0, 9.0, 11.0]  # the first step waits for the workers for 3 s
-    monkeypatch.setattr(probe, "_saving", lambda runner: 1.0)
-    monkeypatch.setattr(hook, "_evaluation", lambda runner: 50.0)
-    monkeypatch.setattr(hook, "_latency", lambda runner: 0.25)
-    rounds = 6 if by_epoch else 60
-    loop = {"by_epoch": by_epoch, "val_interval": rounds // 3}
-    runner = SimpleNamespace(
-        cfg=Config({"train_cfg": loop | {"max_epochs" if by_epoch else "max_iters": rounds}}),
-        train_loop=SimpleNamespace(max_epochs=rounds, max_iters=rounds, val_interval=rounds // 3),
-        val_loop=object(),
-        max_iters=60,
-        hooks=[CheckpointHook(interval=rounds // 6, by_epoch=by_epoch)],
-        network=torch.nn.Linear(3, 1),
-    )
-    found = hook._forecast(runner)
-    assert found["seconds"] == 7 + 60 * 2 + (6 if by_epoch else 1) * 3 + 3 * 50 + 6 * 1
-    assert (found["memory_mib"], found["latency_ms"], found["params"]) == (100.0, 250.0, 4)
+def test_time_is_foretold_by_a_few_steps() -> None:
+    """The first waits for the loader's workers, which start anew in each epoch; two more are warm-up."""
+    first = [5.0, 4.0, 2.0, 2.0, 9.0]
+    assert probe.of_steps(first, 60, 6) == 60 * 2 + 6 * 3
+    assert probe.of_steps([3.0], 4, 1) == 12  # a training of one step
+    assert probe.of_predictions([5.0, 1.0, 1.0], 10) == 5 + 9
+    assert probe.of_predictions([0.5, 1.0], 10) == 10  # no workers to wait for
+    hooks = [object(), CheckpointHook(interval=10, by_epoch=False)]
+    assert probe.saved_every(SimpleNamespace(hooks=hooks, max_iters=60)) == 10
+    assert probe.saved_every(SimpleNamespace(hooks=hooks[:1], max_iters=60)) == 60

@@ -56,11 +56,12 @@ def write_demo(folder: Path) -> Path:
 def _join_classes(data: Path) -> None:
     """Make one class of all shapes; a second time changes nothing."""
     import cv2
+    import numpy as np
 
     names = "\n".join(_CLASSES) + "\n"
     if (data / "classes.txt").read_text(encoding="utf-8") == names:
         return
     for label in sorted((data / "labels").rglob("*.png")):
-        pixels = cv2.imread(str(label), cv2.IMREAD_UNCHANGED)
-        label.write_bytes(cv2.imencode(".png", (pixels > 0).astype(pixels.dtype))[1].tobytes())
+        shape = np.asarray(cv2.imread(str(label), cv2.IMREAD_UNCHANGED)) > 0
+        label.write_bytes(cv2.imencode(".png", shape.astype(np.uint8))[1].tobytes())
     (data / "classes.txt").write_text(names, encoding="utf-8")  # last: what was killed before begins again

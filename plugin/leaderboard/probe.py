@@ -80,12 +80,10 @@ class ProbeHook(Hook):
 
     def _forecast(self, runner: Any) -> dict[str, float]:
         steps = [after - before for before, after in zip(self._ends, self._ends[1:], strict=False)]
-        each = median(steps[_WARM_UP:] or steps)
         loop, by_epoch = runner.train_loop, is_epoch_based(runner.cfg)
         rounds = loop.max_epochs if by_epoch else loop.max_iters
-        opening = max(0.0, steps[0] - each)  # of the loader's workers, once an epoch
-        seconds = self._start_up + runner.max_iters * each + opening * (rounds if by_epoch else 1)
-        seconds += -(-rounds // _saved_every(runner)) * _saving(runner)
+        seconds = self._start_up + of_steps(steps, runner.max_iters, rounds if by_epoch else 1)
+        seconds += -(-rounds // saved_every(runner)) * _saving(runner)
         found: dict[str, float] = {"params": sum(param.numel() for param in runner.network.parameters())}
         if runner.val_loop is not None:
             seconds += -(-rounds // loop.val_interval) * self._evaluation(runner)
@@ -110,8 +108,22 @@ class ProbeHook(Hook):
             runner.model.val_step(batch)
             ends.append(time.monotonic())
         taken = [after - before for before, after in zip(ends, ends[1:], strict=False)]
-        each = median(taken[1:] or taken)
-        return max(taken[0], each) + (len(runner.val_dataloader) - 1) * each  # the first waits for workers
+        return of_predictions(taken, len(runner.val_dataloader))
+
+
+def of_steps(first: Sequence[float], count: int, openings: int) -> float:
+    """Seconds of ``count`` steps by the ``first`` few; the very first waits for the workers.
+
+    Those of the loader start anew ``openings`` times, once an epoch.
+    """
+    each = median(first[_WARM_UP:] or first)
+    return count * each + openings * max(0.0, first[0] - each)
+
+
+def of_predictions(first: Sequence[float], count: int) -> float:
+    """Seconds of ``count`` batches by the ``first`` few, of which the very first waits for the workers."""
+    each = median(first[1:] or first)
+    return max(first[0], each) + (count - 1) * each
 
 
 def check_fits(grown: dict[int, float], images: int, free: float) -> None:
@@ -182,7 +194,7 @@ def _part(batch: dict[str, Sequence[Any]], count: int) -> dict[str, Any]:
     return {name: values[:count] for name, values in batch.items()}
 
 
-def _saved_every(runner: Any) -> int:
+def saved_every(runner: Any) -> int:
     """Epochs or iterations, as the loop counts them, between two checkpoints; a whole run without any."""
     hooks = (hook for hook in runner.hooks if isinstance(hook, CheckpointHook) and hook.interval > 0)
     return int(next((hook.interval for hook in hooks), runner.max_iters))
