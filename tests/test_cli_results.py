@@ -64,7 +64,11 @@ def test_weights_are_read_without_any_allowance(work: Path) -> None:
 
 
 def test_test_tool_and_inferencers_predict_and_draw(work: Path, trained: Trained) -> None:
-    """``tools/test.py --show-dir`` as mmdet and mmseg ship it, then the inferencers, in one process."""
+    """``tools/test.py --show-dir`` as mmdet and mmseg ship it, then the inferencers, in one process.
+
+    Nothing in it names mmbackbones: that mmdet and mmseg import, for want of ``mmcv._ext``, is due to the
+    entry point of torch, which puts our finder in place.
+    """
     photo = next((trained.data / "images").rglob("*.*"))
     folder = config_folder({"detection": "mmdet", "segmentation": "mmseg"}[work.name])
     assert folder is not None

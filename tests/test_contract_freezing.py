@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from cases import NAMES, PLAIN, SWEEP, blank, built
+from cases import LIGHT, PLAIN, SWEEP, blank, built
 from steps import loss
 from torch import Tensor, nn
 
@@ -20,14 +20,14 @@ def step(net: nn.Module, size: int = 64) -> None:
     optimiser.step()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", LIGHT)
 def test_frozen_stages_stay_and_the_rest_trains(name: str) -> None:
     """Parameters, statistics and maps of the frozen part; blocks in a plain ViT.
 
     ``make test`` takes two numbers of stages for each family, in turn; ``make sweep`` all five.
     """
     x = torch.rand(1, 3, 64, 64)
-    turn = NAMES.index(name)
+    turn = LIGHT.index(name)
     for frozen_stages in range(5) if SWEEP else {turn % 5, (turn + 2) % 5}:
         net = blank(name, frozen_stages=frozen_stages)
         assert net.train() is net

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from cases import NAMES, PLAIN, with_random_norms
+from cases import NAMES, PLAIN, Draws, blank, with_random_norms
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 import mmbackbones
 from mmbackbones.catalog.spec import PYRAMID
+from mmbackbones.feature_nets.specs import without_values
 
 TIMM = [name for name in NAMES if mmbackbones.get_spec(name).source == "timm"]
 #: Rows with a file of torchvision among their weights: the names of the parameters are torchvision's too.
@@ -49,7 +50,7 @@ def check_maps(name: str, upstream: nn.Module, expected: dict[int, Tensor], x: T
 
     timm's feature networks write ``layer1_0`` where the network itself has ``layer1.0``.
     """
-    ours = mmbackbones.build(name, repair_padding=False, out_strides=list(expected)).eval()
+    ours = blank(name, repair_padding=False, out_strides=list(expected)).eval()
     outer = ("body.", "model.")  # of timm's feature networks that wrap the network
     given = {
         next((key.removeprefix(name) for name in outer if key.startswith(name)), key).replace(".", "_"): value
@@ -71,7 +72,9 @@ def test_maps_are_those_of_timms_feature_network(name: str) -> None:
     import timm
 
     spec = mmbackbones.get_spec(name)
-    theirs = timm.create_model(spec.upstream, features_only=True, **any_size(spec.upstream), **spec.arguments)
+    arguments = {"features_only": True, **any_size(spec.upstream), **spec.arguments}
+    with Draws():
+        theirs = timm.create_model(spec.upstream, **arguments)
     with_random_norms(theirs).eval()
     # Windows divide the net's own size, and 32 divides the other, as some originals need.
     size = timm.get_pretrained_cfg(spec.upstream).input_size[1:] if any_size(spec.upstream) else (160, 128)
@@ -102,7 +105,8 @@ def test_levels_of_a_plain_transformer_are_timms_blocks_without_tokens(name: str
 
     spec = mmbackbones.get_spec(name)
     dynamic = any_size(spec.upstream)
-    theirs = timm.create_model(spec.upstream, num_classes=0, **dynamic, **spec.arguments)
+    with Draws():
+        theirs = timm.create_model(spec.upstream, num_classes=0, **dynamic, **spec.arguments)
     with_random_norms(theirs).eval()
     size = (112, 224) if dynamic or spec.family == "sam" else tuple(theirs.patch_embed.img_size)
     x = torch.rand(1, 3, *size)
@@ -110,7 +114,7 @@ def test_levels_of_a_plain_transformer_are_timms_blocks_without_tokens(name: str
     with torch.no_grad():
         taps = theirs.forward_intermediates(x, indices=places, intermediates_only=True, output_fmt="NCHW")
     patch = size[0] // taps[0].shape[2]
-    ours = mmbackbones.build(name).eval()
+    ours = blank(name).eval()
     given = theirs.state_dict()
     ours.load_state_dict({k: given.get(k, v) for k, v in ours.state_dict().items()})
     assert [k for k in ours.state_dict() if k not in given and not k.startswith("pyramid.")] == []
@@ -144,7 +148,9 @@ def test_maps_are_those_of_torchvisions_nodes(name: str) -> None:
 
     spec = mmbackbones.get_spec(name)
     options = {"aux_logits": False, "init_weights": True} if name == "googlenet" else {}
-    theirs = with_random_norms(models.get_model(spec.upstream, weights=None, **options)).eval()
+    with Draws():
+        theirs = models.get_model(spec.upstream, weights=None, **options)
+    with_random_norms(theirs).eval()
     nodes = NODES.get(name, NODES.get(spec.family, "")).split()
     assert nodes, f"{name}: say in NODES where torchvision has its maps"
     x = torch.rand(1, 3, 160, 128)
@@ -170,7 +176,7 @@ def test_parameters_are_the_executed_figure(name: str, shared: Path) -> None:
     line = figures(shared / "reference" / "params.csv").get(calls.get(spec.source, ""))
     if line is None:
         pytest.skip("params.csv has no executed line of this net")
-    net = mmbackbones.build(name, out_strides=spec.strides)
+    net = without_values(lambda: mmbackbones.build(name, out_strides=spec.strides))
     count = sum(p.numel() for key, p in net.named_parameters() if not key.startswith("pyramid."))
     behind = 0
     if spec.source == "torchvision":  # the table counts to the classifier, a map may end before it

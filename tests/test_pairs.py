@@ -24,7 +24,7 @@ UNREPAIRED = (96, 128)  # AlexNet without padding has no cells left at less
 #: Arguments that change no value of a net in eval mode.
 NEUTRAL = ("frozen_stages", "frozen_fraction", "norm_cfg", "norm_eval", "with_cp")
 #: Unpadded layers, and batch norms.
-ONE_BY_ONE = ["squeezenet1_1", "shufflenet_v2_x0_5"]
+ONE_BY_ONE = ["squeezenet1_1", "mobilenetv1_025"]
 TAKEN = sorted({*SMALLEST} & {*LIGHT} | {*ONE_BY_ONE})
 
 

@@ -6,10 +6,11 @@ Times are medians of interleaved runs, so that a busy moment of the machine hits
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, Annotated
@@ -105,31 +106,41 @@ def training_step(net: nn.Module, image: Tensor) -> None:
     torch.stack([m.square().mean() for m in maps]).sum().backward()
 
 
-def peak_memory(maker: str, name: str, size: int, batch: int) -> float:
-    """MiB that building a net and two training steps add to the peak of a fresh process.
+def peak_memory(name: str, size: int, batch: int) -> tuple[float, float]:
+    """MiB that building a net and two training steps add to the peak of a process: of the bare net, of ours.
 
     Args:
-        maker: ``bare_net`` or ``our_net``.
         name: a catalog name.
         size: height and width of the images in pixels.
         batch: images per step.
     """
-    code = (
-        f"from mmbackbones.bench import overhead; overhead._print_peak('{maker}', '{name}', {size}, {batch})"
-    )
+    code = f"from mmbackbones.bench import overhead; overhead._print_peaks('{name}', {size}, {batch})"
     child = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
-    return float(child.stdout.splitlines()[-1])
+    bare, ours = map(float, child.stdout.splitlines()[-2:])
+    return bare, ours
 
 
-def _print_peak(maker: str, name: str, size: int, batch: int) -> None:
-    import timm  # noqa: F401 both sides import the same, so that only the nets differ
-    import torch
+def _print_peaks(name: str, size: int, batch: int) -> None:
+    """One process imports what both sides need, so that only the nets differ; each has a fork of it."""
+    import timm  # noqa: F401
     import torchvision.models.feature_extraction  # noqa: F401
 
     from .. import backbone  # noqa: F401
 
+    forks = multiprocessing.get_context("fork")
+    for maker in (bare_net, our_net):
+        process = forks.Process(target=_print_peak, args=(maker, name, size, batch))
+        process.start()
+        process.join()
+        if process.exitcode:
+            sys.exit(process.exitcode)
+
+
+def _print_peak(maker: Callable[[str], nn.Module], name: str, size: int, batch: int) -> None:
+    import torch
+
     before = _peak_kib()
-    net = {"bare_net": bare_net, "our_net": our_net}[maker](name)
+    net = maker(name)
     for _ in range(2):
         training_step(net, torch.rand(batch, 3, size, size))
     typer.echo((_peak_kib() - before) / 1024)
@@ -152,7 +163,7 @@ def wrapper_rows(names: Sequence[str], size: int, batch: int, runs: int) -> list
         for what, step in (("forward", forward), ("training step", training_step)):
             a, b, ratio = side_by_side(partial(step, bare, image), partial(step, ours, image), runs)
             rows.append([name, f"{what}, ms", f"{a * 1e3:.1f}", f"{b * 1e3:.1f}", f"{ratio:.3f}"])
-        a, b = (peak_memory(maker, name, size, batch) for maker in ("bare_net", "our_net"))
+        a, b = peak_memory(name, size, batch)
         rows.append([name, "peak of training, MiB", f"{a:.0f}", f"{b:.0f}", f"{b / a:.3f}"])
     return rows
 
