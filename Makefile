@@ -21,6 +21,8 @@ demo: install
 # Memory that a net has used is used again instead of being given back: half of the time of big ones is saved.
 test sweep: export MALLOC_MMAP_THRESHOLD_ = 33554432
 test sweep: export MALLOC_TRIM_THRESHOLD_ = 8000000000
+# Bytecode is kept for the processes that tests start.
+test sweep: export PYTHONDONTWRITEBYTECODE =
 
 test: install
 	$(BIN)/python -m pytest -n $(JOBS)

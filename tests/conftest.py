@@ -28,10 +28,13 @@ def pytest_configure(config: pytest.Config) -> None:
     fact is kept for longer than the session; garbage is looked for less often, which was a tenth of the time.
     """
     gc.set_threshold(20_000, 10, 10)
-    kept = tempfile.TemporaryDirectory(prefix="mmbackbones_kept_")  # else a fact could outlive what it is of
-    config.add_cleanup(kept.cleanup)
-    os.environ["MMBACKBONES_CACHE"] = kept.name
-    if "PYTEST_XDIST_WORKER" in os.environ:
+    if "PYTEST_XDIST_WORKER" not in os.environ:  # workers share it: what one has traced the others know
+        kept = tempfile.TemporaryDirectory(
+            prefix="mmbackbones_kept_"
+        )  # else a fact could outlive what it is of
+        config.add_cleanup(kept.cleanup)
+        os.environ["MMBACKBONES_CACHE"] = kept.name
+    else:
         os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start
         torch.set_num_threads(1)
     if os.environ.get("MMBACKBONES_SWEEP_FILE"):

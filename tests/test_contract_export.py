@@ -26,7 +26,10 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "padded to a multiple of 32": ("vgg11", {}),
     "pools rewritten as modules, and padding repaired": ("inception_v3", {"out_strides": (4, 8)}),
     "windows that are shifted": ("swin_tiny_patch4_window7_224", {"net_kwargs": SWIN, "out_strides": (4, 8)}),
-    "a plain transformer with its pyramid, its patches resampled": ("vit_small_patch14_dinov2", SHALLOW),
+    "a plain transformer with its pyramid, its patches resampled": (
+        "vit_small_patch14_dinov2",
+        {"out_strides": (4, 8), **SHALLOW},
+    ),
 }
 EXPORTED = {name: (name, {}) for name in SMALLEST} if SWEEP else KINDS
 
@@ -94,7 +97,7 @@ def test_a_compiled_net_trains(arguments: dict[str, Any]) -> None:
 def fixed() -> Backbone:
     """A small net that is built for images of 64x96, with tables of positions that are not zero."""
     small = dict(depth=4, embed_dim=48, num_heads=3, img_size=(64, 96))
-    net = quick("timm:beit_base_patch16_224", net_kwargs=small).eval()
+    net = quick("timm:beit_base_patch16_224", net_kwargs=small, out_strides=(4, 8)).eval()
     for key, param in net.named_parameters():
         if "bias_table" in key:
             torch.nn.init.normal_(param, std=0.5)
