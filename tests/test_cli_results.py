@@ -66,8 +66,8 @@ def test_weights_are_read_without_any_allowance(work: Path) -> None:
 def test_test_tool_and_inferencers_predict_and_draw(work: Path, trained: Trained) -> None:
     """``tools/test.py --show-dir`` as mmdet and mmseg ship it, then the inferencers, in one process.
 
-    Nothing in it names mmbackbones: that mmdet and mmseg import, for want of ``mmcv._ext``, is due to the
-    entry point of torch, which puts our finder in place.
+    With torch >= 2.5 nothing in it imports mmbackbones: that mmdet and mmseg can be imported, for want of
+    ``mmcv._ext``, is due to torch's entry points, by which our finder is put in place.
     """
     photo = next((trained.data / "images").rglob("*.*"))
     folder = config_folder({"detection": "mmdet", "segmentation": "mmseg"}[work.name])

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from autoload import FIRST
 
 import mmbackbones  # noqa: F401 (offers mmcv._ext)
 
