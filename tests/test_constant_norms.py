@@ -79,7 +79,7 @@ def test_a_step_is_the_same(
     x = torch.randn(2, 3, 64, 64)
     plain = step(net, x)
     assert_same(step(joined, x), plain)
-    monkeypatch.setattr(constant_norms, "_pays", lambda *_: True)
+    monkeypatch.setattr(constant_norms, "pays", lambda *_: True)
     for value in always.state_dict().values():
         value.zero_()
     assert_same(step(copied, x), plain)
@@ -97,7 +97,7 @@ def test_thawing_normalises_by_the_batch_again() -> None:
 
 def test_less_is_kept_for_the_backward_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     """No map between a convolution and its norm."""
-    monkeypatch.setattr(constant_norms, "_pays", lambda *_: True)
+    monkeypatch.setattr(constant_norms, "pays", lambda *_: True)
     kept = []
     for joined in (False, True):
         net, sizes = made("timm:resnet10t", dict(norm_eval=True)), []
@@ -153,7 +153,7 @@ def test_a_training_thaws_averages_and_goes_on(tmp_path: Path, monkeypatch: pyte
     plain = train("plain")
     monkeypatch.setattr(tiny, "Runner", Runner)
     seen: list[int] = []
-    monkeypatch.setattr(constant_norms, "_pays", lambda *_: not seen.append(1))
+    monkeypatch.setattr(constant_norms, "pays", lambda *_: not seen.append(1))
     joined = train("joined")
     assert seen
     assert joined == pytest.approx(plain, rel=1e-3)

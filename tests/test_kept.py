@@ -98,6 +98,31 @@ def test_other_versions_find_anew(cache: Path, monkeypatch: pytest.MonkeyPatch) 
         kept.versions.cache_clear()
 
 
+def test_folders_of_other_versions_do_not_pile_up(cache: Path) -> None:
+    """The last used ones stay, and all that is not ours."""
+    for number in range(kept.OTHERS + 3):
+        folder = cache / f"{number:016x}"
+        folder.mkdir(parents=True)
+        (folder / "fact.txt").write_text("a fact")
+        os.utime(folder, (number, number))
+    (cache / f"{1:016x}" / "notes.md").write_text("a user's")
+    os.utime(cache / f"{1:016x}", (1, 1))
+    (cache / "others").mkdir()
+    kept.fact("some", 1, lambda: 7)
+    left = {path.name for path in cache.iterdir()}
+    gone = {f"{0:016x}", f"{2:016x}"}
+    assert left == {f"{number:016x}" for number in range(kept.OTHERS + 3)} - gone | {
+        kept.versions(),
+        "others",
+    }
+    assert [path.name for path in (cache / f"{1:016x}").iterdir()] == ["notes.md"]
+    before = (cache / kept.versions()).stat().st_mtime
+    os.utime(cache / kept.versions(), (1, 1))
+    kept.note_use.cache_clear()  # as in another process
+    assert kept.fact("some", 1, lambda: 8) == 7
+    assert (cache / kept.versions()).stat().st_mtime >= before - 1
+
+
 @pytest.mark.usefixtures("cache")
 @pytest.mark.parametrize(
     ("name", "arguments"),
@@ -116,7 +141,7 @@ def test_a_kept_trace_builds_the_same_net(
 
     first = both()
     steps.RECORDS.clear()
-    monkeypatch.setattr("mmbackbones.tracing.trace.ShapesOnly", None)  # another trace would fail
+    monkeypatch.setattr("mmbackbones.tracing.trace.ShapesOnly", lambda *_: pytest.fail("traced again"))
     again = both()
     assert again.param_layers == first.param_layers
     assert again.param_stages == first.param_stages

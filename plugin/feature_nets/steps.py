@@ -7,9 +7,11 @@ arguments ask for.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from .. import kept
 from ..catalog.own import own_net
 from ..catalog.spec import Spec
 from ..errors import InputError
@@ -193,13 +195,22 @@ def _traced(
     feature_net: FeatureNet, in_channels: int, name: str, size: tuple[int, int] | None, origin: str
 ) -> tuple[Trace, bool]:
     """The record of ``feature_net``, and whether its padding had to be repaired for it."""
-    try:
-        return trace(feature_net, in_channels, name=name, size=size, origin=origin), False
-    except InputError:
+    found: list[Trace] = []
+
+    def refused() -> bool:
+        with suppress(InputError):
+            found.append(trace(feature_net, in_channels, name=name, size=size, origin=origin))
+        return not found
+
+    if kept.fact("refused unpadded", origin, refused) if origin else refused():
         padded = meta_copy(feature_net)
-        if not repair_padding(padded.net):
-            raise
-    return trace(padded, in_channels, name=name, size=size, origin=origin and f"padded {origin}"), True
+        if repair_padding(padded.net):
+            return trace(
+                padded, in_channels, name=name, size=size, origin=origin and f"padded {origin}"
+            ), True
+    elif found:
+        return found[0], False
+    return trace(feature_net, in_channels, name=name, size=size, origin=origin), False
 
 
 def fixed_size(arguments: dict[str, Any]) -> tuple[int, int] | None:

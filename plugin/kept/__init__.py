@@ -4,6 +4,7 @@ A fact is made of numbers, words and containers of them. It lies in a file of it
 versions that it was found with: another version of torch, a library or this package finds it anew. The folder
 is ``mmbackbones`` in the user's cache folder; ``MMBACKBONES_CACHE`` names another one, and an empty
 ``MMBACKBONES_CACHE`` keeps nothing. A file that cannot be read or written changes nothing but the time taken.
+Of other versions' folders, the :data:`OTHERS` that were used last stay.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import os
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
@@ -20,6 +22,10 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+_NAME = re.compile("[0-9a-f]{16}")  # of a folder of :func:`versions`
+
+#: How many folders of other versions stay, for environments that are used in turn.
+OTHERS = 8
 #: Whose networks and modules are traced, by the names of their distributions.
 _LIBRARIES = (
     *("torch", "timm", "torchvision", "mmengine", "mmcv", "mmcv-lite", "mmdet", "mmsegmentation"),
@@ -40,6 +46,7 @@ def fact(what: str, of: object, find: Callable[[], T]) -> T:
     folder, asked = _folder(), _as_text((what, of))
     if folder is None or asked is None:
         return find()
+    note_use(folder)
     file = folder / f"{hashlib.sha256(asked.encode()).hexdigest()[:32]}.txt"
     with suppress(OSError, ValueError, SyntaxError):
         digest, _, content = file.read_text(encoding="utf-8").partition("\n")
@@ -69,6 +76,28 @@ def _write(file: Path, text: str) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         part.write_text(f"{_digest(text)}\n{text}", encoding="utf-8")
         part.replace(file)
+
+
+@cache
+def note_use(folder: Path) -> None:
+    """Note that a folder is used; before it is made, forget other versions' but the last used ones."""
+    with suppress(OSError):
+        if folder.is_dir():
+            os.utime(folder)
+            return
+        others = [one for one in folder.parent.iterdir() if _NAME.fullmatch(one.name) and one.is_dir()]
+        others.sort(key=lambda one: one.stat().st_mtime, reverse=True)
+        for old in others[OTHERS:]:
+            _remove(old)
+
+
+def _remove(folder: Path) -> None:
+    """Remove the facts in a folder, and it if it holds nothing else."""
+    with suppress(OSError):  # another process may do the same
+        for file in folder.iterdir():
+            if file.suffix in (".txt", ".part"):
+                file.unlink()
+        folder.rmdir()
 
 
 def _digest(text: str) -> str:

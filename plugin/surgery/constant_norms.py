@@ -62,7 +62,7 @@ class _Joined:
         conv, norm = self.conv, cast(Any, self.norm)
         if not _is_constant(norm):
             return type(conv).forward(conv, x)
-        if not _pays(conv, x):
+        if not pays(conv, x):
             maps = type(conv).forward(conv, x)
             given = (norm.running_mean, norm.running_var, norm.weight, norm.bias)
             return nn.functional.batch_norm(maps, *given, False, 0.0, norm.eps)
@@ -93,7 +93,7 @@ class _Rest:
         return x
 
 
-def _pays(conv: nn.Conv2d, x: Tensor) -> bool:
+def pays(conv: nn.Conv2d, x: Tensor) -> bool:
     """Whether the map that is spared has more elements than the weight that is made for it."""
     cells = x.shape[0] * x.shape[2] * x.shape[3] / (conv.stride[0] * conv.stride[1])
     return bool(cells >= conv.weight[0].numel())
