@@ -8,9 +8,9 @@ from pathlib import Path
 
 import leaderboard_fake as fake
 import pytest
+import typer
 
 from mmbackbones.bench import forecasts as bench
-from mmbackbones.errors import InputError
 from mmbackbones.leaderboard.records import run_folder, write_record
 
 BOARD = fake.board(("a", "b", "c"), ("sgd",), (0, 1, 2))
@@ -43,5 +43,5 @@ def test_no_share_is_told_of_a_few_runs(tmp_path: Path) -> None:
     forecast = {"seconds": 9.0, "memory_mib": 9.0}
     write(tmp_path, "a", 0, seconds=9.0, memory_mib=9.0, forecast=forecast)
     write(tmp_path, "b", 0, seconds=9.0, memory_mib=9.0)  # without a probe
-    with pytest.raises(InputError, match="1 runs have a forecast .* 9 are needed"):
+    with pytest.raises(typer.BadParameter, match="1 runs have a forecast .* 9 are needed"):
         bench.main([tmp_path])

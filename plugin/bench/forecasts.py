@@ -14,7 +14,6 @@ from typing import Annotated
 import typer
 
 from ..engine.timing import print_table
-from ..errors import InputError
 from ..leaderboard.records import Record, read_records
 from .machine import write_figures
 
@@ -73,7 +72,7 @@ def main(
     """Print the table of all runs, and how many forecasts were right."""
     runs = compared(record for board in boards for record in read_records(board).values())
     if len(runs) < _FEWEST:
-        raise InputError(
+        raise typer.BadParameter(
             f"{len(runs)} runs have a forecast and came to their end; {_FEWEST} are needed to tell a share. "
             f"Run a board with --probe."
         )
