@@ -37,8 +37,9 @@ def join_constant_norms(net: nn.Module, in_channels: int) -> int:
     except Exception:  # a net of any author, which may not run on the meta device or at this size
         return 0
     for conv_name, norm_name in pairs:
-        conv, norm = cast(nn.Conv2d, net.get_submodule(conv_name)), net.get_submodule(norm_name)
-        conv.forward = _Joined(conv, norm)  # type: ignore[method-assign]
+        conv: Any = net.get_submodule(conv_name)
+        norm = net.get_submodule(norm_name)
+        conv.forward = _Joined(conv, norm)
         norm.forward = _Rest(norm)
     return len(pairs)
 
