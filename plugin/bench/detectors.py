@@ -76,7 +76,7 @@ def batch_of(name: str, count: int, scale: float) -> dict[str, Any]:
     high, wide = (int(scale * side) // 32 * 32 for side in MODELS[name][2])
     rng = torch.Generator().manual_seed(0)
     images = [torch.randint(0, 256, (3, high, wide), generator=rng, dtype=torch.uint8) for _ in range(count)]
-    meta = {"ori_shape": (high, wide), "img_shape": (high, wide), "pad_shape": (high, wide)}
+    meta: dict[str, Any] = {"ori_shape": (high, wide), "img_shape": (high, wide), "pad_shape": (high, wide)}
     meta |= {"batch_input_shape": (high, wide), "scale_factor": (1.0, 1.0)}
     samples: list[Any] = []
     for _ in images:

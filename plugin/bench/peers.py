@@ -66,7 +66,7 @@ def peer(name: str) -> nn.Module:
     return net
 
 
-def _step(net: nn.Module, image: Tensor, training: bool, bf16: bool) -> None:
+def _step(net: Any, image: Tensor, training: bool, bf16: bool) -> None:
     """One pass, or one training step; it ends when the device has."""
     with torch.set_grad_enabled(training):
         with torch.autocast(image.device.type, torch.bfloat16) if bf16 else nullcontext():

@@ -7,7 +7,6 @@ arguments ask for.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -195,22 +194,23 @@ def _traced(
     feature_net: FeatureNet, in_channels: int, name: str, size: tuple[int, int] | None, origin: str
 ) -> tuple[Trace, bool]:
     """The record of ``feature_net``, and whether its padding had to be repaired for it."""
-    found: list[Trace] = []
+    asked = ("refused unpadded", origin)
+    padded = None if not origin or kept.known(*asked) is None else _padded(feature_net)
+    if padded is None:
+        try:
+            return trace(feature_net, in_channels, name=name, size=size, origin=origin), False
+        except InputError:
+            if (padded := _padded(feature_net)) is None:
+                raise
+        if origin:
+            kept.keep(*asked, True)
+    return trace(padded, in_channels, name=name, size=size, origin=origin and f"padded {origin}"), True
 
-    def refused() -> bool:
-        with suppress(InputError):
-            found.append(trace(feature_net, in_channels, name=name, size=size, origin=origin))
-        return not found
 
-    if kept.fact("refused unpadded", origin, refused) if origin else refused():
-        padded = meta_copy(feature_net)
-        if repair_padding(padded.net):
-            return trace(
-                padded, in_channels, name=name, size=size, origin=origin and f"padded {origin}"
-            ), True
-    elif found:
-        return found[0], False
-    return trace(feature_net, in_channels, name=name, size=size, origin=origin), False
+def _padded(feature_net: FeatureNet) -> FeatureNet | None:
+    """A copy on the meta device with its padding repaired; None where there is nothing to repair."""
+    padded = meta_copy(feature_net)
+    return padded if repair_padding(padded.net) else None
 
 
 def fixed_size(arguments: dict[str, Any]) -> tuple[int, int] | None:

@@ -24,6 +24,8 @@ T = TypeVar("T")
 
 _NAME = re.compile("[0-9a-f]{16}")  # of a folder of :func:`versions`
 
+#: Stands for a fact that was not kept: None can be one.
+MISSING: Any = object()
 #: How many folders of other versions stay, for environments that are used in turn.
 OTHERS = 8
 #: Whose networks and modules are traced, by the names of their distributions.
@@ -43,20 +45,38 @@ def fact(what: str, of: object, find: Callable[[], T]) -> T:
 
     What is no data, be it ``of`` or what was found, is not kept either.
     """
-    folder, asked = _folder(), _as_text((what, of))
-    if folder is None or asked is None:
-        return find()
-    note_use(folder)
-    file = folder / f"{hashlib.sha256(asked.encode()).hexdigest()[:32]}.txt"
+    value: T = known(what, of, MISSING)
+    if value is MISSING:
+        value = find()
+        keep(what, of, value)
+    return value
+
+
+def known(what: str, of: object, otherwise: Any = None) -> Any:
+    """What was kept of ``what`` and ``of``, as :func:`fact` has them; ``otherwise`` if nothing was."""
+    if (file := _file(what, of)) is None:
+        return otherwise
     with suppress(OSError, ValueError, SyntaxError):
         digest, _, content = file.read_text(encoding="utf-8").partition("\n")
         if digest == _digest(content):
-            value: T = ast.literal_eval(content)
-            return value
-    found = find()
-    if (text := _as_text(found)) is not None:
+            return ast.literal_eval(content)
+    return otherwise
+
+
+def keep(what: str, of: object, value: object) -> None:
+    """Keep a fact for :func:`known`; what is no data is not kept."""
+    file, text = _file(what, of), _as_text(value)
+    if file is not None and text is not None:
         _write(file, text)
-    return found
+
+
+def _file(what: str, of: object) -> Path | None:
+    """Where a fact lies; None if nothing is kept, or ``of`` is no data."""
+    folder, asked = _folder(), _as_text((what, of))
+    if folder is None or asked is None:
+        return None
+    note_use(folder)
+    return folder / f"{_digest(asked)[:32]}.txt"
 
 
 def _as_text(value: Any) -> str | None:
