@@ -15,6 +15,7 @@ from mmengine.config import Config
 from test_compose import main_ok
 
 from mmbackbones.compose.config_text import config_text
+from mmbackbones.compose.configs import walk
 from mmbackbones.compose.filling import compose
 from mmbackbones.compose.fit import Settings, fit
 from mmbackbones.compose.models import MODELS
@@ -23,13 +24,14 @@ from mmbackbones.export.session import OnnxModel
 
 BACKBONE = "mobilenetv3_small_050"
 ONE_STAGE = ["retinanet", "ssdlite", "yolov4-tiny", "efficientdet-d0"]
+TWO_STAGE = ["faster-rcnn", "mask-rcnn", "cascade-rcnn", "cascade-mask-rcnn"]
 SEGMENTERS = ["deeplabv3plus", "upernet", "unetpp", "swiftnet", "bisenet"]
 #: Model, and whether images may have any size. An export takes 10 to 20 seconds, of a segmenter for any size
 #: more (of the real-time ones see test_heads_segmentation_export.py): `make test` takes one of each kind of
 #: graph, `make sweep` all.
-FEW = [("retinanet", False), ("yolov4-tiny", True), ("swiftnet", False)]
-EVERY = [(model, dynamic) for model in ONE_STAGE for dynamic in (False, True)]
-EVERY += [(model, True) for model in SEGMENTERS]
+FEW = [("retinanet", False), ("yolov4-tiny", True), ("swiftnet", False), ("mask-rcnn", False)]
+EVERY = [(model, dynamic) for model in [*ONE_STAGE, *TWO_STAGE] for dynamic in (False, True)]
+EVERY += [(model, True) for model in ["fcos", *SEGMENTERS]]
 TRIED = EVERY if os.environ.get("MMBACKBONES_SWEEP") else FEW
 
 
@@ -45,20 +47,41 @@ def awake(model: torch.nn.Module) -> None:
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.running_mean.copy_(0.1 * torch.randn(module.num_features, generator=lot))
                 module.running_var.copy_(0.5 + torch.rand(module.num_features, generator=lot))
-        head = getattr(model, "bbox_head", torch.nn.Identity())
-        for module in head.modules():  # fresh heads give all boxes nearly one score: any order would do
-            if isinstance(module, torch.nn.Conv2d):
+        heads = [getattr(model, name, None) for name in ("bbox_head", "rpn_head", "roi_head")]
+        # Fresh heads give all boxes nearly one score: any order would do.
+        for module in (module for head in heads if head is not None for module in head.modules()):
+            if isinstance(module, (torch.nn.Conv2d, torch.nn.ConvTranspose2d, torch.nn.Linear)):
                 module.weight.copy_(torch.randn(module.weight.shape, generator=lot))
                 module.weight.mul_((2 / module.weight[0].numel()) ** 0.5)
+
+
+def shrink(model: Any) -> None:
+    """A config's two-stage model with few channels, and maps of two strides: its graph is half as long."""
+    strides, few = [16, 32], 16
+    model.backbone.out_indices = (2, 3)
+    model.neck.update(in_channels=model.neck.in_channels[2:], out_channels=few, num_outs=len(strides))
+    model.rpn_head.update(in_channels=few, feat_channels=few)
+    model.rpn_head.anchor_generator.strides = strides
+    for _, node in walk(model.roi_head):
+        if "featmap_strides" in node:
+            node.update(featmap_strides=strides, out_channels=few)
+        if "fc_out_channels" in node:
+            node.update(in_channels=few, fc_out_channels=32)
+        if "num_convs" in node:
+            node.update(in_channels=few, conv_out_channels=few, num_convs=1)
 
 
 def trained(model: str, shapes: Path, folder: Path) -> tuple[Config, Path]:
     """A config with the generated data, and a checkpoint of random weights."""
     cfg, _ = compose(model, BACKBONE, pretrained=False)
+    if model in TWO_STAGE:
+        shrink(cfg.model)
     options = [f"{part}_dataloader.num_workers=0" for part in ("train", "val", "test")]
     settings = Settings(shapes, epochs=1, batch_size=2, img_scale="128x128", options=options)
     fit(cfg, settings, cache_dir=folder / "cache")
-    if MODELS[model].task == "detection" and "nms_pre" in cfg.model.test_cfg:  # random weights are unsure
+    if "roi_head" in cfg.model:
+        cfg.model.test_cfg.rcnn.score_thr = 0.0
+    elif MODELS[model].task == "detection" and "nms_pre" in cfg.model.test_cfg:  # random weights are unsure
         cfg.model.test_cfg.update(score_thr=0.0, conf_thr=-1, nms_pre=100_000, max_per_img=50)
     (folder / "config.py").write_text(config_text(cfg, []))
     cfg.work_dir = str(folder)

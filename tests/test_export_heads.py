@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,8 +15,10 @@ from torch.nn import functional as F
 from mmbackbones import InputError
 from mmbackbones.compose.configs import load_config
 from mmbackbones.export.graph import ExportNet
-from mmbackbones.export.session import choose
+from mmbackbones.export.onnx_file import write_onnx
+from mmbackbones.export.session import OnnxModel, choose
 
+onnx = pytest.importorskip("onnx", reason="onnx comes with the extra export")
 pytest.importorskip("onnxruntime", reason="onnxruntime comes with the extra export")
 run_alone = importlib.import_module("mmbackbones.export.run")
 
@@ -69,6 +72,36 @@ def test_heads_of_distances_and_factors_decode_as_mmdets(config: str, outputs: i
     assert found.scores.std() > 0.01
     torch.testing.assert_close(found.scores, expected.scores, rtol=0, atol=1e-4)
     torch.testing.assert_close(found.bboxes, expected.bboxes, rtol=0, atol=1e-3)
+
+
+@torch.no_grad()
+def test_boxes_chosen_inside_the_file_are_those_chosen_beside_it(tmp_path: Path, exporter: None) -> None:
+    """Of maps of an image of 96x128, of which 90x120 is not padding."""
+    cfg = load_config("mmdet::atss/atss_r50_fpn_1x_coco").model
+    init_default_scope("mmdet")
+    small = dict(in_channels=8, feat_channels=8, stacked_convs=1, num_classes=3, norm_cfg=None)
+    cfg.test_cfg.update(score_thr=0.3, nms_pre=20)
+    head = MODELS.build({**cfg.bbox_head, **small, "test_cfg": cfg.test_cfg}).eval()
+    lot = torch.Generator().manual_seed(0)
+    for layer in head.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            torch.nn.init.normal_(layer.weight, std=0.3, generator=lot)
+            torch.nn.init.zeros_(layer.bias)
+    sizes = [(-(-96 // stride), -(-128 // stride)) for stride in (8, 16, 32, 64, 128)]
+    model = Detector(head, [torch.randn(1, 8, *size, generator=lot) for size in sizes])
+    image, meta = torch.zeros(1, 3, 96, 128), dict(img_shape=(90, 120), scale_factor=(1.0, 1.0))
+    boxes, scores, factors = (one[0] for one in ExportNet(model)(image))
+    theirs = choose(head, boxes, scores, meta, factors)
+    write_onnx(ExportNet(model, nms=True), tmp_path / "inside.onnx", (96, 128))
+    kinds = {node.op_type for node in onnx.load(str(tmp_path / "inside.onnx")).graph.node}
+    assert "NonMaxSuppression" in kinds
+    found = OnnxModel(tmp_path / "inside.onnx", model).run(image, (90, 120))
+    assert found[0].shape[1] == len(theirs) > 10
+    for ours, expected in zip(found, (theirs.bboxes, theirs.scores, theirs.labels), strict=True):
+        torch.testing.assert_close(ours[0], expected, rtol=0, atol=1e-3)
+    head.test_cfg.nms = dict(type="soft_nms")
+    with pytest.raises(InputError, match="--nms: its suppression .*soft_nms.* no operator in ONNX"):
+        ExportNet(model, nms=True)
 
 
 class Detector(torch.nn.Module):

@@ -28,6 +28,14 @@ def export_command(
     ] = None,
     img_scale: ImgScale = None,
     dynamic: Annotated[bool, typer.Option("--dynamic", help="Images of any size.")] = False,
+    nms: Annotated[
+        bool,
+        typer.Option(
+            "--nms",
+            help="Choose boxes inside the file: non-maximum suppression as an operator. Two-stage models "
+            "always do.",
+        ),
+    ] = False,
     int8: Annotated[
         bool, typer.Option("--int8", help="Also a file in 8 bits; needs --data to see the ranges of values.")
     ] = False,
@@ -67,7 +75,8 @@ def export_command(
         notes = fit_for_test(cfg, settings, cache_dir=target.parent / "data_cache", progress=progress)
     for note in notes:
         console.print(f"  {note}", highlight=False)
-    files = export(cfg, checkpoint, target, dynamic=dynamic, int8=calibration_images if int8 else 0)
+    images = calibration_images if int8 else 0
+    files = export(cfg, checkpoint, target, dynamic=dynamic, int8=images, nms=nms)
     _print_table(console, cfg, measure(cfg, checkpoint, files, data is not None))
     for what, path in files.items():
         console.print(f"{what:<10}{shortest(path)}", soft_wrap=True, highlight=False)

@@ -30,7 +30,7 @@ Figures = dict[str, dict[str, float]]
 
 
 def export(
-    cfg: Config, checkpoint: Path, target: Path, *, dynamic: bool = False, int8: int = 0
+    cfg: Config, checkpoint: Path, target: Path, *, dynamic: bool = False, int8: int = 0, nms: bool = False
 ) -> dict[str, Path]:
     """Write the model of ``cfg`` with the weights of ``checkpoint``.
 
@@ -40,6 +40,7 @@ def export(
         target: A folder for ``model.onnx`` with ``model.json`` and ``run.py``; or the ``.onnx`` file alone.
         dynamic: Images of any size.
         int8: Write ``<target>_int8.onnx`` too, with ranges from so many training images.
+        nms: Choose boxes inside the file; models of two stages do in any case.
 
     Returns:
         The models by what they are: ``onnx``, ``int8``.
@@ -48,7 +49,7 @@ def export(
         InputError: the model cannot be exported, or the checkpoint does not fit.
     """
     model, meta = load_trained(cfg, checkpoint)
-    net = ExportNet(model)
+    net = ExportNet(model, nms)
     size = _size(cfg, model)
     folder = target if target.suffix != ".onnx" else None
     if folder is not None:

@@ -13,7 +13,7 @@ from ..compose.configs import kind
 from ..engine.predictions import steps_for_test
 from ..errors import InputError
 from .graph import ExportNet, clips
-from .session import most_before
+from .suppression import most_before
 
 MODEL, FACTS, RUN = "model.onnx", "model.json", "run.py"
 _OUTPUTS = {
@@ -21,6 +21,12 @@ _OUTPUTS = {
     "scores": "(1, places, classes): 0..1",
     "factors": "(1, places): what scores above score_thr are multiplied by, 0..1",
     "logits": "(1, classes, height, width); the label of a pixel is the class of the highest one",
+}
+_CHOSEN = {
+    "boxes": "(1, n, 4): x1 y1 x2 y2 in pixels of the input, best first, after non-maximum suppression",
+    "scores": "(1, n): 0..1",
+    "labels": "(1, n): class index",
+    "masks": "(1, n, height, width): 0..1, evenly over each box; above mask_threshold is the object",
 }
 
 
@@ -79,17 +85,26 @@ def write_folder(folder: Path, net: ExportNet, cfg: Config, classes: Sequence[st
             "padding_rule": "below and on the right, to height and width, or where free to multiple_of",
             "multiple_of": net.multiple,
         },
-        "outputs": {name: _OUTPUTS[name] for name in net.outputs},
-        **(
-            _segmenting(net.model)
-            if net.outputs == ("logits",)
-            else {"choose": choosing(net.model.bbox_head)}
-        ),
+        **_answers(net),
     }
     (folder / FACTS).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     run = Path(__file__).with_name(RUN).read_text(encoding="utf-8")
     (folder / RUN).write_text(run, encoding="utf-8")
     return [folder / FACTS, folder / RUN]
+
+
+def _answers(net: ExportNet) -> dict[str, Any]:
+    """What of the facts is about the outputs, and what remains to be done with them."""
+    if "labels" in net.outputs:
+        threshold = net.model.roi_head.test_cfg.mask_thr_binary if "masks" in net.outputs else None  # type: ignore[union-attr]
+        return {
+            "sides": "(2,): height and width of the image inside the input, without padding, float32",
+            "outputs": {name: _CHOSEN[name] for name in net.outputs},
+            "mask_threshold": threshold,
+        }
+    outputs = {"outputs": {name: _OUTPUTS[name] for name in net.outputs}}
+    rest = _segmenting(net.model) if net.outputs == ("logits",) else {"choose": choosing(net.model.bbox_head)}
+    return outputs | rest
 
 
 def resizing(cfg: Config) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What goes into the file: the whole way from the image's bytes to boxes with scores, or to logits."""
+"""What goes into the file: the whole way from the image's bytes to boxes with scores, masks or logits."""
 
 from __future__ import annotations
 
@@ -12,15 +12,20 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..heads.relative_anchors import RelativeAnchorGenerator
+from . import two_stage
+from .suppression import best, refused
 
-#: Models whose boxes come from one head. Two-stage models choose boxes on the way, by what the image shows.
-_ONE_STAGE = "retinanet, ssdlite, yolov4-tiny, efficientdet; mmdet's FCOS, ATSS and GFL"
+#: Models that are taken.
+_DETECTORS = (
+    "with one anchor head, or fcos, mmdet's ATSS and GFL, or Faster, Mask and Cascade R-CNN; "
+    "retinanet, ssdlite, yolov4-tiny, efficientdet"
+)
 #: The map beside scores and boxes that mmdet multiplies the scores by.
 _FACTOR = "centernesses"
 
 
 class ExportNet(nn.Module):
-    """A detector or segmenter from raw pixels to raw answers, without choosing among them.
+    """A detector or segmenter from raw pixels to boxes, masks or logits.
 
     Takes ``(N, C, H, W)``, 0..255, channels as they are read from files (BGR), sides as the model wants
     them. Returns for one-stage detectors boxes ``(N, anchors, 4)``, x1 y1 x2 y2 in pixels, and their
@@ -28,11 +33,17 @@ class ExportNet(nn.Module):
     that pass the threshold are multiplied, on which non-maximum suppression remains to be done; for
     segmenters logits ``(N, classes, H, W)``.
 
+    Where boxes are chosen inside, it takes one image, and the height and width of what of it is no padding
+    ``(2,)``; it returns boxes ``(1, n, 4)``, scores and labels ``(1, n)``, and of instance masks
+    probabilities ``(1, n, h, w)``, evenly over each box.
+
     Args:
         model: A model of mmdet or mmseg, in eval mode.
+        nms: Choose boxes inside; models of two stages do in any case.
 
     Attributes:
-        outputs: ``("boxes", "scores")``, these and ``"factors"``, or ``("logits",)``.
+        outputs: Names of what is returned.
+        inputs: Names of what is taken: ``image``, and where boxes are chosen inside ``sides``.
         multiple: What the image's sides must be multiples of, in pixels, as the model fills them up itself.
 
     Raises:
@@ -42,10 +53,11 @@ class ExportNet(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, nms: bool = False) -> None:
         super().__init__()
         self.model = model
-        self.outputs = output_names(model)
+        self.outputs = output_names(model, nms)
+        self.inputs = ("image", "sides") if "labels" in self.outputs else ("image",)
         given: Any = model.data_preprocessor
         by = (
             (getattr(given, "test_cfg", None) or {}).get("size_divisor")
@@ -65,7 +77,7 @@ class ExportNet(nn.Module):
         values = self.mean.flatten().tolist()
         return values[::-1] if self.flips else values
 
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, image: Tensor, sides: Tensor | None = None) -> tuple[Tensor, ...]:
         """See the class."""
         x = image.flip(1) if self.flips else image
         x = (x - self.mean) / self.std
@@ -73,30 +85,59 @@ class ExportNet(nn.Module):
         if self.outputs == ("logits",):
             metas = [{"img_shape": x.shape[2:], "pad_shape": x.shape[2:], "ori_shape": x.shape[2:]}]
             return (model.encode_decode(x, metas * len(x)),)
-        head = model.bbox_head
-        maps = head(model.extract_feat(x))
-        if len(maps) == 1:
-            return _decode_yolo(head, maps[0])
-        boxes = _decode_boxes(head, maps[1], x.shape[2:])
-        factors = [_flat(maps[2], 1)[..., 0].sigmoid()] if len(maps) > 2 else []
-        return boxes, _scores(head, maps[0]), *factors
+        if sides is None:
+            return _every_box(model.bbox_head, model.extract_feat(x), _sides_of(x))
+        if hasattr(model, "roi_head"):
+            found = two_stage.find(model, model.extract_feat(x), sides)
+        else:
+            boxes, scores, *factors = _every_box(model.bbox_head, model.extract_feat(x), sides)
+            if clips(model.bbox_head):
+                boxes = boxes.clamp(min=0).minimum(sides.flip(0).repeat(2))
+            found = best(model.bbox_head, boxes[0], scores[0], factors[0][0] if factors else None)
+        return tuple(one[None] for one in found)
 
 
-def output_names(model: Any) -> tuple[str, ...]:
+def output_names(model: Any, nms: bool = False) -> tuple[str, ...]:
     """Names of what :class:`ExportNet` returns of a model.
 
     Raises:
-        InputError: a model of another kind.
+        InputError: a model of another kind, or one whose boxes cannot be chosen inside.
     """
     if hasattr(model, "decode_head") and hasattr(model, "encode_decode"):
+        if nms:
+            raise InputError(
+                f"--nms chooses boxes, but a {type(model).__name__} is a segmenter: leave it out."
+            )
         return ("logits",)
+    staged = hasattr(model, "roi_head") and hasattr(model, "rpn_head")
     head = getattr(model, "bbox_head", None)
-    if not (lacks := _lacks(head)):
+    lacks = two_stage.lacks(model) if staged else _lacks(head)
+    if not lacks and staged:
+        lacks = refused(model.rpn_head.test_cfg) or refused(model.roi_head.test_cfg)
+    if not lacks and nms and not staged and (without := refused(head.test_cfg)):  # type: ignore[union-attr]
+        raise InputError(f"--nms: {without}. Leave it out: run.py does it beside the file.")
+    if not lacks and (staged or nms):
+        return ("boxes", "scores", "labels", *["masks"] * (staged and model.roi_head.with_mask))
+    if not lacks:
         return ("boxes", "scores", *["factors"] * (len(_maps(head)) > 2))
     raise InputError(
-        f"A {type(model).__name__} cannot be exported: {lacks}. Segmenters can, and detectors with one "
-        f"anchor head ({_ONE_STAGE}). `mmbackbones config --model retinanet` writes one with your backbone."
+        f"A {type(model).__name__} cannot be exported: {lacks}. Segmenters can, and detectors {_DETECTORS}. "
+        f"`mmbackbones config --model retinanet` writes one with your backbone."
     )
+
+
+def _every_box(head: Any, features: Sequence[Tensor], sides: Tensor) -> tuple[Tensor, ...]:
+    """Boxes, scores and what factors there are of one head, unchosen; boxes lie in ``sides`` (2,)."""
+    maps = head(features)
+    if len(maps) == 1:
+        return _decode_yolo(head, maps[0])
+    factors = [_flat(maps[2], 1)[..., 0].sigmoid()] if len(maps) > 2 else []
+    return _decode_boxes(head, maps[1], sides), _scores(head, maps[0]), *factors
+
+
+def _sides_of(image: Tensor) -> Tensor:
+    """Height and width as a tensor: numbers would be those of the image that the graph was recorded with."""
+    return torch.stack([torch.scalar_tensor(side, dtype=image.dtype) for side in image.shape[2:]])
 
 
 def _lacks(head: Any) -> str:
@@ -155,7 +196,7 @@ def _scores(head: Any, levels: list[Tensor]) -> Tensor:
     return logits.sigmoid() if head.use_sigmoid_cls else logits.softmax(-1)[..., :-1]
 
 
-def _decode_boxes(head: Any, levels: list[Tensor], shape: Sequence[int]) -> Tensor:
+def _decode_boxes(head: Any, levels: list[Tensor], bounds: Tensor) -> Tensor:
     """Boxes coded against anchors, or as distances from points, each level ``(N, anchors * k, h, w)``."""
     from mmdet.models.dense_heads import GFLHead
     from mmdet.models.task_modules.coders import DistancePointBBoxCoder
@@ -163,8 +204,6 @@ def _decode_boxes(head: Any, levels: list[Tensor], shape: Sequence[int]) -> Tens
     sizes = [tuple(level.shape[-2:]) for level in levels]
     each = head.prior_generator.grid_priors(sizes, dtype=levels[0].dtype, device=levels[0].device)
     priors = torch.cat(each)
-    # As a tensor: numbers would be those of the image that the graph was recorded with.
-    bounds = torch.stack([torch.scalar_tensor(side, dtype=priors.dtype) for side in shape])
     if not isinstance(head.bbox_coder, DistancePointBBoxCoder):
         coded = _flat(levels, 4)
         found: Tensor = head.bbox_coder.decode(priors.expand(len(coded), -1, 4), coded, max_shape=bounds)

@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,7 +18,7 @@ from ..errors import InputError, need
 from ..sources.exporting import need_onnx_exporter
 from .graph import ExportNet
 
-INPUT = "image"
+INPUT, SIDES = "image", "sides"
 #: The smallest and largest side of a file with free image size, pixels.
 _SIDES = (64, 8192)
 #: The side that such a file is recorded with: no map, up to stride 512, has one row only, which the exporter
@@ -45,14 +46,15 @@ def write_onnx(
     free: Any = nullcontext()
     if dynamic:
         size = (_RECORDED, _RECORDED)
-        shapes = ({2: _free(net.multiple, "height"), 3: _free(net.multiple, "width")},)
+        shapes = ({2: _free(net.multiple, "height"), 3: _free(net.multiple, "width")}, None)
+        shapes = shapes[: len(net.inputs)]
         free = _no_thought_of_one()
     with torch.no_grad(), warnings.catch_warnings(), free:
         warnings.simplefilter("ignore")  # torch's exporter warns of its own parts
         program = torch.onnx.export(
             net.eval(),
-            (torch.rand(1, 3, *size) * 255,),
-            input_names=[INPUT],
+            (torch.rand(1, 3, *size) * 255, torch.tensor(size, dtype=torch.float32))[: len(net.inputs)],
+            input_names=list(net.inputs),
             output_names=list(net.outputs),
             dynamic_shapes=shapes,
             dynamo=True,
@@ -103,13 +105,18 @@ def quantise(path: Path, out: Path, images: Iterable[Tensor]) -> None:
     from onnxruntime import quantization as q
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
+    asked = len(onnx.load(str(path)).graph.input) > 1
+
+    def sides(image: Tensor) -> dict[str, Any]:
+        return {SIDES: np.array(image.shape[2:], np.float32)} if asked else {}
+
     class Reader(q.CalibrationDataReader):
         def __init__(self) -> None:
             self.images: Iterator[Tensor] = iter(images)
 
         def get_next(self) -> dict[str, Any] | None:
             image = next(self.images, None)
-            return None if image is None else {INPUT: image.numpy()}
+            return None if image is None else {INPUT: image.numpy()} | sides(image)
 
     with TemporaryDirectory() as folder:
         ready = Path(folder) / "ready.onnx"
@@ -128,9 +135,14 @@ def quantise(path: Path, out: Path, images: Iterable[Tensor]) -> None:
 
 
 def _behind_convolutions(graph: Any) -> list[str]:
-    """Names of the nodes that no convolution reads from."""
+    """Names of the nodes that no convolution reads from, save those that work on boxes that were chosen."""
     makers = {output: node for node in graph.node for output in node.output}
-    todo = [node for node in graph.node if node.op_type in ("Conv", "ConvTranspose")]
+    chosen: set[str] = set()
+    for node in graph.node:  # in order of execution
+        if node.op_type == "NonMaxSuppression" or chosen & set(node.input):
+            chosen |= set(node.output)
+    convolutions = [node for node in graph.node if node.op_type in ("Conv", "ConvTranspose")]
+    todo = [node for node in convolutions if not chosen & set(node.input)]
     read: set[str] = set()
     while todo:
         node = todo.pop()

@@ -16,7 +16,8 @@ from PIL import Image, ImageOps
 
 
 class Model:
-    """Calls give ``boxes``, ``scores``, ``labels`` and ``classes``, or for segmentation a ``label_map``."""
+    """Calls give ``boxes``, ``scores``, ``labels``, ``classes`` and of instance masks ``masks`` (n, height,
+    width); for segmentation a ``label_map``."""
 
     def __init__(self, folder: Path = Path(__file__).parent, file: str = "model.onnx") -> None:
         self.facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
@@ -25,7 +26,10 @@ class Model:
     def __call__(self, path: str | Path, score_thr: float = 0.3) -> dict[str, Any]:
         image = np.asarray(ImageOps.exif_transpose(Image.open(path)).convert("RGB"))
         small = self.shrink(image)
-        answers = self.session.run(None, {"image": self.pad(small)})
+        given = {"image": self.pad(small)}
+        if "sides" in self.facts:  # the model chooses among its boxes
+            given["sides"] = np.array(small.shape[:2], np.float32)
+        answers = self.session.run(None, given)
         named = dict(zip(self.facts["outputs"], (answer[0] for answer in answers), strict=True))
         if "logits" in named:
             inside = named["logits"][:, : small.shape[0], : small.shape[1]].transpose(1, 2, 0)
@@ -33,6 +37,8 @@ class Model:
             threshold = self.facts["threshold"]  # of models with one logit for two classes
             one = logits.argmax(2) if threshold is None else 1 / (1 + np.exp(-logits[..., 0])) > threshold
             return {"label_map": one.astype(np.uint8 if len(self.facts["classes"]) <= 256 else np.uint16)}
+        if "labels" in named:
+            return self.place(named, image.shape, small.shape, score_thr)
         return self.choose(named, image.shape, small.shape, score_thr)
 
     def shrink(self, image: np.ndarray) -> np.ndarray:
@@ -59,6 +65,17 @@ class Model:
         whole[:] = facts["padding"]
         whole[:high, :wide] = small[..., ::-1]
         return whole.transpose(2, 0, 1)[None]
+
+    def place(self, named: dict[str, Any], image: Any, small: Any, score_thr: float) -> dict[str, Any]:
+        """What the model has chosen, in pixels of the image."""
+        kept = named["scores"] >= score_thr
+        boxes = named["boxes"][kept] * (np.array(image[1::-1]) / small[1::-1])[[0, 1, 0, 1]]
+        found = {"boxes": boxes, "scores": named["scores"][kept], "labels": named["labels"][kept]}
+        found["classes"] = [self.facts["classes"][label] for label in found["labels"]]
+        if "masks" in named:
+            sure = [paste(*pair, *image[:2]) for pair in zip(named["masks"][kept], boxes, strict=True)]
+            found["masks"] = np.array(sure).reshape(-1, *image[:2]) >= self.facts["mask_threshold"]
+        return found
 
     def choose(self, named: dict[str, Any], image: Any, small: Any, score_thr: float) -> dict[str, Any]:
         """The best boxes of each class that do not overlap, in pixels of the image."""
@@ -97,6 +114,17 @@ def suppress(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, rules: d
             left = left[overlap <= rules["iou_threshold"]]
     order = np.array(kept, int)
     return order, scores[order]
+
+
+def paste(mask: np.ndarray, box: np.ndarray, high: int, wide: int) -> np.ndarray:
+    """``mask`` over its box in an image of (high, wide), bilinear, 0 outside."""
+
+    def weights(low: float, end: float, new: int, old: int) -> np.ndarray:
+        at = (np.arange(new) + 0.5 - low) / max(end - low, 1e-6) * old - 0.5
+        return np.maximum(0, 1 - np.abs(at[:, None] - np.arange(old))).astype(np.float32)
+
+    (x1, y1, x2, y2), (rows, columns) = box, mask.shape
+    return weights(y1, y2, high, rows) @ mask @ weights(x1, x2, wide, columns).T
 
 
 def resize_photo(photo: np.ndarray, high: int, wide: int) -> np.ndarray:
@@ -144,6 +172,12 @@ if __name__ == "__main__":
     for name in sys.argv[1:]:
         found = model(name)
         if "label_map" in found:
-            Image.fromarray(found["label_map"]).save(f"{Path(name).stem}_labels.png")
-        plain = {key: np.asarray(value).tolist() for key, value in found.items() if key != "label_map"}
+            Image.fromarray(found.pop("label_map")).save(f"{Path(name).stem}_labels.png")
+        if "masks" in found:  # at each pixel the number of the object, from 1; the surest lies above
+            numbers = np.zeros(found["masks"].shape[1:], np.uint16)
+            for number in range(len(found["masks"]), 0, -1):
+                numbers[found["masks"][number - 1]] = number
+            Image.fromarray(numbers).save(f"{Path(name).stem}_masks.png")
+            del found["masks"]
+        plain = {key: np.asarray(value).tolist() for key, value in found.items()}
         sys.stdout.write(json.dumps({"image": name, **plain}) + "\n")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.model import BaseModel
 from mmengine.structures import InstanceData
@@ -18,7 +19,8 @@ from torch.nn import functional as F  # noqa: N812
 from ..engine.timing import in_turn
 from ..errors import InputError, need
 from .graph import clips
-from .onnx_file import INPUT
+from .onnx_file import INPUT, SIDES
+from .suppression import most_before
 
 
 class OnnxModel(BaseModel):
@@ -52,10 +54,14 @@ class OnnxModel(BaseModel):
         self.path, self.torch_model = path, model
         sides = self.session.get_inputs()[0].shape[2:]
         self.size = tuple(sides) if all(isinstance(side, int) for side in sides) else None
+        self.chooses = len(self.session.get_inputs()) > 1
 
-    def run(self, image: Tensor) -> list[Tensor]:
-        """The file's outputs for ``image`` (1, C, H, W), 0..255."""
-        return [torch.from_numpy(value) for value in self.session.run(None, {INPUT: image.numpy()})]
+    def run(self, image: Tensor, sides: Sequence[int] | None = None) -> list[Tensor]:
+        """The file's outputs for ``image`` (1, C, H, W), 0..255, whose (height, width) are no padding."""
+        given = {INPUT: image.numpy()}
+        if self.chooses:
+            given[SIDES] = np.array(sides or image.shape[2:], np.float32)
+        return [torch.from_numpy(value) for value in self.session.run(None, given)]
 
     def test_step(self, data: Any) -> list[Any]:
         """Data samples with predictions, as the model's own ``test_step``."""
@@ -70,11 +76,14 @@ class OnnxModel(BaseModel):
 
     def _one(self, image: Tensor, sample: Any) -> Any:
         padded = fill(image, self.size, self.pad_value, self.multiple)
-        outputs = self.run(padded)
+        outputs = self.run(padded, image.shape[1:])
         high, wide = (int(a - b) for a, b in zip(padded.shape[2:], image.shape[1:], strict=True))
         if len(outputs) == 1:
             sample.set_metainfo({"img_padding_size": (0, wide, 0, high)})
             return self.torch_model.postprocess_result(outputs[0], [sample])[0]
+        if self.chooses:
+            sample.pred_instances = _placed([one[0] for one in outputs], sample.metainfo, self.torch_model)
+            return sample
         head = self.torch_model.bbox_head
         sample.pred_instances = choose(
             head, outputs[0][0], outputs[1][0], sample.metainfo, outputs[2][0] if len(outputs) > 2 else None
@@ -106,12 +115,6 @@ def fill(image: Tensor, size: tuple[int, int] | None, pad_value: list[float], mu
     return (F.pad(shifted, (0, target[1] - wide, 0, target[0] - high)) + value)[None]
 
 
-def most_before(head: Any) -> int | None:
-    """How many boxes of one image go into the suppression; None for all."""
-    each = head.test_cfg.get("nms_pre", -1)
-    return each * head.prior_generator.num_levels if each > 0 else None
-
-
 def choose(
     head: Any, boxes: Tensor, scores: Tensor, meta: dict[str, Any], factors: Tensor | None = None
 ) -> InstanceData:
@@ -131,6 +134,19 @@ def choose(
     if factors is not None:
         results.score_factors = factors[place[best]]
     return head._bbox_post_process(results, cfg, rescale=True, with_nms=True, img_meta=meta)
+
+
+def _placed(outputs: list[Tensor], meta: dict[str, Any], model: Any) -> InstanceData:
+    """What a file has chosen of one image, in the image as read."""
+    boxes, scores, labels, *masks = outputs
+    wide, high = meta["scale_factor"]
+    results = InstanceData(bboxes=boxes / boxes.new_tensor([wide, high] * 2), scores=scores, labels=labels)
+    if masks:
+        from mmdet.models.roi_heads.mask_heads.fcn_mask_head import _do_paste_mask
+
+        whole, _ = _do_paste_mask(masks[0][:, None], results.bboxes, *meta["ori_shape"][:2], skip_empty=False)
+        results.masks = whole >= model.roi_head.test_cfg.mask_thr_binary
+    return results
 
 
 def raw_images(dataset: Any, count: int) -> Iterator[Tensor]:
