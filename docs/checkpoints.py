@@ -1,6 +1,6 @@
 """Writes ``docs/checkpoints.md``: OpenMMLab's classes against ours, with the same weights.
 
-    python docs/checkpoints.py
+    python docs/checkpoints.py        # goes on where it stopped: build/checkpoints.json has the figures
 
 It takes mmdet and mmseg, and mmpretrain where that is installed (or lies in the folder
 MMBACKBONES_MMPRETRAIN, of which only the backbones are imported). What is shown is the largest difference
@@ -10,18 +10,23 @@ of a map by its largest value.
 from __future__ import annotations
 
 import importlib.util
+import json
+import math
 import os
 import re
 import sys
 import tempfile
 import types
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 import mmbackbones
-from mmbackbones.weights.counterparts import COUNTERPARTS, Counterpart
+from mmbackbones.weights.checkpoints import NORM_OF_MAP
+from mmbackbones.weights.counterparts import COUNTERPARTS, Counterpart, every_counterpart
+from mmbackbones.weights.strangers import STRANGERS
 
 PAGE = Path(__file__).parent / "checkpoints.md"
 HEAD = """# OpenMMLab's checkpoints
@@ -36,29 +41,30 @@ is refused, with a layer that one has and the other has not. `train --resume` ta
 training only: of OpenMMLab's it says to start anew with `load_from`.
 
 What follows is what `python docs/checkpoints.py` writes: each class with random weights, statistics and
-vectors, saved, loaded here, and the largest difference of a map by its largest value (single precision).
+vectors, saved, loaded here, and the largest difference of a map by its largest value, in double precision.
 
 | class | arguments | ours | difference | to know |
 | --- | --- | --- | --- | --- |
 """
-FOOT = """
-No counterpart, so refused or to be used as `mmdet.X`, `mmseg.X` or `mmpretrain.X`:
+SIZES = """
+The same for other sizes of these networks, those that have been run so far:
 
-- Res2Net with `deep_stem=True`, mmdet's: leaves out the pool of the first block; Darknet: other slope than
-  timm's; ShuffleNetV1: shuffles behind the depth-wise convolution, the paper before it. All are refused.
-- ResNets with `style="caffe"`: the stride is elsewhere. Refused where the file's name or config says so.
-- DeiT3 of mmpretrain 1.2 never runs its `ln2` (`ln1` runs twice): its weights load, and maps differ.
-- Twins' SVT and PCPVT of mmpretrain: the layers stand in another order. Refused; mmseg's PCPVT loads.
-- MixVisionTransformer (MiT), PVT v1, MSCAN, mmseg's MAE (a bias for keys too): timm has no such network.
-- mmseg's HRNet has the names and shapes of mmdet's and timm's, and enlarges maps between its branches
-  bilinearly: maps differ by 10 %. A segmentor's file is refused where the config in it says so, and warned of
-  where it has no config.
-- mmpretrain's DaViT pads its first convolution by 1 and 2 pixels, the original and timm by 3: maps differ by
-  47 %, and by 1e-6 with its padding set to 3. Recognised and refused.
-- mmpretrain's ViTEVA02 turns neighbouring channels by different frequencies, the original and timm by the
-  same one, and its keys have a bias: maps differ by 1.5 %. Refused.
-- CSPDarknet and CSPNeXt of mmdet are YOLOX's and RTMDet's.
+| class | arguments | ours | difference |
+| --- | --- | --- | --- |
 """
+STRANGE = """
+Classes without a counterpart here, to be used as `mmdet.X`, `mmseg.X` or `mmpretrain.X`. A file whose shapes
+differ is refused, and so is one that only looks like ours where this says so:
+
+| class | why |
+| --- | --- |
+"""
+FOOT = """
+ResNets with `style="caffe"` have the stride elsewhere: refused where the file's name or config says so.
+RepVGG and MobileOne with merged branches (`deploy=True`) have other layers and are refused as well.
+"""
+#: Figures found so far, by row: a run goes on where the last one stopped.
+CACHE = Path(__file__).parents[1] / "build" / "checkpoints.json"
 
 
 def find_mmpretrain() -> bool:
@@ -86,7 +92,11 @@ def randomise(net: nn.Module) -> None:
 
 @torch.no_grad()
 def difference(row: Counterpart, folder: Path) -> float:
-    """Largest difference between maps of the two networks with the same weights, by the largest value."""
+    """Largest difference of a map by its largest value, in double precision, from the same weights.
+
+    Where the layer norms of the two have other eps, with one eps for all; as they are it must not be more
+    than the row's ``as_is``.
+    """
     theirs = row.build_theirs()
     randomise(theirs)
     theirs.eval()  # anew: LeViT and others then look their tables up
@@ -94,23 +104,60 @@ def difference(row: Counterpart, folder: Path) -> float:
     torch.save({"state_dict": {f"backbone.{k}": v for k, v in theirs.state_dict().items()}}, file)
     ours = mmbackbones.build(row.name, pretrained=str(file), **row.ours).eval()
     assert not ours.load_report.missing, ours.load_report
-    for name in [name for name, _ in theirs.named_children() if re.fullmatch(r"norm\d", name)]:
-        if isinstance(
-            getattr(theirs, name), (nn.LayerNorm, nn.GroupNorm)
-        ):  # behind the maps, which here a neck does
-            setattr(theirs, name, nn.Identity())
+    file.unlink()
+    for name, module in list(theirs.named_modules()):  # behind the maps, which here a neck does
+        if re.fullmatch(NORM_OF_MAP, name) and isinstance(module, (nn.LayerNorm, nn.GroupNorm)):
+            theirs.set_submodule(name, nn.Identity())
+    _make_double(theirs)
+    _make_double(ours)
     side = row.side or row.arguments.get("img_size") or (224 if hasattr(ours._feature_net, "inner") else 0)
-    images = torch.randn(1, 3, *((side, side) if side else (96, 128)))
-    seen: list[Tensor] = []
-    if row.at:
-        theirs.get_submodule(row.at).register_forward_hook(lambda _, inputs, out: seen.append(out))
-    given = theirs(images)
-    given = tuple(seen) or given
-    given = tuple(one for one in given if one is not None) if isinstance(given, (tuple, list)) else (given,)
-    return max(_apart(given, fmap) for fmap in _maps(ours, images, given))
+    images = torch.randn(1, 3, *((side, side) if side else (96, 128)), dtype=torch.double)
+    found = _apart(row, theirs, ours, images)
+    if row.as_is:
+        assert found <= row.as_is, f"{found} with each side's eps"
+        for net in (theirs, ours):
+            for norm in (module for module in net.modules() if isinstance(module, nn.LayerNorm)):
+                norm.eps = 1e-6
+        found = _apart(row, theirs, ours, images)
+    return found
 
 
-def _maps(ours: mmbackbones.Backbone, images: Tensor, given: tuple[Tensor, ...]) -> list[Tensor]:
+def _make_double(net: nn.Module) -> None:
+    """In double precision; what a net makes in single precision on the way (tables of positions) too."""
+    net.double()
+    for module in net.modules():
+        if next(module.parameters(recurse=False), None) is not None:
+            module.register_forward_pre_hook(lambda _, given: tuple(map(_doubled, given)))
+
+
+def _doubled(value: object) -> object:
+    return value.double() if isinstance(value, Tensor) and value.is_floating_point() else value
+
+
+def _apart(row: Counterpart, theirs: nn.Module, ours: mmbackbones.Backbone, images: Tensor) -> float:
+    seen: list[Any] = []
+    module = theirs.get_submodule(row.at.removesuffix(".-1"))
+    module = module[-1] if row.at.endswith(".-1") else module  # type: ignore[index]
+    hook = module.register_forward_hook(lambda _, given, out: seen.append(out))
+    theirs(images)
+    hook.remove()
+    out = seen[0] if isinstance(seen[0], (tuple, list)) else (seen[0],)
+    given = [fmap for one in out if one is not None for fmap in _as_maps(one)]
+    return max(
+        min(float((one - fmap).abs().max() / one.abs().max()) for one in given if one.shape == fmap.shape)
+        for fmap in _maps(ours, images, given)
+    )
+
+
+def _as_maps(value: Tensor) -> list[Tensor]:
+    """What a value may be as a map: as it is or its channels last, or tokens (N, L, C) of a square image."""
+    if value.ndim != 3:
+        return [value, value.permute(0, 3, 1, 2)]
+    side = math.isqrt(value.shape[1])
+    return [value[:, value.shape[1] - side**2 :].transpose(1, 2).unflatten(2, (side, side))]
+
+
+def _maps(ours: mmbackbones.Backbone, images: Tensor, given: list[Tensor]) -> list[Tensor]:
     """Our maps that theirs have too; of a plain transformer the last one before its pyramid."""
     net = ours._feature_net
     if type(net).__name__ == "PyramidNet":
@@ -121,32 +168,43 @@ def _maps(ours: mmbackbones.Backbone, images: Tensor, given: tuple[Tensor, ...])
     return maps
 
 
-def _apart(given: tuple[Tensor, ...], fmap: Tensor) -> float:
-    return min(float((one - fmap).abs().max() / one.abs().max()) for one in given if one.shape == fmap.shape)
-
-
-def line(row: Counterpart, figure: float) -> str:
-    """A row of the page."""
+def cells(row: Counterpart) -> str:
+    """Class, arguments and our name of a row."""
     net_kwargs = row.ours.get("net_kwargs", {})
     ours = [*row.ours.items(), *net_kwargs.items()] if net_kwargs else [*row.ours.items()]
     given = ", ".join(f"{key}={value!r}" for key, value in ours if key != "net_kwargs")
     theirs = ", ".join(f"{key}={value}" for key, value in row.arguments.items())
-    name = f"`{row.name}`" + (f" ({given})" if given else "")
-    return f"| {row.theirs} | {theirs} | {name} | {figure:.0e} | {row.note} |"
+    return f"| {row.theirs} | {theirs} | `{row.name}`" + (f" ({given})" if given else "")
 
 
-def page() -> str:
-    """The page, of the packages that are installed."""
-    lines = []
-    for row in COUNTERPARTS:
-        if row.theirs.startswith("mmpretrain.") and not find_mmpretrain():
+def figures() -> dict[str, float]:
+    """The difference of each row by its cells; those that were found before are not found again."""
+    found: dict[str, float] = json.loads(CACHE.read_text()) if CACHE.is_file() else {}
+    for row in every_counterpart():
+        if cells(row) in found or (row.theirs.startswith("mmpretrain.") and not find_mmpretrain()):
             continue
         torch.manual_seed(0)
         with tempfile.TemporaryDirectory() as folder:
-            figure = difference(row, Path(folder))
-        lines.append(line(row, figure))
-    return HEAD + "\n".join(lines) + "\n" + FOOT
+            found[cells(row)] = difference(row, Path(folder))
+        CACHE.parent.mkdir(exist_ok=True)
+        CACHE.write_text(json.dumps(found, indent=1))
+    return found
+
+
+def page(found: dict[str, float]) -> str:
+    """The page, of the packages that are installed."""
+    small = [row for row in COUNTERPARTS if cells(row) in found]
+    others = [row for row in every_counterpart() if cells(row) in found and row not in small]
+    lines = [f"{cells(row)} | {found[cells(row)]:.0e} | {_note(row)} |" for row in small]
+    more = [f"{cells(row)} | {found[cells(row)]:.0e} |" for row in others]
+    strange = [f"| {kind} | {why} |" for kind, why in STRANGERS.items()]
+    return HEAD + "\n".join([*lines, SIZES + "\n".join([*more, STRANGE + "\n".join(strange)])]) + "\n" + FOOT
+
+
+def _note(row: Counterpart) -> str:
+    eps = f"with one eps in all layer norms; with each side's own at most {row.as_is:.0e}"
+    return "; ".join(part for part in (row.note, eps if row.as_is else "") if part)
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    PAGE.write_text(page(figures()), encoding="utf-8")

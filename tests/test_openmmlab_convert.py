@@ -18,7 +18,11 @@ from mmbackbones.weights.counterparts import COUNTERPARTS, Counterpart
 ROWS = [
     row
     for row in COUNTERPARTS
-    if row.theirs in ("mmdet.RegNet", "mmdet.SwinTransformer", "mmseg.ResNetV1c", "mmdet.HRNet")
+    if row.theirs
+    in (
+        *("mmdet.RegNet", "mmdet.SwinTransformer", "mmseg.ResNetV1c", "mmdet.HRNet"),
+        "mmdet.PyramidVisionTransformerV2",
+    )
 ]
 
 
@@ -101,6 +105,10 @@ def test_mmdet_reads_what_was_trained_here(tmp_path: Path) -> None:
         (
             ["--backbone", "resnet18", "--to", "openmmlab", "--like", "mmdet.ResNext"],
             "Nearest: .*mmdet.ResNeXt",
+        ),
+        (
+            ["--backbone", "resnet18", "--to", "openmmlab", "--like", "mmseg.UNet"],
+            "no backbone here computes what it does, it holds encoder and decoder",
         ),
         (
             ["--backbone", "resnet18", "--to", "openmmlab", "--like", "mmdet.RegNet"],

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mmbackbones import InputError
 from mmbackbones.weights.checkpoints import by_our_names
 from mmbackbones.weights.loading import load_into, read_for
-from mmbackbones.weights.openmmlab import Renamed, rename
+from mmbackbones.weights.openmmlab import Renamed, give_back, rename
 
 
 def branches(*names: str, blocks: int = 2) -> nn.Module:
@@ -43,6 +43,32 @@ def test_branches_of_a_block_in_another_order() -> None:
             name.replace("conv_a", "branch_a").replace("conv_b", "branch_b").replace("scale", "branch_scale")
         )
         assert torch.equal(value, theirs[place])
+
+
+def test_branches_of_one_shape_that_both_call_the_same() -> None:
+    """As in CSPNeXt, where a file's main and short branch went into each other's place."""
+    theirs = branches("main_conv", "short_conv").state_dict()
+    ours = branches("short_conv", "main_conv")
+    order = [name for name, module in ours.named_modules() if list(module.parameters(recurse=False))]
+    named = rename(theirs, shapes_of(ours), order, "ours").named
+    assert named.keys() == theirs.keys()
+    assert all(torch.equal(value, theirs[name]) for name, value in named.items())
+
+
+def test_a_bias_of_keys_is_left_out_and_given_back_as_zeros() -> None:
+    """mmseg's MAE has one, BEiT (arXiv 2106.08254) none: no softmax sees it."""
+    theirs = {"layers.0.attn.qkv.weight": torch.randn(12, 4), "layers.0.attn.qkv.bias": torch.randn(12)}
+    shapes = {"q_bias": (4,), "v_bias": (4,), "qkv.weight": (12, 4)}
+    own = {f"blocks.0.attn.{name}": shape for name, shape in shapes.items()}
+    named = rename(theirs, own, ["blocks.0.attn.qkv"], "ours").named
+    q, _, v = theirs["layers.0.attn.qkv.bias"].split(4)
+    assert torch.equal(named["blocks.0.attn.q_bias"], q)
+    assert torch.equal(named["blocks.0.attn.v_bias"], v)
+    ours = {name: named[name] for name in own}
+    back = give_back(ours, theirs, ["blocks.0.attn.qkv"], "ours")
+    assert list(back) == list(theirs)
+    assert torch.equal(back["layers.0.attn.qkv.weight"], theirs["layers.0.attn.qkv.weight"])
+    assert torch.equal(back["layers.0.attn.qkv.bias"], torch.cat([q, torch.zeros(4), v]))
 
 
 class Biased(nn.Module):

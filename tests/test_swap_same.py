@@ -30,5 +30,12 @@ def test_the_proof_sees_a_difference(monkeypatch: pytest.MonkeyPatch) -> None:
         new.backbone.layer4[0].conv1.weight.data *= 1.01
         return old, new
 
+    def fails(model, batch):
+        raise RuntimeError("masks cannot be pasted")
+
     monkeypatch.setattr(swap_proof, "twins", spoilt)
-    assert swap_proof.difference(load_config(CASES["DilatedEncoder"]))[0] > 1e-5
+    monkeypatch.setitem(swap_proof.PARTS, "predictions", (fails, "pred"))
+    found = swap_proof.difference(load_config(CASES["DilatedEncoder"]))
+    assert found.largest > 1e-5
+    assert found.count == 2  # its losses alone, where stock predicts nothing
+    assert found.lacking == {"predictions": "RuntimeError: masks cannot be pasted"}

@@ -24,12 +24,16 @@ def judge(name: str) -> dict[str, Any]:
     result: dict[str, Any] = {"twin": swap_proof.twin_of(cfg)}
     for side in (swap_proof.SIDE, 320):
         try:
-            result["difference"], result["values"] = swap_proof.difference(cfg, side)
-        except Exception as error:  # images too small for the family, or a model that does not train
+            found = swap_proof.difference(cfg, side)
+        except Exception as error:  # images too small for the family, or a model that does neither
             stock = isinstance(error, swap_proof.StockError)
             said = f"stock cannot either: {error}" if stock else f"{type(error).__name__}: {error}"
             result["error"] = " ".join(said.split())[:250]
             continue
         result.pop("error", None)
-        break
+        kept = result.get("lacking", found.lacking)
+        if len(found.lacking) <= len(kept):  # a larger image may do for both losses and predictions
+            result |= {"difference": found.largest, "values": found.count, "lacking": found.lacking}
+        if not found.lacking:
+            break
     return {**result, "seconds": round(time.perf_counter() - began, 1)}

@@ -99,11 +99,12 @@ def _renamed(file: str, backbone: str, to: str, like: str | None) -> dict[str, A
     """The backbone's weights in ``file`` by our names, or by those of OpenMMLab's class."""
     from ..backbone import build
     from ..sources.feature_net import PYRAMID_NAME
-    from ..weights.counterparts import COUNTERPARTS, counterpart
+    from ..weights.counterparts import counterpart, every_counterpart
     from ..weights.files import read_checkpoint, state_dict_of
     from ..weights.loading import some
 
-    compared = next((row.ours for row in COUNTERPARTS if row.name == backbone), {})
+    rows = [row for row in every_counterpart() if row.name == backbone]
+    compared = next((row.ours for row in rows if row.theirs == like), rows[0].ours if rows else {})
     net = build(backbone, pretrained=file, net_kwargs=compared.get("net_kwargs"))
     report = net.load_report
     if report is not None and report.missing:

@@ -246,7 +246,7 @@ def _drop(model: Node, part: Node, old: Node, args: Node) -> list[str]:
             notes.append(f"{kind(owner)}: init_cfg={loads} is dropped: it holds the old backbone.")
     gone = [
         key
-        for key in ("frozen_stages", "dcn", "plugins", "norm_cfg", "conv_cfg", "multi_grid")
+        for key in ("frozen_stages", "dcn", "plugins", "norm_cfg", "conv_cfg", "multi_grid", "before")
         if old.get(key) is not None
     ]
     gone = [key for key in gone if key not in args and old[key] != -1]

@@ -14,6 +14,9 @@ from .files import read_checkpoint, state_dict_of
 from .layers import NO_WEIGHT
 from .loading import LEAST_MATCH, check_style, check_twin
 
+#: Where OpenMMLab's backbones hold the norms of their maps: Swin and others, mmseg's Twins, mmpretrain's.
+NORM_OF_MAP = r"norm\d|norm_list\.\d|norm_after_stage\d"
+
 
 def by_our_names(model: nn.Module, content: Mapping[str, Any], source: str | Path) -> dict[str, Tensor]:
     """The weights of a checkpoint for ``model``; those of a backbone of OpenMMLab by the names of ours.
@@ -74,10 +77,10 @@ def _around(
             yield f"{head}.{int(place) + 1}.{name.removeprefix(f'{head}.')}", value  # behind the norms
         else:
             yield name, value
-    norms = [name for name in beyond if re.fullmatch(r"norm\d\.(weight|bias)", name)]
-    places = sorted({name.partition(".")[0] for name in norms})
+    norms = [name for name in beyond if re.fullmatch(NORM_OF_MAP, name.rpartition(".")[0])]
+    places = sorted({name.rpartition(".")[0] for name in norms})
     for name in norms:
-        norm, _, role = name.partition(".")
+        norm, _, role = name.rpartition(".")
         if path:
             yield f"{path}.norms.{places.index(norm)}.{role}", beyond[name]
     for name, value in beyond.items():

@@ -43,6 +43,11 @@ class Layer:
         """The path without numbers."""
         return re.sub(r"\d+", "", self.path)
 
+    def words(self, count: int) -> str:
+        """The last ``count`` names of the path that are no numbers."""
+        names = [name for name in self.path.split(".") if not name.isdigit()]
+        return ".".join(names[len(names) - min(count, len(names)) :])
+
     def __str__(self) -> str:
         role, shape = self.sign[-1]
         name = self.names.get(role) or next(iter(self.names.values()))

@@ -22,6 +22,7 @@ from .files import read_checkpoint, state_dict_of
 from .input_channels import fit_input
 from .layers import NO_WEIGHT
 from .openmmlab import Renamed
+from .strangers import OTHERS
 
 #: The least share of the names, of the network's and of the file's, that must match.
 LEAST_MATCH = 0.75
@@ -87,34 +88,6 @@ def meant_for_another(pretrained: bool | str, name: str) -> bool:
         level=logging.WARNING,
     )
     return True
-
-
-#: Networks of OpenMMLab with the shapes of ours that compute something else: names that a file has all, why
-#: it is refused, and what to take instead.
-OTHERS = (
-    (
-        {"stem.0.weight", "layer1.0.convs.0.weight"},
-        "OpenMMLab's Res2Net leaves out the pool of its first block, which timm's has: C2 differs by 8 %",
-        "Take timm's weights, pretrained=True of timm:res2net50d, or mmdet.Res2Net",
-    ),
-    (
-        {"conv1.conv.weight", "conv_res_block1.conv.conv.weight"},
-        "mmdet's Darknet has a slope of 0.1 in its leaky ReLUs, darknet53 one of 0.01: C5 differs by 40 %",
-        "Take timm's weights, pretrained=True of darknet53, or mmdet.Darknet",
-    ),
-    (
-        {"conv1.conv.weight", "layers.0.0.g_conv_1x1_compress.conv.weight"},
-        "mmpretrain's ShuffleNetV1 shuffles behind the depth-wise convolution, the paper (arXiv 1707.01083, "
-        "sec. 3.2) before it: C2 differs by half",
-        "Take mmpretrain.ShuffleNetV1",
-    ),
-    (
-        {"patch_embed.projection.weight", "stages.0.blocks.0.spatial_block.cpe1.proj.weight"},
-        "mmpretrain's DaViT pads its first convolution by 1 and 2 pixels, the original (arXiv 2204.03645) by "
-        "3 on each side: C5 differs by 47 %",
-        "Take timm's weights, pretrained=True of timm:davit_tiny, or mmpretrain.DaViT",
-    ),
-)
 
 
 def read_for(net: nn.Module, checkpoint: str, prefix: str) -> dict[str, Tensor]:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -65,21 +65,17 @@ def give_back(
         what: How messages call our network.
 
     Raises:
-        InputError: it is another network, or it has in several tensors what theirs have in one.
+        InputError: it is another network.
     """
     own = {name: tuple(value.shape) for name, value in state.items()}
-    if _apart(template, own).keys() != template.keys():
-        raise InputError(
-            f"{what} has queries apart from keys and values, OpenMMLab's in one tensor: it maps one way only."
-        )
-    shapes = {name: tuple(value.shape) for name, value in template.items()}
-    given = {name: value.clone() for name, value in template.items()}
+    given = {name: value.clone() for name, value in _apart(template, own).items()}
+    shapes = {name: tuple(value.shape) for name, value in given.items()}
     for theirs, ours in _paired(shapes, own, order, what)[0]:
         for mine, name in _by_role(theirs, ours):
             columns = _columns(name, template)
             value = state[mine] if columns is None else state[mine][..., columns.argsort()]
             given[name] = value.reshape(shapes[name]) if value.numel() == math.prod(shapes[name]) else value
-    return given
+    return _together(given, template, own)
 
 
 def _by_role(theirs: Layer, ours: Layer) -> list[tuple[str, str]]:
@@ -123,13 +119,15 @@ def _paired(
 def _pairs(theirs: Sequence[Layer], ours: Sequence[Layer]) -> list[tuple[Layer, Layer]]:
     """The k-th layer of each sign in both; nothing if their names contradict each other.
 
-    Where the two sequences differ, no kind of name may be mixed up: if one kind there stands for two here,
-    each of these two stands for that one alone.
+    Layers of one sign that both networks call the same (CSPNeXt's ``main_conv`` and ``short_conv``) are told
+    apart by that. Where the two sequences differ, no kind of name may be mixed up: if one kind there stands
+    for two here, each of these two stands for that one alone.
     """
-    queues: dict[Sign, Iterator[Layer]] = {
-        sign: iter([layer for layer in ours if layer.sign == sign]) for sign in _signs(ours)
-    }
-    pairs = [(layer, next(queues[layer.sign])) for layer in theirs]
+    shared = _shared_words(theirs, ours)
+    queues: dict[tuple[Sign, str], deque[Layer]] = defaultdict(deque)
+    for layer in ours:
+        queues[layer.sign, layer.words(shared[layer.sign])].append(layer)
+    pairs = [(layer, queues[layer.sign, layer.words(shared[layer.sign])].popleft()) for layer in theirs]
     if [layer.sign for layer in theirs] == [layer.sign for layer in ours]:
         return pairs
     there, here = defaultdict(set), defaultdict(set)
@@ -138,6 +136,19 @@ def _pairs(theirs: Sequence[Layer], ours: Sequence[Layer]) -> list[tuple[Layer, 
         here[b.kind].add(a.kind)
     mixed = any(len(there[a.kind]) > 1 and len(here[b.kind]) > 1 for a, b in pairs)
     return [] if mixed else pairs
+
+
+def _shared_words(theirs: Sequence[Layer], ours: Sequence[Layer]) -> dict[Sign, int]:
+    """For each sign, how many last words of their paths name its layers alike in both networks."""
+    return {
+        sign: max(
+            count
+            for count in range(4)
+            if Counter(layer.words(count) for layer in theirs if layer.sign == sign)
+            == Counter(layer.words(count) for layer in ours if layer.sign == sign)
+        )
+        for sign in _signs(ours)
+    }
 
 
 def _signs(layers: Sequence[Layer]) -> Counter[Sign]:
@@ -177,18 +188,67 @@ def _difference(theirs: Sequence[Layer], ours: Sequence[Layer]) -> str:
     return ", ".join(parts) or "the layers stand in another order"
 
 
+@dataclass(frozen=True)
+class Split:
+    """One tensor there that is several here.
+
+    Attributes:
+        joined: How its name ends there.
+        parts: How their names end here, and how many of its equal pieces each takes; ``""`` is left out.
+    """
+
+    joined: str
+    parts: tuple[tuple[str, int], ...]
+
+    def is_in(self, own: Mapping[str, Shape]) -> bool:
+        """Whether a network with the names ``own`` has the parts."""
+        return all(any(name.endswith(f".{part}") for name in own) for part, _ in self.parts if part)
+
+
+#: PVT's (arXiv 2106.13797) and TNT's (arXiv 2103.00112) attention; a bias of keys adds the same to all that
+#: one softmax compares, so BEiT (arXiv 2106.08254) has none.
+SPLITS = (
+    Split("attn.in_proj_weight", (("q.weight", 1), ("kv.weight", 2))),
+    Split("attn.in_proj_bias", (("q.bias", 1), ("kv.bias", 2))),
+    Split("attn.in_proj_weight", (("qk.weight", 2), ("v.weight", 1))),
+    Split("attn.in_proj_bias", (("qk.bias", 2), ("v.bias", 1))),
+    Split("qkv.bias", (("q_bias", 1), ("", 1), ("v_bias", 1))),
+)
+
+
 def _apart(state: Mapping[str, Tensor], own: Mapping[str, Shape]) -> dict[str, Tensor]:
-    """``state`` with queries apart from keys and values, if ours has them so (PVT, arXiv 2106.13797)."""
-    if not any(name.endswith("attn.kv.weight") for name in own):
-        return dict(state)
+    """``state`` with what :data:`SPLITS` names apart, if ours has it so."""
+    splits = [split for split in SPLITS if split.is_in(own)]
     found: dict[str, Tensor] = {}
     for name, value in state.items():
-        path, joined, role = name.rpartition("attn.in_proj_")
-        if joined:
-            third = len(value) // 3
-            found |= {f"{path}q.{role}": value[:third], f"{path}kv.{role}": value[third:]}
-        else:
+        split = next((split for split in splits if name.endswith(f".{split.joined}")), None)
+        if split is None:
             found[name] = value
+            continue
+        pieces = sum(count for _, count in split.parts)
+        values = value.split([len(value) // pieces * count for _, count in split.parts])
+        path = name.removesuffix(split.joined)
+        found |= {
+            f"{path}{part}": value for (part, _), value in zip(split.parts, values, strict=True) if part
+        }
+    return found
+
+
+def _together(
+    state: Mapping[str, Tensor], template: Mapping[str, Tensor], own: Mapping[str, Shape]
+) -> dict[str, Tensor]:
+    """What :func:`_apart` does, undone, by the names of ``template``; what was left out is 0."""
+    splits = [split for split in SPLITS if split.is_in(own)]
+    found: dict[str, Tensor] = {}
+    for name, value in template.items():
+        split = next((split for split in splits if name.endswith(f".{split.joined}")), None)
+        if split is None:
+            found[name] = state[name]
+            continue
+        pieces = sum(count for _, count in split.parts)
+        path = name.removesuffix(split.joined)
+        zeros = torch.zeros_like(value[: len(value) // pieces])
+        found[name] = torch.cat([state[f"{path}{part}"] if part else zeros for part, _ in split.parts])
     return found
 
 
