@@ -25,7 +25,9 @@ def content(root: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def sdist(root: Path, content: list[str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def sdist(
+    builder: None, root: Path, content: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
     """Name -> text of each file in the sdist, built of those alone; nothing is fetched."""
     tree = tmp_path_factory.mktemp("tree")
     subprocess.run(["cp", "-r", *content, tree], cwd=root, check=True)
