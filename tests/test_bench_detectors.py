@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import typer
+from torch import nn
 from typer.testing import CliRunner
 
 from mmbackbones.bench import detectors
@@ -19,8 +20,17 @@ pytest.importorskip("mmdet", reason="the extra mmbackbones[mm] is not installed"
 def test_both_sides_are_the_same_model(name: str) -> None:
     with torch.device("meta"):
         stock, ours = detectors.models(name, "meta")
-    counts = [sum(param.numel() for param in net.parameters()) for net in (stock, ours)]
-    assert counts[0] == pytest.approx(counts[1], rel=1e-3)
+    for net in (stock, ours):
+        net.train()
+    for trained in (True, False):  # stages are frozen alike
+        params = [
+            [one.numel() for one in net.parameters() if one.requires_grad is trained] for net in (stock, ours)
+        ]
+        assert sum(params[0]) == sum(params[1])
+    norms = [
+        [one for one in net.backbone.modules() if isinstance(one, nn.BatchNorm2d)] for net in (stock, ours)
+    ]
+    assert [one.training for one in norms[0]] == [one.training for one in norms[1]]
 
 
 def test_a_table_and_its_json(tmp_path: Path) -> None:

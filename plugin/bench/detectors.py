@@ -53,7 +53,11 @@ def models(name: str, device: str) -> tuple[nn.Module, nn.Module]:
     stock: Config = load_config(config)
     init_default_scope(stock.default_scope)
     built = []
-    for cfg in (stock, swap(stock, backbone, pretrained=False)):
+    ours = swap(stock, backbone, pretrained=False)
+    for key in ("frozen_stages", "norm_eval"):  # which nobody asks for with random weights
+        if key in stock.model.backbone:
+            ours.model.backbone[key] = stock.model.backbone[key]
+    for cfg in (stock, ours):
         cfg.model.backbone.init_cfg = None
         cfg.model.pop("pretrained", None)
         net = revert_sync_batchnorm(REGISTRY.build(cfg.model)).to(device)
