@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, need
-from .jobs import Executor, Job, LocalExecutor, Outcome
+from .jobs import Executor, Job, LocalExecutor, Outcome, wait_for
 from .plan import Run
 
 EXECUTORS = ("local", "ray", "slurm")
@@ -89,14 +89,7 @@ def run_here(local: LocalExecutor, run: Run, folder: Path) -> Outcome:
             "config",
             f"{folder} is not there on {socket.gethostname()}: take a --work-dir that all machines see.",
         )
-    job = local.start(run, folder)
-    try:
-        while (outcome := job.poll()) is None:
-            time.sleep(_LOOK)
-    except BaseException:  # also when the cluster cancels the task
-        job.stop()
-        raise
-    return outcome
+    return wait_for(local.start(run, folder), _LOOK)
 
 
 @dataclass

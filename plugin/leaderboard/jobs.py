@@ -68,6 +68,17 @@ class Executor(Protocol):
         """Start a run, or go on with it, in its folder."""
 
 
+def wait_for(job: Job, pause: float) -> Outcome:
+    """How a run ended, looked at every ``pause`` seconds; it is stopped if the wait is."""
+    try:
+        while (outcome := job.poll()) is None:
+            time.sleep(pause)
+    except BaseException:  # also when a cluster cancels the task
+        job.stop()
+        raise
+    return outcome
+
+
 @dataclass(frozen=True)
 class LocalExecutor:
     """One process group per run, and one run at a time, or as many as ``gpus``.

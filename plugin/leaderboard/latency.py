@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import replace
 from pathlib import Path
 
-from .jobs import LOG, OUTCOME, Executor, Outcome
+from .jobs import LOG, OUTCOME, Executor, Outcome, wait_for
 from .plan import Board, Run, untimed
 from .records import log_event, read_records, run_folder, write_atomically, write_record
 
@@ -47,11 +46,4 @@ def _timed(keys: list[str], folder: Path, executor: Executor, pause: float) -> O
     (place / OUTCOME).unlink(missing_ok=True)
     write_atomically(place / RUNS, json.dumps(keys))
     log_event(folder, "latency", keys=keys)
-    job = executor.start(Run(FOLDER, "", "", 0), place)
-    try:
-        while (outcome := job.poll()) is None:
-            time.sleep(pause)
-    except BaseException:
-        job.stop()
-        raise
-    return outcome
+    return wait_for(executor.start(Run(FOLDER, "", "", 0), place), pause)
