@@ -152,3 +152,31 @@ def test_channels_behind_space_to_depth_are_adapted(channels: int, tmp_path: Pat
         given = net(image if channels == 1 else image.repeat(1, 2, 1, 1))
         wanted = rgb(image.expand(1, 3, 64, 64))
     torch.testing.assert_close(given[0], wanted[0], rtol=1e-4, atol=1e-5)
+
+
+def test_a_file_without_a_stage_is_refused(tmp_path: Path) -> None:
+    """As of a TridentNet or a detector on C4; for the maps that it has it does."""
+    state = mmbackbones.build("timm:resnet10t").state_dict()
+    file = _save(tmp_path / "c4.pth", {k: v for k, v in state.items() if not k.startswith("layer4.")})
+    said = r"c4.pth does not fit: it has nothing of stage 4 of 4, such as layer4\..*out_indices=\(0, 1, 2\)"
+    with pytest.raises(InputError, match=said):
+        mmbackbones.build("timm:resnet10t", pretrained=file)
+    net = mmbackbones.build("timm:resnet10t", pretrained=file, out_indices=(0, 1, 2))
+    assert net.load_report.missing == ()
+
+
+def test_a_tridentnet_is_refused_where_its_file_says_so(tmp_path: Path) -> None:
+    state = mmbackbones.build("timm:resnet26").state_dict()
+    meta = {"config": "backbone=dict(type='TridentResNet', depth=50, trident_dilations=(1, 2, 3))"}
+    file = _save(tmp_path / "w.pth", {"state_dict": state, "meta": meta})
+    with pytest.raises(InputError, match=r"w.pth is of a TridentResNet, by its config.*Take weights of timm"):
+        mmbackbones.build("timm:resnet26", pretrained=file)
+
+
+def test_layers_behind_the_network_are_said(tmp_path: Path) -> None:
+    """Of another library's file too: a last norm may be left out silently, a convolution may not."""
+    state = _openmmlab(timm.create_model("resnet18d", pretrained=False).state_dict())
+    more = {"norm3.weight": torch.ones(512), "fuse.conv.weight": torch.ones(7, 512, 1, 1)}
+    net = mmbackbones.build("timm:resnet18d", pretrained=_save(tmp_path / "w.pth", {**state, **more}))
+    assert net.load_report.unexpected == ("fuse.conv.weight",)
+    assert "norm3.weight" in net.load_report.ignored

@@ -27,6 +27,7 @@ class LoadingModule(BaseModule):
     in_channels: int
     load_report: LoadReport | None
     upstream_shapes: dict[str, tuple[int, ...]]
+    param_stages: dict[str, int]
     _is_init: bool
     _feature_net: FeatureNet
     _trace: Trace
@@ -54,6 +55,7 @@ class LoadingModule(BaseModule):
             fresh=self._added,
             first=first_layer(self, self._trace.order),
             in_channels=self.in_channels,
+            stages=self.param_stages,
             rename=self.rename,
             refit=self._refit if self.spec.source == "timm" else None,
             what=checkpoint,

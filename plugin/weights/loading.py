@@ -118,6 +118,7 @@ def load_into(
     fresh: tuple[str, ...] = (),
     first: str = "",
     in_channels: int = 3,
+    stages: Mapping[str, int] | None = None,
     rename: Callable[[dict[str, Tensor]], Renamed] | None = None,
     refit: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None,
     what: str = "checkpoint",
@@ -132,23 +133,24 @@ def load_into(
         fresh: Prefixes of names that no upstream's file need have: layers that were added here.
         first: Path of the first convolution (or linear layer), without which the others mean nothing.
         in_channels: Channels of the image.
+        stages: Of its parameters, 0 the stem, 1, 2, ...; a file must have something of each.
         rename: Reads another library's names of the network; tried where a name is missing.
         refit: Upstream's own adaptation of files, tried where names or shapes differ.
         what: How messages call the source.
 
     Raises:
-        InputError: shapes differ, the first convolution is missing, or less than three quarters of the names
-            match. ``net`` is unchanged then.
+        InputError: shapes differ, the first convolution or a whole stage is missing, or less than three
+            quarters of the names match. ``net`` is unchanged then.
     """
     own = net.state_dict()
-    given, beyond, reason = _upstream_names(state), frozenset[str](), ""
+    given, beyond, reason = _upstream_names(state), dict[str, Tensor](), ""
     heads = tuple(f"{head}." for head in (*CLASSIFIERS, *classifier))
     added = tuple(f"{prefix}." for prefix in fresh)
     needed = [n for n in own if _is_needed(n) and not n.startswith(added)]
     if rename is not None and any(name not in given for name in needed):
         try:
             renamed = rename(given)
-            given, beyond = renamed.named, frozenset(renamed.beyond)
+            given, beyond = renamed.named, renamed.beyond
         except InputError as error:  # it may still be one of upstream's own files
             reason = f" {error}."
     odd = (name for name in needed if name not in given or given[name].shape != own[name].shape)
@@ -167,8 +169,9 @@ def load_into(
             value = fitted
             adapted.append(name)
         matched[name] = value
-    left = given.keys() - own.keys()
-    ignored = {name for name in left if name in known or name.startswith(heads)} | beyond
+    small = {name for name, value in beyond.items() if value.ndim < 2}  # a last norm or the like
+    left = given.keys() - own.keys() | (beyond.keys() - small)
+    ignored = {name for name in left if name in known or name.startswith(heads)} | small
     absent = [name for name in own if name not in matched and _is_needed(name)]
     missing = [name for name in absent if not name.startswith(added)]
     unexpected = sorted(left - ignored)
@@ -195,8 +198,28 @@ def load_into(
             f"{what} does not fit: it has no {first}.weight, the first convolution, so what follows would "
             f"read noise ({report}). Is it a file of this backbone?"
         )
+    _check_stages(missing, stages or {}, what)
     net.load_state_dict(matched, strict=False)
     return report
+
+
+def _check_stages(missing: Iterable[str], stages: Mapping[str, int], what: str) -> None:
+    """Refuse a file of a network with fewer stages: what a detector on C4 or a TridentNet has for backbone.
+
+    Raises:
+        InputError: of one stage all parameters are ``missing``.
+    """
+    there = {stage for name, stage in stages.items() if name not in set(missing)}
+    lacking = sorted(set(stages.values()) - there)
+    if not lacking:
+        return
+    example = next(name for name in stages if stages[name] == lacking[0])
+    maps = tuple(range(lacking[0] - 1))
+    step = f"Take it for the maps before that, out_indices={maps}, or another" if maps else "Take another"
+    raise InputError(
+        f"{what} does not fit: it has nothing of stage {lacking[0]} of {max(stages.values())}, such as "
+        f"{example}, which would start from random weights. {step} file."
+    )
 
 
 def _is_needed(name: str) -> bool:
@@ -212,8 +235,8 @@ def first_layer(net: nn.Module, order: Iterable[str]) -> str:
 def check_style(net: nn.Module, content: Mapping[str, Any], source: str) -> None:
     """Refuse a file whose names and shapes are ours and whose maps are not, as far as the file tells.
 
-    That is a caffe-style file for a ResNet with the stride in its 3x3 (2 to 14 % off), and mmseg's HRNet, of
-    which a file without a config is warned.
+    That is a caffe-style file for a ResNet with the stride in its 3x3 (2 to 14 % off), a TridentNet's, and
+    mmseg's HRNet, of which a file without a config is warned.
 
     Raises:
         InputError: the file's name or the config that OpenMMLab wrote into it says so.
@@ -227,6 +250,12 @@ def check_style(net: nn.Module, content: Mapping[str, Any], source: str) -> None
             f"its stride is in the first 1x1 convolution of a block, here it is in the 3x3, so maps differ. "
             f"Take weights of timm or torchvision (`mmbackbones info resnet50`), or mmdet.ResNet with "
             f"style='caffe'."
+        )
+    if any(map(_is_bottleneck, net.modules())) and re.search(r"\bTridentResNet\b", said):
+        raise InputError(
+            f"{source} is of a TridentResNet, by its config: its third stage is dilated, here it is not, so "
+            f"maps differ. Take weights of timm or torchvision (`mmbackbones info resnet50`), or "
+            f"mmdet.TridentResNet."
         )
     fuses = any(name.endswith("fuse_layers") for name, _ in net.named_modules())
     segments = fuses and any(name.startswith("decode_head.") for name in state_dict_of(content, source))

@@ -15,7 +15,8 @@ STRANGERS = {
     "mmdet.HourglassNet": _NOWHERE,
     "mmdet.PyramidVisionTransformer": f"the first PVT: {_NOWHERE}, timm has its second",
     "mmdet.Res2Net": "its deep stem leaves out the pool of the first block, which res2net50d has: refused",
-    "mmdet.TridentResNet": "it dilates its third stage by 2; its weights are a ResNet's, and load as that",
+    "mmdet.TridentResNet": "it dilates its third stage, and has no fourth: refused where the config in the "
+    "file says so, and without one for all nets with a fourth stage",
     "mmseg.BiSeNetV1": _BRANCHES,
     "mmseg.BiSeNetV2": _BRANCHES,
     "mmseg.CGNet": _NOWHERE,
@@ -26,8 +27,8 @@ STRANGERS = {
     "mmseg.HRNet": "it enlarges maps between its branches bilinearly, timm's and mmdet's take the nearest "
     "cell: maps differ by 10 %. A segmentor's file is refused where the config in it says so, and warned of "
     "where it has none",
-    "mmseg.ICNet": "it runs parts of a ResNetV1c on three sizes of the image; that net's weights load as "
-    "timm:resnet50c",
+    "mmseg.ICNet": "it runs parts of a ResNetV1c on three sizes of the image, with layers of its own between "
+    "them: refused; that ResNetV1c loads as timm:resnet50c with prefix='backbone.backbone.'",
     "mmseg.InterpConv": "no backbone, but a part of mmseg's UNet",
     "mmseg.MixVisionTransformer": _NOWHERE,
     "mmseg.MSCAN": _NOWHERE,
@@ -70,6 +71,13 @@ STRANGERS = {
 #: Networks of OpenMMLab with the shapes of ours that compute something else: names that a file has all, why
 #: it is refused, and what to take instead.
 OTHERS = (
+    (
+        {"backbone.stem.0.weight", "conv_sub1.0.conv.weight"},
+        "mmseg's ICNet runs parts of a ResNetV1c on three sizes of the image, with layers of its own between "
+        "them: no backbone here does",
+        "Take mmseg.ICNet, or its ResNetV1c alone: init_cfg=dict(type='Pretrained', checkpoint=..., "
+        "prefix='backbone.backbone.') of timm:resnet50c",
+    ),
     (
         {"stem.0.weight", "layer1.0.convs.0.weight"},
         "OpenMMLab's Res2Net leaves out the pool of its first block, which timm's has: C2 differs by 8 %",
