@@ -116,13 +116,14 @@ def test_page_and_tables_are_written_again_from_the_records_alone(
     (tmp_path / "board" / "leaderboard.html").unlink()
     main_exits("leaderboard", "board", code=0)
     assert (tmp_path / "board" / "leaderboard.html").read_text() == text
-    main_exits("leaderboard", "board", "--retry", "oom", code=2)
+    for words in (["--retry", "oom"], ["--per-gpu", "2"], ["--no-probe"]):
+        main_exits("leaderboard", "board", *words, code=2)
     (tmp_path / "empty").mkdir()
     main_exits("leaderboard", "empty", code=2)
     (tmp_path / "none" / "runs").mkdir(parents=True)
     main_exits("leaderboard", "none", code=2)
     said = capsys.readouterr().err
-    assert "board is a folder, whose page is written again: other options want the spec." in said
+    assert said.count("board is a folder, whose page is written again: other options want the spec.") == 3
     assert "empty is a folder without runs/" in said
     assert "There is no record of a run that has ended." in said
     write_record(run_folder(tmp_path / "board", "z"), replace(extra, key="z", model="other"))

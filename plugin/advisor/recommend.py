@@ -309,7 +309,7 @@ def _answer(
 
 
 def _measured(each: Candidate, records: Sequence[Board]) -> list[str]:
-    """What records say of a candidate: of the user's the net's place on each board, of ours the figure."""
+    """What records say of a candidate: its net's place on each board, and of a lone training the figure."""
     found = []
     own = [board for board in records if board.own and board.standings]
     if own and not any(each.known.name in board.nets and board.task == each.kind for board in own):
@@ -319,7 +319,7 @@ def _measured(each: Candidate, records: Sequence[Board]) -> list[str]:
         if each.known.name not in board.nets or board.task != each.kind:
             continue
         runs, means = board.nets[each.known.name], board.means
-        if not board.own and runs[0].model != each.model:
+        if not board.standings and not board.own and runs[0].model != each.model:
             continue
         place = 1 + sum(value > means[each.known.name] for value in means.values())
         seeds = f"mean of {len(runs)} seeds, " if len(runs) > 1 else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -171,9 +171,37 @@ def _known_name(name: str) -> str:
     return row_of(name).name if name in catalog_names() else name
 
 
+def shipped_boards() -> list[Path]:
+    """Folders of the leaderboards that the package ships: ``record.json`` and scores of each run."""
+    folder = Path(__file__).with_name("boards")
+    return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+
+
 @cache
 def shipped_records() -> tuple[Measured, ...]:
-    """The trainings of ``docs/results.md``, as the metafiles of the shipped configs have them.
+    """The trainings that came with the package: its boards, and those of ``docs/results.md``."""
+    found = [
+        replace(
+            one,
+            data=folder.name,
+            how=_conditions(one),
+            source=f"board {folder.name} of this package",
+            own=False,
+        )
+        for folder in shipped_boards()
+        for one in read_records(folder)
+    ]
+    return (*found, *_of_metafiles())
+
+
+def _conditions(one: Measured) -> str:
+    size, epochs, *_ = one.alike
+    start = "" if one.licence else "from random weights, "
+    return f"({start}{epochs} epochs at {size})"
+
+
+def _of_metafiles() -> tuple[Measured, ...]:
+    """Those of ``docs/results.md``, as the metafiles of the shipped configs have them.
 
     Configs whose names differ in the backbone alone were trained alike.
     """

@@ -94,7 +94,8 @@ def leaderboard_command(
 
     console = new_console()
     if spec != DEMO and Path(spec).is_dir():
-        if work_dir or dry_run or retry or halving or gpus or executor != "local":
+        others = (work_dir, dry_run, retry, halving, gpus, per_gpu > 1, slurm, address, executor != "local")
+        if any(others) or probe is not None:
             raise InputError(f"{spec} is a folder, whose page is written again: other options want the spec.")
         write_again(console, Path(spec))
         return

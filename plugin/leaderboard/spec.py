@@ -90,21 +90,11 @@ class BoardSpec:
         return self.marked.error(message, "backbones", index)
 
 
+#: Keys of a spec, as messages list them.
 FIELDS = (
     *("data", "task", "architecture", "config", "backbones", "schedule", "epochs", "batch_size"),
-    *(
-        "image_size",
-        "seeds",
-        "trials",
-        "pretrained",
-        "weights",
-        "frozen_stages",
-        "limits",
-        "budget",
-        "device",
-        "amp",
-    ),
-    *("onnx", "ignore_labels", "options", "import"),
+    *("image_size", "seeds", "trials", "pretrained", "weights", "frozen_stages", "limits", "budget"),
+    *("device", "amp", "onnx", "ignore_labels", "options", "import"),
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from statistics import median
 
@@ -64,7 +65,7 @@ class Results:
     shown: str
     refused: tuple[Record, ...] = ()
 
-    @property
+    @cached_property
     def hits(self) -> list[Hit]:
         """How well the board was foretold, see :mod:`.prior`."""
         ranked = {row.standing.name: row.records for row in self.rows}

@@ -1,0 +1,101 @@
+"""``python -m mmbackbones.bench.halving [BOARD ...]``: what halving would have saved and lost on boards.
+
+A board that was run whole says what each run had reached at every evaluation, so the one function that says
+what runs next can be asked again, with pauses. Without a folder it is the boards that the package ships.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Annotated
+
+import typer
+
+from ..advisor.records import shipped_boards
+from ..engine.timing import print_table
+from ..leaderboard.plan import Board, counted, rungs_of, step_of
+from ..leaderboard.records import Record, read_records
+from ..leaderboard.replay import board_of, replayed
+from ..leaderboard.standings import results_of, tied
+from .machine import write_figures
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to run a board.
+
+    Attributes:
+        name: For the user.
+        cost: Time of its runs, as a part of the whole board's.
+        first: The net that it ends with.
+        behind: How much less that net reaches than the best, in the board's metric, over all seeds.
+        tied: Whether it is the best net or cannot be told from it.
+    """
+
+    name: str
+    cost: float
+    first: str
+    behind: float
+    tied: bool
+
+
+def ways(folder: Path) -> list[Way]:
+    """The whole board, halving, and each with the first seed alone; the whole board comes first."""
+    records = read_records(folder)
+    whole = board_of(records)
+    group = [row.standing.name for row in tied(results_of(whole, records, folder).rows)]
+    truth = _means(whole, records)
+    steps = sorted({int(step_of(row)) for record in records.values() for row in record.history})
+    halved = replace(whole, rungs=rungs_of(steps[-1], steps[0]))
+    all_seconds = _seconds(replayed(whole, records))
+    found = []
+    for name, board in (
+        ("whole", whole),
+        ("whole, first seed", replace(whole, seeds=whole.seeds[:1])),
+        ("halving", halved),
+        ("halving, first seed", replace(halved, seeds=whole.seeds[:1])),
+    ):
+        left = replayed(board, records)
+        means = _means(board, left)
+        first = max(means, key=lambda net: means[net])
+        behind = max(truth.values()) - truth[first]
+        found.append(Way(name, _seconds(left) / all_seconds, first, behind, first in group))
+    return found
+
+
+def _means(board: Board, records: Mapping[str, Record]) -> dict[str, float]:
+    """Of each net that was trained to its end, the mean over its seeds."""
+    return {
+        net: fmean(one.metric or 0.0 for one in runs) for net, runs in counted(board, records).items() if runs
+    }
+
+
+def _seconds(records: Mapping[str, Record]) -> float:
+    return sum(record.seconds or 0.0 for record in records.values())
+
+
+def main(
+    boards: Annotated[
+        list[Path] | None, typer.Argument(help="Folders of boards that were run whole; default: the shipped.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
+) -> None:
+    """Print what each way would have cost, and which net it would have ended with."""
+    figures = []
+    head = ["way", "time", "ends with", "behind the best", "best or tied"]
+    for folder in boards or shipped_boards():
+        found = ways(folder)
+        rows = [
+            [way.name, f"{100 * way.cost:.0f} %", way.first, f"{way.behind:.3g}", "yes" if way.tied else "no"]
+            for way in found
+        ]
+        print_table(folder.name, head, rows)
+        figures += [[folder.name, *astuple(way)] for way in found]
+    write_figures(out, figures)
+
+
+if __name__ == "__main__":
+    typer.run(main)
