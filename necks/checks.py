@@ -47,7 +47,7 @@ def check_channels(part: nn.Module, maps: Sequence[Tensor], in_channels: list[in
 def check_halving(neck: nn.Module, inputs: Sequence[Tensor]) -> None:
     """Raises InputError unless each map has half the cells of the one before, rounded up."""
     sizes = [tuple(x.shape[2:]) for x in inputs]
-    for fine, coarse in zip(sizes, sizes[1:], strict=False):
+    for fine, coarse in zip(sizes[:-1], sizes[1:], strict=True):
         half = tuple(ceil_div(cells, 2) for cells in fine)
         if coarse != half:
             raise InputError(

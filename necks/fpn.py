@@ -119,7 +119,7 @@ class FPN(BaseModule):
         return laterals
 
     def _outputs(self, laterals: list[Tensor]) -> list[Tensor]:
-        return [conv(x) for conv, x in zip(self.fpn_convs, laterals, strict=False)]
+        return [self.fpn_convs[level](x) for level, x in enumerate(laterals)]
 
     def _with_extra_levels(
         self, outs: list[Tensor], laterals: list[Tensor], inputs: Sequence[Tensor]

@@ -74,7 +74,7 @@ class SimpleFeaturePyramid(BaseModule):
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Turn the last map, ``(N, in_channels[-1], h, w)``, into ``num_outs`` pyramid maps."""
         check_maps(self, inputs, self.in_channels)
-        outs = [self.get_submodule(name)(inputs[-1]) for name in self.names]
+        outs = [getattr(self, name)(inputs[-1]) for name in self.names]
         while len(outs) < self.num_outs:
             outs.append(F.max_pool2d(outs[-1], kernel_size=1, stride=2))
         return tuple(outs)

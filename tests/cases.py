@@ -14,15 +14,23 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from unittest.mock import patch
 
+import pytest
 import torch
+from packaging.version import Version
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 import mmbackbones
 from mmbackbones.backbone import Backbone
+from mmbackbones.engine import compiling
 from mmbackbones.native.attention import GlobalGate
 
 EVERY = mmbackbones.list_backbones()
+#: What docs/versions.md says of torch 2.4. test_compiling.py tests what a user of it reads.
+needs_newer_torch = pytest.mark.skipif(
+    Version(torch.__version__) < compiling.OLDEST,
+    reason="this torch compiles and exports not all that newer ones do, see docs/versions.md",
+)
 
 
 def _smallest() -> list[str]:

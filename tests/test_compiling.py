@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
+from cases import needs_newer_torch
 from mmengine.registry import MODELS
-from packaging.version import Version
 from torch import nn
 from torch._dynamo.testing import CompileCounter
 
@@ -29,12 +29,6 @@ class Detector(nn.Module):
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
         return [self.head(fmap) for fmap in self.neck(self.backbone(x))]
-
-
-#: The next test says what a user of it reads.
-needs_newer_torch = pytest.mark.skipif(
-    Version(torch.__version__) < compiling.OLDEST, reason="this torch compiles no program for all sizes"
-)
 
 
 @needs_newer_torch

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from cases import SMALLEST, SWEEP, built, close, quick, with_random_norms
+from cases import SMALLEST, SWEEP, built, close, needs_newer_torch, quick, with_random_norms
 from torch import Tensor
 
 import mmbackbones
@@ -62,7 +62,14 @@ def compiler() -> Iterator[None]:
     torch.compiler.reset()
 
 
-@pytest.mark.parametrize(("name", "arguments"), KINDS.values(), ids=[*KINDS])
+#: timm's run of this one counts by ``enumerate(..., start=1)``, which torch 2.4 does not compile.
+COMPILED = [
+    pytest.param(*case, id=kind, marks=needs_newer_torch if kind.startswith("gates") else ())
+    for kind, case in KINDS.items()
+]
+
+
+@pytest.mark.parametrize(("name", "arguments"), COMPILED)
 @pytest.mark.usefixtures("compiler")
 def test_torch_compile_traces_the_whole_net(name: str, arguments: dict[str, Any]) -> None:
     """backend='eager' needs no C++ compiler, as inductor does; fullgraph raises at every break."""
@@ -74,7 +81,14 @@ def test_torch_compile_traces_the_whole_net(name: str, arguments: dict[str, Any]
             torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("arguments", [{"with_cp": True}, {"output_stride": 8, "frozen_stages": 1}], ids=str)
+#: torch 2.4 updates statistics in a compiled backward pass too, where it computes a unit again.
+TRAINED = [
+    pytest.param({"with_cp": True}, marks=needs_newer_torch),
+    {"output_stride": 8, "frozen_stages": 1},
+]
+
+
+@pytest.mark.parametrize("arguments", TRAINED, ids=str)
 @pytest.mark.usefixtures("compiler")
 def test_a_compiled_net_trains(arguments: dict[str, Any]) -> None:
     """The backward pass is compiled too: aot_eager is inductor without its code generator."""

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from mmbackbones.cli import main
-from mmbackbones.doctor.diagnosis import NAME, requirements
+from mmbackbones.doctor.diagnosis import NAME, WHOLE_TORCH, requirements
 from mmbackbones.doctor.lines import LINES
+from mmbackbones.engine import compiling
 
 STDLIB = [sysconfig.get_path("stdlib"), str(Path(sysconfig.get_path("platstdlib")) / "lib-dynload")]
 OWN = metadata.requires(NAME) or []
@@ -53,6 +54,7 @@ class Stack:
         for extra in ("", LINES[0].extra, "export", "leaderboard"):
             for one in requirements(extra):
                 self.install(one.name, metadata.version(one.name))
+        self.install("torch", "2.9.1")
         self.install(NAME, "9.9", "".join(f"Requires-Dist: {text}\n" for text in OWN))
         for name, files in PACKAGES.items():
             for file, text in files.items():
@@ -109,7 +111,7 @@ def test_a_whole_stack(stack: Stack, doctor: Callable[[int], list[str]]) -> None
     rows = dict(line.split(maxsplit=1) for line in shown[:-1])
     assert rows[NAME] == "9.9"
     assert rows["Python"] == sys.version.split()[0]
-    assert rows["torch"] == metadata.version("torch")
+    assert rows["torch"] == "2.9.1"
     assert rows["devices"] == "CUDA 12.1: A Card"
     assert rows["OpenMMLab"] == (
         "released: mmengine 0.10.7, mmdet 3.3.0, mmsegmentation 1.2.2, mmcv-lite 2.1.0"
@@ -250,6 +252,14 @@ def test_what_is_only_not_there_is_no_fault(stack: Stack, doctor: Callable[[int]
         line.startswith("ftfy 5.0 is not what was tried: the extra mm asks for ftfy>=6") for line in shown
     )
     assert shown[-1] == "Nothing is broken."
+
+
+def test_what_a_torch_leaves_out_is_said(stack: Stack, doctor: Callable[[int], list[str]]) -> None:
+    stack.install("torch", "2.4.1")
+    said = "torch 2.4.1 writes no ONNX files and leaves compile=True out: that takes torch>=2.5."
+    shown = doctor(0)
+    assert shown[shown.index(said) + 1] == "  To add: pip install 'torch>=2.5' torchvision"
+    assert f">={compiling.OLDEST}" == str(WHOLE_TORCH)
 
 
 def test_the_continuation_alone_is_whole(stack: Stack, doctor: Callable[[int], list[str]]) -> None:

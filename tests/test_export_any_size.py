@@ -6,6 +6,7 @@ import io
 
 import pytest
 import torch
+from cases import needs_newer_torch
 from torch import Tensor, nn
 
 import mmbackbones
@@ -36,7 +37,7 @@ def swin() -> nn.Module:
 
 
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
-@pytest.mark.parametrize("make", [convnext, swin, OddStrides])
+@pytest.mark.parametrize("make", [convnext, swin, pytest.param(OddStrides, marks=needs_newer_torch)])
 def test_torchscripts_onnx_with_free_sides(make) -> None:
     onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime comes with the extra dev")
     net, file = make().eval(), io.BytesIO()
@@ -51,6 +52,7 @@ def test_torchscripts_onnx_with_free_sides(make) -> None:
             torch.testing.assert_close(torch.from_numpy(ours), theirs, rtol=1e-3, atol=1e-4)
 
 
+@needs_newer_torch
 def test_torch_export_with_free_sides() -> None:
     net = convnext().eval()
     sides = {2: torch.export.Dim("h", min=64, max=512), 3: torch.export.Dim("w", min=64, max=512)}

@@ -20,6 +20,8 @@ NAME = "mmbackbones"
 EXTRAS = ("export", "leaderboard")
 #: Why a package may be neither newer nor older, where that is not plain.
 _REASONS = {"setuptools": "mmengine imports pkg_resources, which setuptools 81 removed"}
+#: What no older torch can, as engine/compiling.py and sources/exporting.py find out once it is imported.
+WHOLE_TORCH = SpecifierSet(">=2.5")
 #: What mends an import that fails for no reason seen before.
 _ANEW = {
     "torch": "pip install --force-reinstall torch torchvision",
@@ -64,7 +66,7 @@ def diagnose(path: Sequence[str] | None = None) -> Diagnosis:
     findings = [*_mixed(found, line), *_two_mmcv(found, line), *_wrong_mmcv(found, line)]
     findings += [*_base(found, line)]
     findings += [*_failed(trials, seen=bool(findings))]
-    findings += [*_missing(found, line)]
+    findings += [*_old_torch(found), *_missing(found, line)]
     return Diagnosis(rows(found, line, trials), findings)
 
 
@@ -212,6 +214,17 @@ def _brings(module: str) -> str:
             if canonicalize_name(one.name) == canonicalize_name(top):
                 return f"pip install '{NAME}[{extra}]'" if extra else f"pip install '{one}'"
     return f"pip install {top}"
+
+
+def _old_torch(found: dict[str, str]) -> Iterator[Finding]:
+    """A torch with which some things are left out."""
+    held = found.get("torch")
+    if held is not None and not WHOLE_TORCH.contains(held, prereleases=True):
+        yield Finding(
+            f"torch {held} writes no ONNX files and leaves compile=True out: that takes torch{WHOLE_TORCH}.",
+            f"pip install 'torch{WHOLE_TORCH}' torchvision",
+            broken=False,
+        )
 
 
 def _missing(found: dict[str, str], line: Line) -> Iterator[Finding]:

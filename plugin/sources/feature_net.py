@@ -56,10 +56,17 @@ class ChainNet:
         """See :class:`FeatureNet`."""
         maps = []
         for index, path in enumerate(self.steps[: taps[-1] + 1]):
-            x = self.net.get_submodule(path)(x)
+            x = child(self.net, path)(x)
             if index in taps:
                 maps.append(x.permute(0, 3, 1, 2).contiguous() if self.channels_last else x)
         return maps
+
+
+def child(net: nn.Module, path: str) -> nn.Module:
+    """As ``net.get_submodule(path)``, which torch 2.4 does not compile."""
+    for name in path.split("."):
+        net = getattr(net, name)
+    return net
 
 
 def bound_to(feature_net: FeatureNet, net: nn.Module) -> FeatureNet:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..catalog.spec import PYRAMID
 from ..sources.cells import ceil_div, cut, pad_to, resample
-from ..sources.feature_net import PYRAMID_NAME, FeatureNet
+from ..sources.feature_net import PYRAMID_NAME, FeatureNet, child
 
 
 def is_plain(feature_net: FeatureNet) -> bool:
@@ -51,7 +51,7 @@ class PyramidNet:
         for tap in taps:
             stride = PYRAMID[tap]
             fmap = self._resampled(inner[self.places[tap]], high, wide)
-            fmap = self.net.get_submodule(f"{PYRAMID_NAME}.{stride}")(fmap)
+            fmap = child(self.net, f"{PYRAMID_NAME}.{stride}")(fmap)
             maps.append(cut(fmap, (-high % self.base, -wide % self.base), stride))
         return maps
 
