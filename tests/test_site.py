@@ -64,6 +64,35 @@ def test_each_backbone_stands_in_its_familys_table(pages: dict[str, str]) -> Non
     ].replace("vit_small_patch16_dinov3` | ", "| ")
 
 
+def test_the_maps_of_each_family_are_shown_on_one_photograph(
+    site: ModuleType, pages: dict[str, str], tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    for family, members in site.catalog_pages.families().items():
+        assert f"/map_pictures/{members[0].name}.png\n" in pages[f"catalog/{family}.md"]
+        assert members[0].params == min(member.params for member in members)
+    spec = mmbackbones.get_spec("squeezenet1_1")  # has no C5
+    assert "C2 of 56 x 56 cells, C3 of 28 x 28 cells, C4 of 14 x 14 cells.\n" in site.catalog_pages.figure(
+        spec
+    )
+    site.map_pictures.write([spec], tmp_path)
+    path = tmp_path / "squeezenet1_1.png"
+    with Image.open(path) as drawn:
+        tiles = [drawn.convert("RGB").crop((n * 232, 0, n * 232 + 224, 224)) for n in range(4)]
+        assert drawn.size == (4 * 232 - 8, 224)
+    assert len(tiles[0].getcolors(224**2)) > 10_000
+    for tile, cells in zip(tiles[1:], (56, 28, 14), strict=True):
+        assert (
+            tile.resize((cells, cells), Image.Resampling.NEAREST).resize(tile.size, Image.Resampling.NEAREST)
+            == tile
+        )
+        assert len(tile.getcolors(224**2)) > cells**2 / 2
+    made = path.stat().st_mtime_ns
+    site.map_pictures.write([spec], tmp_path)
+    assert path.stat().st_mtime_ns == made
+
+
 def test_each_config_has_a_page_that_its_family_links_to(pages: dict[str, str], site: ModuleType) -> None:
     for name in shipped_names("mmbackbones"):
         page = pages[f"configs/{name}.md"]

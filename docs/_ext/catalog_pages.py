@@ -5,22 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from config_pages import Shipped, shipped
+from map_pictures import SIDE
 
 from mmbackbones import get_spec, list_backbones
-from mmbackbones.catalog.spec import Spec
+from mmbackbones.catalog.spec import PYRAMID, Spec
 from mmbackbones.cli.catalog_commands import config_snippet
 from mmbackbones.cli.catalog_tables import FAMILY_HEAD, HEAD, backbone_rows, family_rows
 
 
 def pages() -> dict[str, str]:
     """The text of each page by its name below ``docs/``."""
-    specs = [get_spec(name) for name in list_backbones()]
-    families: dict[str, list[Spec]] = {}
-    for spec in sorted(specs, key=lambda spec: spec.params):
-        families.setdefault(spec.family, []).append(spec)
     users = shipped()
-    found = {f"catalog/{family}.md": family_page(family, some, users) for family, some in families.items()}
-    return {"catalog/index.md": index(specs), **found}
+    found = {f"catalog/{family}.md": family_page(family, some, users) for family, some in families().items()}
+    return {"catalog/index.md": index([get_spec(name) for name in list_backbones()]), **found}
+
+
+def families() -> dict[str, list[Spec]]:
+    """The members of each family, the smallest first."""
+    found: dict[str, list[Spec]] = {}
+    for spec in sorted(map(get_spec, list_backbones()), key=lambda spec: spec.params):
+        found.setdefault(spec.family, []).append(spec)
+    return found
 
 
 def paper(name: str) -> str:
@@ -48,6 +53,8 @@ def index(specs: list[Spec]) -> str:
 224 x 224) up to the last map. One table of them all: [backbones](../backbones.md). Any other net of timm or
 torchvision works too, as `timm:<name>` or `torchvision:<name>`: [coverage](../coverage.md).
 
+The picture on a family's page is Grace Hopper's, by James S. Davis for the US Navy, in the public domain.
+
 {table(["family", "backbones", *FAMILY_HEAD[2:]], rows)}
 
 ```{{toctree}}
@@ -71,6 +78,7 @@ def family_page(family: str, specs: list[Spec], users: Mapping[str, Sequence[Shi
         f"{'Paper' if ',' not in papers else 'Papers'}: {papers}.",
         table([unbroken(HEAD[n]) for n in kept], [[row[n] for n in kept] for row in rows]),
         "What the columns mean: [backbones](../backbones.md).",
+        figure(specs[0]),
         "## In a config",
         "Over a base config with an FPN, after its `_base_` line:",
         f"```python\n{config_snippet(first)}\n```",
@@ -80,6 +88,21 @@ def family_page(family: str, specs: list[Spec], users: Mapping[str, Sequence[Shi
         configs([user for spec in specs for user in users.get(spec.name, ())]),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def figure(spec: Spec) -> str:
+    """The picture that ``map_pictures.py`` draws of the maps, and what is seen there."""
+    maps = [
+        (f"C{stride.bit_length() - 1}", -(-SIDE // stride)) for stride in PYRAMID if stride in spec.channels
+    ]
+    sizes = ", ".join(f"{level} of {cells} x {cells} cells" for level, cells in maps)
+    return f"""```{{figure}} ../../build/map_pictures/{spec.name}.png
+:alt: A portrait, and beside it what each map makes of it, coarser from left to right
+
+`{spec.name}`, before any training, on a photograph of {SIDE} x {SIDE} pixels: {sizes}.
+Cells that a map tells apart have other colours: red, green and blue are the three directions in which its
+cells differ most.
+```"""
 
 
 def unbroken(text: str) -> str:

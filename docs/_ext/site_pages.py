@@ -10,6 +10,7 @@ from typing import Any
 
 import catalog_pages
 import config_pages
+import map_pictures
 import reference_pages
 from site_links import DOCS, led
 from site_search import SearchEnglishAndChinese
@@ -35,6 +36,12 @@ def write(found: dict[str, str], docs: Path = DOCS) -> None:
             path.write_text(text, encoding="utf-8")
 
 
+def write_all() -> None:
+    """Pages, and the pictures of the smallest backbone of each family."""
+    write(pages())
+    map_pictures.write(members[0] for members in catalog_pages.families().values())
+
+
 def lead_links(app: Any, docname: str, source: list[str]) -> None:
     """Links to the repository's files, where the site has pages of them."""
     path = Path(app.env.doc2path(docname))
@@ -50,7 +57,7 @@ def say_language(app: Any, pagename: str, template: str, context: dict[str, Any]
 
 def setup(app: Any) -> dict[str, Any]:
     app.add_search_language(SearchEnglishAndChinese)
-    app.connect("config-inited", lambda app, config: write(pages()))
+    app.connect("config-inited", lambda app, config: write_all())
     app.connect("source-read", lead_links)
     app.connect("html-page-context", say_language)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
