@@ -76,6 +76,8 @@ def test_the_maps_of_each_family_are_shown_on_one_photograph(
     assert "C2 of 56 x 56 cells, C3 of 28 x 28 cells, C4 of 14 x 14 cells.\n" in site.catalog_pages.figure(
         spec
     )
+    vit, resnet = map(mmbackbones.get_spec, ("vit_tiny_patch16_224", "resnet18"))
+    assert [("The grids" in site.catalog_pages.figure(one)) for one in (vit, resnet)] == [True, False]
     site.map_pictures.write([spec], tmp_path)
     path = tmp_path / "squeezenet1_1.png"
     with Image.open(path) as drawn:

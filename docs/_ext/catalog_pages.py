@@ -96,12 +96,18 @@ def figure(spec: Spec) -> str:
         (f"C{stride.bit_length() - 1}", -(-SIDE // stride)) for stride in PYRAMID if stride in spec.channels
     ]
     sizes = ", ".join(f"{level} of {cells} x {cells} cells" for level, cells in maps)
+    plain = len(maps) > 1 and len(set(spec.channels.values())) == 1
+    grids = (
+        "\nThe grids in C2 and C3 are the pyramid's that brings patches to strides: it has to be trained."
+        if plain
+        else ""
+    )
     return f"""```{{figure}} ../../build/map_pictures/{spec.name}.png
 :alt: A portrait, and beside it what each map makes of it, coarser from left to right
 
 `{spec.name}`, before any training, on a photograph of {SIDE} x {SIDE} pixels: {sizes}.
 Cells that a map tells apart have other colours: red, green and blue are the three directions in which its
-cells differ most.
+cells differ most.{grids}
 ```"""
 
 
