@@ -12,6 +12,7 @@ OPTIONAL = {
     **dict.fromkeys(("mmcv", "mmdet", "mmseg", "ftfy", "regex", "pycocotools", "matplotlib", "PIL"), "mm"),
     **dict.fromkeys(("onnx", "onnxruntime", "onnxscript"), "export"),
     **dict.fromkeys(("scipy", "yaml", "jinja2"), "leaderboard"),
+    **dict.fromkeys(("openvino", "nncf"), "openvino"),
     "ray": "ray",
     "submitit": "slurm",
     "pynvml": "energy",

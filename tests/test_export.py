@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import json
+import os
+import runpy
 import time
 from collections.abc import Callable
 from functools import cache
@@ -27,7 +28,7 @@ from mmbackbones import InputError
 from mmbackbones.compose.filling import compose
 from mmbackbones.export import onnx_file
 from mmbackbones.export.export import export, measure
-from mmbackbones.export.folder import choosing
+from mmbackbones.export.folder import choosing, program
 from mmbackbones.export.graph import ExportNet, output_names
 from mmbackbones.export.session import OnnxModel, choose, fill, seconds
 
@@ -132,18 +133,54 @@ def test_the_folder_runs_alone(
             assert (labels == predict(path).label_map).mean() > 0.999
         return
     program = (
-        "import json, runpy; model = runpy.run_path(sys.argv[1])['Model'](); "
-        "found = [model(path, 0.0) for path in sys.argv[2:]]; "
-        "print(json.dumps([{k: list(map(str, v)) if k == 'classes' else v.tolist() for k, v in one.items()} "
-        "for one in found]))"
+        "import numpy, runpy; model = runpy.run_path(sys.argv[2])['Model'](); "
+        "found = [model(path, 0.0) for path in sys.argv[3:]]; "
+        "numpy.savez(sys.argv[1], **{f'{key}{k}': one[key] for k, one in enumerate(found) for key in one})"
     )
-    for path, found in zip(images, json.loads(alone(program, made.folder / "run.py", *images)), strict=True):
+    alone(program, tmp_path / "found.npz", made.folder / "run.py", *images)
+    found = np.load(tmp_path / "found.npz")
+    for k, path in enumerate(images):
         theirs = predict(path)
-        assert len(found["boxes"]) == len(theirs.boxes) > 2
-        np.testing.assert_allclose(found["scores"], theirs.scores, atol=1e-3)
-        overlap = box_iou(torch.tensor(found["boxes"]), torch.from_numpy(theirs.boxes))
-        same = torch.tensor(found["labels"])[:, None] == torch.from_numpy(theirs.labels)
+        assert len(found[f"boxes{k}"]) == len(theirs.boxes) > 2
+        assert [predict.classes[label] for label in found[f"labels{k}"]] == found[f"classes{k}"].tolist()
+        np.testing.assert_allclose(found[f"scores{k}"], theirs.scores, atol=1e-3)
+        overlap = box_iou(torch.from_numpy(found[f"boxes{k}"]).float(), torch.from_numpy(theirs.boxes))
+        same = torch.from_numpy(found[f"labels{k}"])[:, None] == torch.from_numpy(theirs.labels)
         assert ((overlap * same).amax(1) > 0.99).float().mean() > 0.95  # near ties may change places
+        assert (f"masks{k}" in found) == (theirs.masks is not None)
+        if theirs.masks is not None:
+            own = (overlap * same).argmax(1)
+            assert theirs.masks.any((1, 2)).all()
+            assert (found[f"masks{k}"] == theirs.masks[own]).mean((1, 2)).min() > 0.99
+
+
+@pytest.mark.skipif(not os.environ.get("MMBACKBONES_SWEEP"), reason="an export more: `make sweep`")
+@pytest.mark.parametrize("model", ONE_STAGE)
+def test_boxes_are_chosen_inside_a_file_for_any_size(
+    model: str, exported: Export, tmp_path: Path, exporter: None
+) -> None:
+    network = exported(model, True).network
+    if model == "efficientdet-d0":
+        with pytest.raises(InputError, match="--nms: its suppression .*soft_nms"):
+            ExportNet(network, nms=True)
+        return
+    with torch.no_grad():  # random scores of yolov4-tiny would all be 1
+        for layer in network.bbox_head.modules():
+            if isinstance(layer, torch.nn.Conv2d):
+                layer.weight.mul_(0.3)
+    onnx_file.write_onnx(ExportNet(network, nms=True).eval(), tmp_path / "a.onnx", (128, 128), dynamic=True)
+    session = OnnxModel(tmp_path / "a.onnx", network)
+    for sides, padded in (((90, 120), (96, 128)), ((160, 128), (160, 128))):
+        image = 255 * torch.rand(1, 3, *padded)
+        with torch.no_grad():
+            boxes, scores = ExportNet(network).eval()(image)
+        meta = {"img_shape": sides, "ori_shape": sides, "scale_factor": (1.0, 1.0)}
+        theirs = choose(network.bbox_head, boxes[0], scores[0], meta)
+        found, sure, labels = (one[0] for one in session.run(image, sides))
+        assert len(found) == len(theirs) > 10
+        torch.testing.assert_close(sure, theirs.scores, rtol=0, atol=1e-3)
+        overlap = box_iou(found, theirs.bboxes) * (labels[:, None] == theirs.labels)
+        assert (overlap.amax(1) > 0.99).float().mean() > 0.95  # near ties may change places
 
 
 def shaped(model: str) -> torch.nn.Module:
@@ -177,17 +214,18 @@ def test_boxes_are_chosen_for_every_kind_of_head(model: str) -> None:
 
 
 @pytest.mark.parametrize("model", ONE_STAGE)
-def test_the_program_chooses_the_same_boxes(model: str) -> None:
+def test_the_program_chooses_the_same_boxes(model: str, tmp_path: Path) -> None:
     head = shaped(model).bbox_head
     corner = 180 * torch.rand(80, 2)  # mmcv moves classes apart by what is right of 0 only
     boxes = torch.cat([corner, corner + 20 + 40 * torch.rand(80, 2)], 1)
     scores = torch.rand(80, 3)
-    program = object.__new__(importlib.import_module("mmbackbones.export.run").Model)
-    program.facts = {"choose": choosing(head), "classes": ["a", "b", "c"]}
+    rules = choosing(head)
+    (tmp_path / "run.py").write_text(program({"choose": rules, "resize": {"as": "opencv"}}))
+    parts = runpy.run_path(str(tmp_path / "run.py"))
     meta = {"img_shape": (190, 200), "ori_shape": (380, 300), "scale_factor": (200 / 300, 0.5)}
     theirs = choose(head, boxes, scores, meta)
     named = {"boxes": boxes.numpy(), "scores": scores.numpy()}
-    ours = program.choose(named, meta["ori_shape"], meta["img_shape"], 0.0)
+    ours = parts["choose"](named, meta["ori_shape"], meta["img_shape"], rules, 0.0)
     assert len(ours["boxes"]) == len(theirs) > 10
     assert ours["labels"].tolist() == theirs.labels.tolist()
     np.testing.assert_allclose(ours["scores"], theirs.scores, atol=1e-5)

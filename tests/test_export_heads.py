@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import runpy
 from pathlib import Path
 
 import cv2
@@ -10,10 +11,12 @@ import numpy as np
 import pytest
 import torch
 from mmengine.registry import MODELS, init_default_scope
+from PIL import Image
 from torch.nn import functional as F
 
 from mmbackbones import InputError
 from mmbackbones.compose.configs import load_config
+from mmbackbones.export.folder import write_folder
 from mmbackbones.export.graph import ExportNet
 from mmbackbones.export.onnx_file import write_onnx
 from mmbackbones.export.session import OnnxModel, choose
@@ -41,6 +44,23 @@ def test_mmdets_other_heads_are_refused_with_the_reason(config: str, says: str) 
         ExportNet(upstream(config))
 
 
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ("tridentnet/tridentnet_r50-caffe_1x_coco", "a TridentFasterRCNN predicts in a way of its own"),
+        ("guided_anchoring/ga-faster-rcnn_r50_fpn_1x_coco", "its GARPNHead proposes boxes in a way of its"),
+        ("double_heads/dh-faster-rcnn_r50_fpn_1x_coco", "its DoubleHeadRoIHead is not that of Faster"),
+        ("faster_rcnn/faster-rcnn_r50-caffe_c4-1x_coco", "its StandardRoIHead is not that .* one map per"),
+        ("groie/faste-rcnn_r50_fpn_groie_1x_coco", "its GenericRoIExtractor takes boxes out of maps in a"),
+        ("sabl/sabl-faster-rcnn_r50_fpn_1x_coco", "its SABLHead predicts in a way of its own"),
+        ("legacy_1.x/faster-rcnn_r50_fpn_1x_coco_v1", "LegacyDeltaXYWHBBoxCoder codes boxes in a way of"),
+    ],
+)
+def test_other_models_of_two_stages_are_refused_with_the_reason(config: str, says: str) -> None:
+    with pytest.raises(InputError, match=f"cannot be exported: .*{says}"):
+        ExportNet(upstream(config))
+
+
 @torch.no_grad()
 @pytest.mark.parametrize(
     ("config", "outputs"),
@@ -50,9 +70,12 @@ def test_mmdets_other_heads_are_refused_with_the_reason(config: str, says: str) 
         ("fcos/fcos_r50_fpn_gn-head-center-normbbox-centeronreg-giou_8xb8-amp-lsj-200e_coco", 3),
     ],
 )
-def test_heads_of_distances_and_factors_decode_as_mmdets(config: str, outputs: int) -> None:
+def test_heads_of_distances_and_factors_decode_as_mmdets(
+    config: str, outputs: int, tmp_path: Path, exporter: None
+) -> None:
     """Of maps of an image of 96x128, of which 90x120 is not padding."""
-    cfg = load_config(f"mmdet::{config}").model
+    whole = load_config(f"mmdet::{config}")
+    cfg = whole.model
     init_default_scope("mmdet")
     small = dict(in_channels=8, feat_channels=8, stacked_convs=1, num_classes=3, norm_cfg=None)
     cfg.test_cfg.score_thr = 0.3
@@ -72,6 +95,16 @@ def test_heads_of_distances_and_factors_decode_as_mmdets(config: str, outputs: i
     assert found.scores.std() > 0.01
     torch.testing.assert_close(found.scores, expected.scores, rtol=0, atol=1e-4)
     torch.testing.assert_close(found.bboxes, expected.bboxes, rtol=0, atol=1e-3)
+    # run.py, which shrinks an image of 180x240 and fills it up, chooses these boxes too
+    resize = next(step for step in whole.test_dataloader.dataset.pipeline if step["type"] == "Resize")
+    resize["scale"] = (120, 90)
+    Image.new("RGB", (240, 180)).save(tmp_path / "photo.png")
+    write_onnx(net, tmp_path / "model.onnx", (96, 128))
+    write_folder(tmp_path, net, whole, ("a", "b", "c"), (96, 128))
+    alone = runpy.run_path(str(tmp_path / "run.py"))["Model"]()(tmp_path / "photo.png", 0.0)
+    assert alone["classes"] == ["abc"[label] for label in expected.labels]
+    np.testing.assert_allclose(alone["scores"], expected.scores, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(alone["boxes"], expected.bboxes, rtol=0, atol=2e-3)
 
 
 @torch.no_grad()
@@ -121,12 +154,12 @@ def test_the_programs_resizing_is_opencvs_and_torchs(high: int, wide: int) -> No
     away = run_alone.resize_photo(image, high, wide).astype(int) - cv2.resize(image, (wide, high))
     assert np.abs(away).max() <= 1
     assert np.count_nonzero(away) <= 0.01 * away.size  # none on most machines, a tenth without its rounding
-    tensor = torch.from_numpy(image).permute(2, 0, 1)[None].float()
+    band = image[..., 0].astype(np.float32)
     for corners in (False, True):
-        theirs = F.interpolate(tensor, (high, wide), mode="bilinear", align_corners=corners)[0]
-        np.testing.assert_allclose(
-            run_alone.resize(image, high, wide, corners).transpose(2, 0, 1), theirs, atol=1e-2
+        theirs = F.interpolate(
+            torch.from_numpy(band)[None, None], (high, wide), mode="bilinear", align_corners=corners
         )
+        np.testing.assert_allclose(run_alone.resize(band, (high, wide), corners), theirs[0, 0], atol=1e-2)
 
 
 @pytest.mark.parametrize("config", ["free_anchor/freeanchor_r50_fpn_1x_coco", "ssd/ssd300_coco"])

@@ -39,6 +39,10 @@ def export_command(
     int8: Annotated[
         bool, typer.Option("--int8", help="Also a file in 8 bits; needs --data to see the ranges of values.")
     ] = False,
+    openvino: Annotated[
+        bool,
+        typer.Option("--openvino", help="Also as OpenVINO's: in 16 bits, and in 8 with --int8 (NNCF)."),
+    ] = False,
     calibration_images: Annotated[
         int, typer.Option(help="Training images that --int8 looks at.", min=1)
     ] = 64,
@@ -53,7 +57,7 @@ def export_command(
     from ..compose.configs import load_config
     from ..compose.fit import Settings, fit_for_test
     from ..export.export import export, measure
-    from ..export.folder import RUN, check_folder
+    from ..export.folder import RUN, check_folder, resizing
     from .console import new_console, reading, shortest
 
     if int8 and data is None:
@@ -76,11 +80,17 @@ def export_command(
     for note in notes:
         console.print(f"  {note}", highlight=False)
     images = calibration_images if int8 else 0
-    files = export(cfg, checkpoint, target, dynamic=dynamic, int8=images, nms=nms)
+    files = export(cfg, checkpoint, target, dynamic=dynamic, int8=images, nms=nms, openvino=openvino)
     _print_table(console, cfg, measure(cfg, checkpoint, files, data is not None))
     for what, path in files.items():
         console.print(f"{what:<10}{shortest(path)}", soft_wrap=True, highlight=False)
     if target.suffix != ".onnx":
+        if not dynamic and resizing(cfg)["keep_ratio"]:
+            console.print(
+                "Images of other proportions are filled up to the file's size, and what is found in them is "
+                "not quite what `predict` finds; with --dynamic it is.",
+                highlight=False,
+            )
         console.print(f"run with  python {shortest(target / RUN)} IMAGES", soft_wrap=True, highlight=False)
 
 

@@ -15,10 +15,12 @@ LOOKED_FOR = (
     "masks, JPEGImages and SegmentationClass)"
 )
 
-IMAGE_DIRS = ("images", "image", "imgs", "img", "img_dir", "JPEGImages", "leftImg8bit")
+#: CamVid as its authors hand it out: one folder of frames and one of labels, beside label_colors.txt.
+CAMVID_DIRS = ("701_StillsRaw_full", "LabeledApproved_full")
+IMAGE_DIRS = ("images", "image", "imgs", "img", "img_dir", "JPEGImages", "leftImg8bit", CAMVID_DIRS[0])
 LABEL_DIRS = (
     *("labels", "label", "masks", "mask", "ann_dir", "annotations", "annotation"),
-    *("SegmentationClass", "gtFine", "gt", "segmentation"),
+    *("SegmentationClass", "gtFine", "gt", "segmentation", CAMVID_DIRS[1]),
 )
 # What the folder of labels has after the name of the folder of images beside it, as CamVid's trainannot.
 LABEL_DIR_ENDINGS = ("annot", "_annot", "_labels", "_label", "_masks", "_mask", "_gt")

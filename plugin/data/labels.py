@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import InputError
+from . import colours
 from .categories import subset_note
 from .dataset import IGNORE_LABEL, Colour, DataSet, Split, some, split_off, write_cache
 from .folders import Found
@@ -39,9 +40,15 @@ def finish(
     for split, (img_dir, label_dir, listed) in found.items():
         pairs[split], said = pair(img_dir, label_dir, listed, work.cache / f"images_{split}")
         notes += said
-    values = [_check(part, work.scanner) for part in pairs.values()]
     places = [root, *(folder for _, labels, _ in found.values() for folder in (labels, labels.parent))]
-    given = read_classes(next(filter(None, map(_class_file, places)), None))
+    given = read_classes(_first_of(CLASS_FILES, places))
+    if (table := _first_of(colours.COLOUR_FILES, places)) and any(map(colours.has_colours, pairs.values())):
+        given = colours.colour_table(table)
+        ignore = {*colours.void_values(given[0]), *ignore}
+        for split, part in pairs.items():
+            pairs[split] = colours.as_indices(part, given[1], work.cache / f"labels_{split}")
+        notes.append(f"Labels of colours were written as class indices by '{table}', in '{work.cache}'.")
+    values = [_check(part, work.scanner) for part in pairs.values()]
     if not given[0] and (root / ADE20K_FILE).is_file():
         given, ignore = (_ade20k(root / ADE20K_FILE), ()), {0, *ignore}
     occurring = {value for part in values for one in part for value in one}
@@ -162,8 +169,9 @@ def _check_values(parts: Iterable[Pairs], values: list[list[dict[int, int]]], na
         )
 
 
-def _class_file(folder: Path) -> Path | None:
-    return next((folder / name for name in CLASS_FILES if (folder / name).is_file()), None)
+def _first_of(names: Iterable[str], folders: Iterable[Path]) -> Path | None:
+    """The first file with one of ``names`` in the first of the folders that has one."""
+    return next((folder / name for folder in folders for name in names if (folder / name).is_file()), None)
 
 
 def read_classes(file: Path | None) -> tuple[tuple[str, ...], tuple[Colour, ...]]:

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import io
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,17 +21,25 @@ from ..engine.evaluate import runner_for_test
 from ..engine.load import load_trained
 from ..engine.report import main_figures, numbers
 from ..engine.runner import library_output_to_log
-from ..errors import InputError
+from ..errors import InputError, need
 from .folder import MODEL, check_folder, resizing, write_folder
 from .graph import ExportNet
 from .onnx_file import quantise, write_onnx
+from .openvino_file import write_openvino
 from .session import OnnxModel, fill, raw_images, seconds
 
 Figures = dict[str, dict[str, float]]
 
 
 def export(
-    cfg: Config, checkpoint: Path, target: Path, *, dynamic: bool = False, int8: int = 0, nms: bool = False
+    cfg: Config,
+    checkpoint: Path,
+    target: Path,
+    *,
+    dynamic: bool = False,
+    int8: int = 0,
+    nms: bool = False,
+    openvino: bool = False,
 ) -> dict[str, Path]:
     """Write the model of ``cfg`` with the weights of ``checkpoint``.
 
@@ -41,13 +50,15 @@ def export(
         dynamic: Images of any size.
         int8: Write ``<target>_int8.onnx`` too, with ranges from so many training images.
         nms: Choose boxes inside the file; models of two stages do in any case.
+        openvino: Write ``<target>_openvino.xml`` and with ``int8`` ``<target>_openvino_int8.xml`` too.
 
     Returns:
-        The models by what they are: ``onnx``, ``int8``.
+        The models by what they are: ``onnx``, ``int8``, ``openvino``, ``openvino int8``.
 
     Raises:
         InputError: the model cannot be exported, or the checkpoint does not fit.
     """
+    need(*["openvino"] * openvino, *["nncf"] * bool(openvino and int8))  # before the work
     model, meta = load_trained(cfg, checkpoint)
     net = ExportNet(model, nms)
     size = _size(cfg, model)
@@ -61,10 +72,16 @@ def export(
     files = {"onnx": target}
     if folder is not None:
         write_folder(folder, net, cfg, meta.get("classes", ()), None if dynamic else size)
+    seen = partial(_calibration, cfg, int8, None if dynamic else size, net)
     if int8:
-        small = target.with_name(f"{target.stem}_int8.onnx")
-        quantise(target, small, _calibration(cfg, int8, None if dynamic else size, net))
-        files["int8"] = small
+        files["int8"] = target.with_name(f"{target.stem}_int8.onnx")
+        quantise(target, files["int8"], seen())
+    if openvino:
+        files["openvino"] = target.with_name(f"{target.stem}_openvino.xml")
+        write_openvino(target, files["openvino"])
+    if openvino and int8:
+        files["openvino int8"] = target.with_name(f"{target.stem}_openvino_int8.xml")
+        write_openvino(target, files["openvino int8"], seen())
     return files
 
 
@@ -80,7 +97,8 @@ def measure(cfg: Config, checkpoint: Path, files: dict[str, Path], accuracy: boo
         rows["torch"] = main_figures(_evaluate(cfg, checkpoint, None))
     times = seconds({what: OnnxModel(path, model) for what, path in files.items()}, image, runs)
     for what, path in files.items():
-        rows[what] = {"MB": path.stat().st_size / 1e6, "ms": 1e3 * times[what]}
+        parts = [path, *([path.with_suffix(".bin")] if path.suffix == ".xml" else [])]
+        rows[what] = {"MB": sum(part.stat().st_size for part in parts) / 1e6, "ms": 1e3 * times[what]}
         if accuracy:
             rows[what] |= main_figures(_evaluate(cfg, checkpoint, path))
     return rows

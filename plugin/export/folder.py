@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from .graph import ExportNet, clips
 from .suppression import most_before
 
 MODEL, FACTS, RUN = "model.onnx", "model.json", "run.py"
+_PART = re.compile("# --- (.+) ---")
 _OUTPUTS = {
     "boxes": "(1, places, 4): x1 y1 x2 y2 in pixels of the input, before non-maximum suppression",
     "scores": "(1, places, classes): 0..1",
@@ -88,9 +90,29 @@ def write_folder(folder: Path, net: ExportNet, cfg: Config, classes: Sequence[st
         **_answers(net),
     }
     (folder / FACTS).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    run = Path(__file__).with_name(RUN).read_text(encoding="utf-8")
-    (folder / RUN).write_text(run, encoding="utf-8")
+    (folder / RUN).write_text(program(facts), encoding="utf-8")
     return [folder / FACTS, folder / RUN]
+
+
+def program(facts: dict[str, Any]) -> str:
+    """``run.py`` with those parts that a model of these facts needs.
+
+    A line ``# --- words ---`` says for which models the lines below it are: those with one of the words.
+    """
+    words = {"all", facts["resize"]["as"], facts["choose"]["nms"] if "choose" in facts else ""}
+    if "choose" in facts:
+        words.add("boxes")
+    elif facts["task"] == "segmentation":
+        words.add("labels")
+    else:
+        words |= {"chosen", *facts["outputs"].keys() & {"masks"}}
+    lines, wanted = [], True
+    for line in Path(__file__).with_name(RUN).read_text(encoding="utf-8").splitlines():
+        if mark := _PART.fullmatch(line.strip()):
+            wanted = not words.isdisjoint(mark[1].split())
+        elif wanted:
+            lines.append(line)
+    return re.sub(r"\n+(?=(def|class|if) )", "\n\n\n", "\n".join(lines)) + "\n"
 
 
 def _answers(net: ExportNet) -> dict[str, Any]:

@@ -16,120 +16,59 @@ from PIL import Image, ImageOps
 
 
 class Model:
-    """Calls give ``boxes``, ``scores``, ``labels``, ``classes`` and of instance masks ``masks`` (n, height,
-    width); for segmentation a ``label_map``."""
+    """A call gives arrays of one image.
+
+    # --- labels ---
+    ``label_map`` (height, width): the class index of each pixel.
+    # --- boxes chosen ---
+    ``boxes`` (n, 4) x1 y1 x2 y2 in pixels, best first, with ``scores``, ``labels`` and ``classes``.
+    # --- masks ---
+    ``masks`` (n, height, width) of bool.
+    # --- all ---
+    """
 
     def __init__(self, folder: Path = Path(__file__).parent, file: str = "model.onnx") -> None:
         self.facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         self.session = onnxruntime.InferenceSession(str(folder / file), providers=["CPUExecutionProvider"])
 
     def __call__(self, path: str | Path, score_thr: float = 0.3) -> dict[str, Any]:
-        image = np.asarray(ImageOps.exif_transpose(Image.open(path)).convert("RGB"))
-        small = self.shrink(image)
-        given = {"image": self.pad(small)}
-        if "sides" in self.facts:  # the model chooses among its boxes
-            given["sides"] = np.array(small.shape[:2], np.float32)
+        photo = ImageOps.exif_transpose(Image.open(path))
+        if photo.mode.startswith("I"):  # of 16 bits the upper 8
+            photo = Image.fromarray((np.asarray(photo) >> 8).astype(np.uint8))
+        image = np.asarray(photo.convert("RGB"))
+        small = shrink(image, self.facts["resize"])
+        given = {"image": pad(small, self.facts["input"])}
+        # --- chosen ---
+        given["sides"] = np.array(small.shape[:2], np.float32)
+        # --- all ---
         answers = self.session.run(None, given)
-        named = dict(zip(self.facts["outputs"], (answer[0] for answer in answers), strict=True))
-        if "logits" in named:
-            inside = named["logits"][:, : small.shape[0], : small.shape[1]].transpose(1, 2, 0)
-            logits = resize(inside, image.shape[0], image.shape[1], self.facts["align_corners"])
-            threshold = self.facts["threshold"]  # of models with one logit for two classes
-            one = logits.argmax(2) if threshold is None else 1 / (1 + np.exp(-logits[..., 0])) > threshold
-            return {"label_map": one.astype(np.uint8 if len(self.facts["classes"]) <= 256 else np.uint16)}
-        if "labels" in named:
-            return self.place(named, image.shape, small.shape, score_thr)
-        return self.choose(named, image.shape, small.shape, score_thr)
-
-    def shrink(self, image: np.ndarray) -> np.ndarray:
-        """To the size that the model was trained with, as ``resize`` in model.json says."""
-        wide, high = self.facts["resize"]["width"], self.facts["resize"]["height"]
-        if self.facts["resize"]["keep_ratio"]:
-            long, short = max(image.shape[:2]), min(image.shape[:2])
-            scale = min(max(wide, high) / long, min(wide, high) / short)
-            high, wide = (int(side * scale + 0.5) for side in image.shape[:2])
-        if self.facts["resize"]["as"] == "pillow":
-            return np.asarray(Image.fromarray(image).resize((wide, high), Image.Resampling.BILINEAR))
-        return resize_photo(image, high, wide)
-
-    def pad(self, small: np.ndarray) -> np.ndarray:
-        """(1, 3, H, W) as the model takes it: BGR, 0..255, filled up below and on the right."""
-        (high, wide), facts = small.shape[:2], self.facts["input"]
-        by = facts["multiple_of"]
-        target = (facts["height"] or -(-high // by) * by, facts["width"] or -(-wide // by) * by)
-        if high > target[0] or wide > target[1]:
-            raise ValueError(
-                f"{wide}x{high} does not fit into {target[1]}x{target[0]}: export with --dynamic."
-            )
-        whole = np.empty((*target, 3), np.float32)
-        whole[:] = facts["padding"]
-        whole[:high, :wide] = small[..., ::-1]
-        return whole.transpose(2, 0, 1)[None]
-
-    def place(self, named: dict[str, Any], image: Any, small: Any, score_thr: float) -> dict[str, Any]:
-        """What the model has chosen, in pixels of the image."""
-        kept = named["scores"] >= score_thr
-        boxes = named["boxes"][kept] * (np.array(image[1::-1]) / small[1::-1])[[0, 1, 0, 1]]
-        found = {"boxes": boxes, "scores": named["scores"][kept], "labels": named["labels"][kept]}
-        found["classes"] = [self.facts["classes"][label] for label in found["labels"]]
-        if "masks" in named:
-            sure = [paste(*pair, *image[:2]) for pair in zip(named["masks"][kept], boxes, strict=True)]
-            found["masks"] = np.array(sure).reshape(-1, *image[:2]) >= self.facts["mask_threshold"]
-        return found
-
-    def choose(self, named: dict[str, Any], image: Any, small: Any, score_thr: float) -> dict[str, Any]:
-        """The best boxes of each class that do not overlap, in pixels of the image."""
-        rules, scores = self.facts["choose"], named["scores"]
-        places, labels = (scores > rules["score_thr"]).nonzero()
-        best = np.argsort(-scores[places, labels], kind="stable")[: rules["most_before"]]
-        places, labels = places[best], labels[best]
-        scores = scores[places, labels] * (named["factors"][places] if "factors" in named else 1)
-        limits = np.array([small[1], small[0], small[1], small[0]])
-        boxes = np.clip(named["boxes"][places], 0, limits) if rules["clip"] else named["boxes"][places]
-        boxes = boxes / limits * np.array([image[1], image[0], image[1], image[0]])
-        large = ((boxes[:, 2:] - boxes[:, :2]) > rules["min_size"]).all(1)
-        boxes, scores, labels = boxes[large], scores[large], labels[large]
-        kept, scores = suppress(boxes, scores, labels, rules)
-        kept, scores = kept[: rules["most"]], scores[: rules["most"]]
-        kept, scores = kept[scores >= score_thr], scores[scores >= score_thr]
-        names = [self.facts["classes"][label] for label in labels[kept]]
-        return {"boxes": boxes[kept], "scores": scores, "labels": labels[kept], "classes": names}
+        named = {key: answer[0] for key, answer in zip(self.facts["outputs"], answers, strict=True)}
+        # --- labels ---
+        return {"label_map": label_map(named["logits"], image.shape, small.shape, self.facts)}
+        # --- boxes ---
+        found = choose(named, image.shape, small.shape, self.facts["choose"], score_thr)
+        # --- chosen ---
+        found = place(named, image.shape, small.shape, self.facts, score_thr)
+        # --- boxes chosen ---
+        return {**found, "classes": [self.facts["classes"][label] for label in found["labels"]]}
+        # --- all ---
 
 
-def suppress(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, rules: dict[str, Any]) -> Any:
-    """Non-maximum suppression, hard or Gaussian: what is kept, best first, and its scores."""
-    scores, left, kept = scores.astype(np.float64), np.arange(len(boxes)), []
-    while len(left):
-        first = left[scores[left].argmax()]
-        kept.append(first)
-        left = left[left != first]
-        sides = np.minimum(boxes[first, 2:], boxes[left, 2:]) - np.maximum(boxes[first, :2], boxes[left, :2])
-        both = sides.clip(min=0).prod(1) * (labels[left] == labels[first])
-        area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
-        overlap = both / np.maximum(area[first] + area[left] - both, 1e-9)
-        if rules["nms"] == "gaussian":
-            scores[left] *= np.exp(-(overlap**2) / rules["sigma"])
-            left = left[scores[left] >= rules["min_score"]]
-        else:
-            left = left[overlap <= rules["iou_threshold"]]
-    order = np.array(kept, int)
-    return order, scores[order]
-
-
-def paste(mask: np.ndarray, box: np.ndarray, high: int, wide: int) -> np.ndarray:
-    """``mask`` over its box in an image of (high, wide), bilinear, 0 outside."""
-
-    def weights(low: float, end: float, new: int, old: int) -> np.ndarray:
-        at = (np.arange(new) + 0.5 - low) / max(end - low, 1e-6) * old - 0.5
-        return np.maximum(0, 1 - np.abs(at[:, None] - np.arange(old))).astype(np.float32)
-
-    (x1, y1, x2, y2), (rows, columns) = box, mask.shape
-    return weights(y1, y2, high, rows) @ mask @ weights(x1, x2, wide, columns).T
+def shrink(image: np.ndarray, rule: dict[str, Any]) -> np.ndarray:
+    """``image`` (height, width, 3) in the size that the model was trained with."""
+    high, wide = rule["height"], rule["width"]
+    if rule["keep_ratio"]:
+        scale = min(max(high, wide) / max(image.shape[:2]), min(high, wide) / min(image.shape[:2]))
+        high, wide = (int(side * scale + 0.5) for side in image.shape[:2])
+    # --- pillow ---
+    return np.asarray(Image.fromarray(image).resize((wide, high), Image.Resampling.BILINEAR))
+    # --- opencv ---
+    return resize_photo(image, high, wide)
 
 
 def resize_photo(photo: np.ndarray, high: int, wide: int) -> np.ndarray:
-    """``photo`` (height, width, 3) of 8 bits in another size, bilinear, with OpenCV's rounding: weights are
-    2048ths, and 4 and 16 bits are dropped on the way; beyond the sides a pixel has all weight alone."""
+    """``photo`` of 8 bits in another size, bilinear, with OpenCV's rounding: weights are 2048ths, and 4 and
+    16 bits are dropped on the way; beyond the sides a pixel has all weight alone."""
 
     def ends(old: int, new: int, alone: bool) -> tuple[np.ndarray, ...]:
         at = ((np.arange(new) + 0.5) * (old / new) - 0.5).astype(np.float32)
@@ -148,36 +87,121 @@ def resize_photo(photo: np.ndarray, high: int, wide: int) -> np.ndarray:
     return (upper + lower + 2 >> 2).astype(np.uint8)
 
 
-def resize(pixels: np.ndarray, high: int, wide: int, corners: bool = False) -> np.ndarray:
-    """``pixels`` (height, width, channels) in another size, bilinear, as torch does."""
-
-    def ends(old: int, new: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        at = (
-            np.arange(new) * ((old - 1) / max(1, new - 1))
-            if corners
-            else (np.arange(new) + 0.5) * old / new - 0.5
-        )
-        low = np.clip(at, 0, old - 1).astype(int)
-        return low, np.minimum(low + 1, old - 1), (np.clip(at, 0, old - 1) - low).astype(np.float32)
-
-    top, bottom, down = ends(pixels.shape[0], high)
-    left, right, along = ends(pixels.shape[1], wide)
-    down, along = down[:, None, None], along[None, :, None]
-    rows = pixels[top] * (1 - down) + pixels[bottom] * down
-    return rows[:, left] * (1 - along) + rows[:, right] * along
+# --- all ---
+def pad(small: np.ndarray, rule: dict[str, Any]) -> np.ndarray:
+    """(1, 3, H, W) as the model takes it: BGR, 0..255, filled up below and on the right."""
+    (high, wide), by = small.shape[:2], rule["multiple_of"]
+    sides = rule["height"] or -(-high // by) * by, rule["width"] or -(-wide // by) * by
+    if high > sides[0] or wide > sides[1]:
+        raise ValueError(f"{wide}x{high} does not fit into {sides[1]}x{sides[0]}: export with --dynamic.")
+    whole = np.tile(np.array(rule["padding"], np.float32), (*sides, 1))
+    whole[:high, :wide] = small[..., ::-1]
+    return whole.transpose(2, 0, 1)[None]
 
 
+# --- labels ---
+def label_map(logits: np.ndarray, image: Any, small: Any, facts: dict[str, Any]) -> np.ndarray:
+    """The likeliest class of each pixel of the image, (height, width)."""
+    whole = np.stack([resize(one[: small[0], : small[1]], image, facts["align_corners"]) for one in logits])
+    if facts["threshold"] is not None:  # one logit for two classes
+        return (1 / (1 + np.exp(-whole[0])) > facts["threshold"]).astype(np.uint8)
+    return whole.argmax(0).astype(np.uint8 if len(facts["classes"]) <= 256 else np.uint16)
+
+
+def resize(pixels: np.ndarray, image: Any, corners: bool) -> np.ndarray:
+    """``pixels`` (h, w) in the size of the image, bilinear, as torch does."""
+    (high, wide), steps = image[:2], []
+    for old, new in zip(pixels.shape[::-1], (wide, high), strict=True):
+        by = (old - 1) / max(new - 1, 1) if corners else old / new
+        steps.append((by, 0.5 - by / 2 if corners else 0.0))
+    (x, left), (y, top) = steps
+    way = Image.Transform.AFFINE, (x, 0, left, 0, y, top), Image.Resampling.BILINEAR
+    return np.asarray(Image.fromarray(pixels).transform((wide, high), *way))
+
+
+# --- boxes ---
+def choose(
+    named: dict[str, Any], image: Any, small: Any, rules: dict[str, Any], score_thr: float
+) -> dict[str, Any]:
+    """The best boxes of each class that do not overlap, in pixels of the image."""
+    scores = named["scores"]
+    places, labels = (scores > rules["score_thr"]).nonzero()
+    best = np.argsort(-scores[places, labels], kind="stable")[: rules["most_before"]]
+    places, labels = places[best], labels[best]
+    scores = scores[places, labels] * (named["factors"][places] if "factors" in named else 1)
+    limits = np.array([small[1], small[0], small[1], small[0]])
+    boxes = np.clip(named["boxes"][places], 0, limits) if rules["clip"] else named["boxes"][places]
+    boxes = boxes / limits * np.array([image[1], image[0], image[1], image[0]])
+    large = ((boxes[:, 2:] - boxes[:, :2]) > rules["min_size"]).all(1)
+    boxes, scores, labels = boxes[large], scores[large], labels[large]
+    kept, scores = suppress(boxes, scores, labels, rules)
+    kept, scores = kept[: rules["most"]], scores[: rules["most"]]
+    kept, scores = kept[scores >= score_thr], scores[scores >= score_thr]
+    return {"boxes": boxes[kept], "scores": scores, "labels": labels[kept]}
+
+
+def suppress(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, rules: dict[str, Any]) -> Any:
+    """Non-maximum suppression: what is kept, best first, and its scores."""
+    scores, left, kept = scores.astype(np.float64), np.arange(len(boxes)), []
+    area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    while len(left):
+        first = left[scores[left].argmax()]
+        kept.append(first)
+        left = left[left != first]
+        sides = np.minimum(boxes[first, 2:], boxes[left, 2:]) - np.maximum(boxes[first, :2], boxes[left, :2])
+        both = sides.clip(min=0).prod(1) * (labels[left] == labels[first])
+        overlap = both / np.maximum(area[first] + area[left] - both, 1e-9)
+        # --- gaussian ---
+        scores[left] *= np.exp(-(overlap**2) / rules["sigma"])
+        left = left[scores[left] >= rules["min_score"]]
+        # --- hard ---
+        left = left[overlap <= rules["iou_threshold"]]
+    # --- boxes ---
+    order = np.array(kept, int)
+    return order, scores[order]
+
+
+# --- chosen ---
+def place(
+    named: dict[str, Any], image: Any, small: Any, facts: dict[str, Any], score_thr: float
+) -> dict[str, Any]:
+    """What the model has chosen, in pixels of the image."""
+    kept = named["scores"] >= score_thr
+    boxes = named["boxes"][kept] * (np.array(image[1::-1]) / small[1::-1])[[0, 1, 0, 1]]
+    return {
+        "boxes": boxes,
+        "scores": named["scores"][kept],
+        "labels": named["labels"][kept],
+        # --- masks ---
+        "masks": paste(named["masks"][kept], boxes, *image[:2]) >= facts["mask_threshold"],
+        # --- chosen ---
+    }
+
+
+# --- masks ---
+def paste(masks: np.ndarray, boxes: np.ndarray, high: int, wide: int) -> np.ndarray:
+    """``masks`` (n, h, w) over their boxes in an image of (high, wide), bilinear, 0 outside."""
+    whole = np.zeros((len(masks), high, wide), np.float32)
+    for out, mask, box in zip(whole, masks, boxes, strict=True):
+        x, y = mask.shape[::-1] / np.maximum(box[2:] - box[:2], 1e-6)
+        way = Image.Transform.AFFINE, (x, 0, 1 - x * box[0], 0, y, 1 - y * box[1]), Image.Resampling.BILINEAR
+        out[:] = Image.fromarray(np.pad(mask, 1)).transform((wide, high), *way)
+    return whole
+
+
+# --- all ---
 if __name__ == "__main__":
     model = Model()
     for name in sys.argv[1:]:
         found = model(name)
-        if "label_map" in found:
-            Image.fromarray(found.pop("label_map")).save(f"{Path(name).stem}_labels.png")
-        if "masks" in found:  # at each pixel the number of the object, from 1; the surest lies above
-            numbers = np.zeros(found["masks"].shape[1:], np.uint16)
-            for number in range(len(found["masks"]), 0, -1):
-                numbers[found["masks"][number - 1]] = number
-            Image.fromarray(numbers).save(f"{Path(name).stem}_masks.png")
-            del found["masks"]
+        # --- labels ---
+        Image.fromarray(found.pop("label_map")).save(f"{Path(name).stem}_labels.png")
+        # --- masks ---
+        masks = found.pop("masks")
+        numbers = np.zeros(masks.shape[1:], np.uint16)  # at each pixel the number of the object, from 1 on
+        for number in range(len(masks), 0, -1):  # the surest lies above
+            numbers[masks[number - 1]] = number
+        Image.fromarray(numbers).save(f"{Path(name).stem}_masks.png")
+        # --- all ---
         plain = {key: np.asarray(value).tolist() for key, value in found.items()}
         sys.stdout.write(json.dumps({"image": name, **plain}) + "\n")

@@ -20,14 +20,43 @@ from ..engine.timing import in_turn
 from ..errors import InputError, need
 from .graph import clips
 from .onnx_file import INPUT, SIDES
+from .openvino_file import OpenVinoSession
 from .suppression import most_before
+
+
+class OnnxSession:
+    """An ONNX file in onnxruntime.
+
+    Attributes:
+        facts: what the file says of itself.
+        shape: of the image, (1, C, H, W); a free side is no number.
+        inputs: how many there are.
+    """
+
+    def __init__(self, path: Path) -> None:
+        need("onnxruntime")
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()  # so OMP_NUM_THREADS holds here too
+        try:
+            self._run = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's own exceptions have no common parent but this
+            raise InputError(f"{path} cannot be read as an ONNX file: {error}") from error
+        self.facts = self._run.get_modelmeta().custom_metadata_map
+        self.shape, self.inputs = self._run.get_inputs()[0].shape, len(self._run.get_inputs())
+
+    def __call__(self, given: dict[str, np.ndarray]) -> list[np.ndarray]:
+        found: list[np.ndarray] = self._run.run(None, given)
+        return found
 
 
 class OnnxModel(BaseModel):
     """Runs the file where mmengine's loops run ``model``; the model does the rest, as suppression.
 
     Args:
-        path: A file of :func:`mmbackbones.export.onnx_file.write_onnx`.
+        path: A file of :func:`mmbackbones.export.onnx_file.write_onnx`, or of
+            :func:`mmbackbones.export.openvino_file.write_openvino`.
         model: The model in torch.
 
     Raises:
@@ -36,32 +65,22 @@ class OnnxModel(BaseModel):
 
     def __init__(self, path: Path, model: Any) -> None:
         super().__init__()
-        need("onnxruntime")
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()  # so OMP_NUM_THREADS holds here too
-        try:
-            self.session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # onnxruntime's own exceptions have no common parent but this
-            raise InputError(f"{path} cannot be read as an ONNX file: {error}") from error
-        facts = self.session.get_modelmeta().custom_metadata_map
+        self.session: Any = (OpenVinoSession if path.suffix == ".xml" else OnnxSession)(path)
+        facts = self.session.facts
         if facts.get("made_by") != "mmbackbones":
             raise InputError(f"{path} was not written by `mmbackbones export`, so its inputs are unknown.")
         self.pad_value, self.multiple = json.loads(facts["pad_value"]), json.loads(facts["multiple"])
         self.path, self.torch_model = path, model
-        sides = self.session.get_inputs()[0].shape[2:]
+        sides = self.session.shape[2:]
         self.size = tuple(sides) if all(isinstance(side, int) for side in sides) else None
-        self.chooses = len(self.session.get_inputs()) > 1
+        self.chooses = self.session.inputs > 1
 
     def run(self, image: Tensor, sides: Sequence[int] | None = None) -> list[Tensor]:
         """The file's outputs for ``image`` (1, C, H, W), 0..255, whose (height, width) are no padding."""
         given = {INPUT: image.numpy()}
         if self.chooses:
             given[SIDES] = np.array(sides or image.shape[2:], np.float32)
-        return [torch.from_numpy(value) for value in self.session.run(None, given)]
+        return [torch.from_numpy(value) for value in self.session(given)]
 
     def test_step(self, data: Any) -> list[Any]:
         """Data samples with predictions, as the model's own ``test_step``."""
