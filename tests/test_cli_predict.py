@@ -123,6 +123,7 @@ def test_what_is_lost_in_loading_is_said(
     cv2.imwrite(str(tmp_path / "12bit colour.png"), np.stack([deep] * 3, -1))
     cv2.imwrite(str(tmp_path / "16bit.png"), deep * 16)
     picture(tmp_path / "plain.png")
+    Image.new("CMYK", (64, 48), (10, 200, 30, 40)).save(tmp_path / "print.jpg")
     expected = {
         "frames.tif": "3 frames: loading keeps the first",
         "alpha.png": "an alpha channel (RGBA): loading drops it",
@@ -130,6 +131,7 @@ def test_what_is_lost_in_loading_is_said(
         "12bit colour.png": "16 bits a channel but no value above 4095",
         "16bit.png": "16 bits a channel: loading keeps the upper 8",
         "plain.png": None,
+        "print.jpg": None,
     }
     code, entries = predict(weights, tmp_path / "out", *(tmp_path / name for name in expected))
     shown = capsys.readouterr().out

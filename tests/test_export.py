@@ -304,6 +304,6 @@ def test_free_size_with_a_torch_that_lacks_the_setting(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, exporter: None
 ) -> None:
     monkeypatch.setattr(onnx_file, "OBLIVIOUS", "a_setting_of_the_future")
-    net = SimpleNamespace(multiple=32, inputs=("images",))
+    net = SimpleNamespace(multiple=32, channels=3, inputs=("images",))
     with pytest.raises(InputError, match=r"newer torch than .* leave --dynamic out"):
         onnx_file.write_onnx(net, tmp_path / "a.onnx", (64, 64), dynamic=True)

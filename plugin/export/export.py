@@ -64,6 +64,11 @@ def export(
     size = _size(cfg, model)
     folder = target if target.suffix != ".onnx" else None
     if folder is not None:
+        if net.channels != 3:
+            raise InputError(
+                f"run.py reads photos, of 3 channels, but the model takes {net.channels}: export it alone "
+                f"with --out model.onnx."
+            )
         check_folder(folder)
         resizing(cfg)  # before the work
         folder.mkdir(parents=True, exist_ok=True)
@@ -92,7 +97,7 @@ def measure(cfg: Config, checkpoint: Path, files: dict[str, Path], accuracy: boo
     """
     rows: Figures = {}
     model, _ = load_trained(cfg, checkpoint)
-    image = torch.rand(1, 3, *_size(cfg, model)) * 255
+    image = torch.rand(1, ExportNet(model).channels, *_size(cfg, model)) * 255
     if accuracy:
         rows["torch"] = main_figures(_evaluate(cfg, checkpoint, None))
     times = seconds({what: OnnxModel(path, model) for what, path in files.items()}, image, runs)

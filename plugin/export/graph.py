@@ -44,6 +44,7 @@ class ExportNet(nn.Module):
     Attributes:
         outputs: Names of what is returned.
         inputs: Names of what is taken: ``image``, and where boxes are chosen inside ``sides``.
+        channels: That an image has.
         multiple: What the image's sides must be multiples of, in pixels, as the model fills them up itself.
 
     Raises:
@@ -67,8 +68,9 @@ class ExportNet(nn.Module):
         self.multiple = by or getattr(given, "pad_size_divisor", 1) or 1
         normalise = getattr(given, "_enable_normalize", False)
         self.flips = bool(getattr(given, "_channel_conversion", getattr(given, "channel_conversion", False)))
-        mean = given.mean if normalise else torch.zeros(3, 1, 1)
-        std = given.std if normalise else torch.ones(3, 1, 1)
+        self.channels = _channels(model)
+        mean = given.mean if normalise else torch.zeros(self.channels, 1, 1)
+        std = given.std if normalise else torch.ones(self.channels, 1, 1)
         self.register_buffer("mean", mean.clone()[None])
         self.register_buffer("std", std.clone()[None])
 
@@ -124,6 +126,12 @@ def output_names(model: Any, nms: bool = False) -> tuple[str, ...]:
         f"A {type(model).__name__} cannot be exported: {lacks}. Segmenters can, and detectors {_DETECTORS}. "
         f"`mmbackbones config --model retinanet` writes one with your backbone."
     )
+
+
+def _channels(model: Any) -> int:
+    """What the backbone's first convolution takes."""
+    every = model.backbone.modules() if hasattr(model, "backbone") else ()
+    return next((one.in_channels for one in every if isinstance(one, nn.Conv2d)), 3)
 
 
 def _every_box(head: Any, features: Sequence[Tensor], sides: Tensor) -> tuple[Tensor, ...]:

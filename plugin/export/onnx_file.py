@@ -53,7 +53,9 @@ def write_onnx(
         warnings.simplefilter("ignore")  # torch's exporter warns of its own parts
         program = torch.onnx.export(
             net.eval(),
-            (torch.rand(1, 3, *size) * 255, torch.tensor(size, dtype=torch.float32))[: len(net.inputs)],
+            (torch.rand(1, net.channels, *size) * 255, torch.tensor(size, dtype=torch.float32))[
+                : len(net.inputs)
+            ],
             input_names=list(net.inputs),
             output_names=list(net.outputs),
             dynamic_shapes=shapes,
