@@ -9,27 +9,26 @@ import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from export_cases import BACKBONE, ONE_STAGE, SEGMENTERS, TRIED, Exported, alone, trained
+from export_cases import BACKBONE, ONE_STAGE, SEGMENTERS, TRIED, Exported, alone, found_alone
 from mmdet.visualization import DetLocalVisualizer
 from mmengine.registry import MODELS as REGISTRY
 from mmengine.registry import init_default_scope
 from PIL import Image
-from test_compose import main_fails
 from torchvision.ops import box_iou
 
 import mmbackbones
 from mmbackbones import InputError
 from mmbackbones.compose.filling import compose
 from mmbackbones.export import onnx_file
-from mmbackbones.export.export import export, measure
+from mmbackbones.export.export import measure
 from mmbackbones.export.folder import choosing, program
 from mmbackbones.export.graph import ExportNet, output_names
+from mmbackbones.export.openvino_file import write_openvino
 from mmbackbones.export.session import OnnxModel, choose, fill, seconds
 
 onnx = pytest.importorskip("onnx", reason="onnx comes with the extra export")
@@ -132,13 +131,7 @@ def test_the_folder_runs_alone(
             labels = np.asarray(Image.open(tmp_path / f"{path.stem}_labels.png"))
             assert (labels == predict(path).label_map).mean() > 0.999
         return
-    program = (
-        "import numpy, runpy; model = runpy.run_path(sys.argv[2])['Model'](); "
-        "found = [model(path, 0.0) for path in sys.argv[3:]]; "
-        "numpy.savez(sys.argv[1], **{f'{key}{k}': one[key] for k, one in enumerate(found) for key in one})"
-    )
-    alone(program, tmp_path / "found.npz", made.folder / "run.py", *images)
-    found = np.load(tmp_path / "found.npz")
+    found = found_alone(made.folder, images, tmp_path)
     for k, path in enumerate(images):
         theirs = predict(path)
         assert len(found[f"boxes{k}"]) == len(theirs.boxes) > 2
@@ -149,9 +142,11 @@ def test_the_folder_runs_alone(
         assert ((overlap * same).amax(1) > 0.99).float().mean() > 0.95  # near ties may change places
         assert (f"masks{k}" in found) == (theirs.masks is not None)
         if theirs.masks is not None:
-            own = (overlap * same).argmax(1)
-            assert theirs.masks.any((1, 2)).all()
-            assert (found[f"masks{k}"] == theirs.masks[own]).mean((1, 2)).min() > 0.99
+            near, own = (overlap * same).max(1)
+            alike = found[f"masks{k}"] == theirs.masks[own]
+            assert theirs.masks.any((1, 2)).mean() > 0.5
+            assert alike[near > 0.99].mean((1, 2)).min() > 0.99
+            assert alike[near > 0.99].mean() > 0.999
 
 
 @pytest.mark.skipif(not os.environ.get("MMBACKBONES_SWEEP"), reason="an export more: `make sweep`")
@@ -239,6 +234,7 @@ def test_the_command_measures_both_forms(exported: Export) -> None:
     assert any("MB" in line and "ms" in line and "bbox_mAP_50" in line for line in made.said.splitlines())
     assert f"{big / 1e6:.4g}" in made.said
     assert "index" not in made.said  # pycocotools tells what it reads
+    assert "not quite what `predict` finds; with --dynamic it is" in " ".join(made.said.split())
     DetLocalVisualizer._instance_dict.clear()  # as in a new process: what tests made would serve them all
     figures = measure(made.cfg, made.checkpoint, made.files, accuracy=True)
     assert set(figures) == {"torch", "onnx", "int8"}
@@ -276,34 +272,20 @@ def test_8_bits_stay_near(exported: Export) -> None:
     assert "QuantizeLinear" in kinds
 
 
-def test_what_cannot_be_exported_is_refused(
-    shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    cfg, checkpoint = trained("faster-rcnn", shapes, tmp_path)
-    cfg.model.test_cfg.rcnn.nms = dict(type="soft_nms", iou_threshold=0.5)
-    with pytest.raises(InputError, match="FasterRCNN cannot be exported.*soft_nms.*retinanet, ssdlite"):
-        export(cfg, checkpoint, tmp_path / "model.onnx")
-    (tmp_path / "no.onnx").write_bytes(b"no")
-    with pytest.raises(InputError, match="cannot be read as an ONNX file"):
-        OnnxModel(tmp_path / "no.onnx", None)
-    with pytest.raises(InputError, match="image of 200x100 pixels .* file's 128x128"):
-        fill(torch.zeros(3, 100, 200), (128, 128), [0.0] * 3)
-    config = str(tmp_path / "config.py")
-    (tmp_path / "taken").mkdir()
-    (tmp_path / "taken" / "run.py").write_text("mine")
-    for words, said in (
-        (["--int8"], "--int8 needs --data"),
-        (["-o", "model.txt"], "model.onnx"),
-        (["-o", str(tmp_path / "taken")], "holds run.py, which would be replaced"),
-    ):
-        assert main_fails(["export", config, str(checkpoint), *words]) == 2
-        assert said in capsys.readouterr().err
-
-
-def test_free_size_with_a_torch_that_lacks_the_setting(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, exporter: None
-) -> None:
-    monkeypatch.setattr(onnx_file, "OBLIVIOUS", "a_setting_of_the_future")
-    net = SimpleNamespace(multiple=32, channels=3, inputs=("images",))
-    with pytest.raises(InputError, match=r"newer torch than .* leave --dynamic out"):
-        onnx_file.write_onnx(net, tmp_path / "a.onnx", (64, 64), dynamic=True)
+def test_openvinos_files_answer_as_onnxs(exported: Export, tmp_path: Path) -> None:
+    for package in ("openvino", "nncf"):
+        pytest.importorskip(package, reason=f"{package} comes with the extra openvino")
+    made = exported("retinanet", False)
+    whole = made.session("onnx")
+    images = [fill(one, whole.size, whole.pad_value) for one in made.data[0]["inputs"]]
+    expected = whole.run(images[0])
+    for name, seen, least in (("half", None, 0.999), ("int8", images, 0.9)):
+        write_openvino(made.files["onnx"], tmp_path / f"{name}.xml", seen)
+        found = OnnxModel(tmp_path / f"{name}.xml", made.network)
+        assert (found.size, found.pad_value, found.multiple) == (whole.size, whole.pad_value, whole.multiple)
+        for ours, theirs in zip(found.run(images[0]), expected, strict=True):
+            assert torch.corrcoef(torch.stack([ours.flatten(), theirs.flatten()]))[0, 1] > least
+    big, half, small = (
+        path.stat().st_size for path in (made.files["onnx"], tmp_path / "half.bin", tmp_path / "int8.bin")
+    )
+    assert small < 0.7 * half < 0.5 * big

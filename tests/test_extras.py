@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from mmbackbones import InputError
 from mmbackbones.compose import extras
 from mmbackbones.compose.configs import kind, load_config
 from mmbackbones.compose.fit import Settings, fit
+from mmbackbones.engine.stops import save_to_go_on
 from mmbackbones.weights.files import read_checkpoint
 
 
@@ -149,3 +151,21 @@ def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(extras, "find_spec", lambda name: None)
     with pytest.raises(InputError, match="--log wandb needs the package wandb: `pip install wandb`"):
         extras.parse_logs("wandb")
+
+
+def test_a_kill_while_it_is_written_leaves_the_checkpoint_before(tmp_path: Path) -> None:
+    def killed(folder: str, name: str, meta: dict[str, int]) -> None:
+        Path(folder, name).write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    def written(folder: str, name: str, meta: dict[str, int]) -> None:
+        Path(folder, name).write_bytes(b"next")
+
+    before = tmp_path / "interrupted.pth"
+    before.write_bytes(b"whole")
+    with pytest.raises(KeyboardInterrupt):
+        save_to_go_on(SimpleNamespace(work_dir=tmp_path, rank=0, save_checkpoint=killed), 0, 7)
+    assert before.read_bytes() == b"whole"
+    save_to_go_on(SimpleNamespace(work_dir=tmp_path, rank=0, save_checkpoint=written), 0, 9)
+    assert before.read_bytes() == b"next"
+    assert (tmp_path / "last_checkpoint").read_text() == str(before)

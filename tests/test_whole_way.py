@@ -15,7 +15,7 @@ import pytest
 import torch
 from cases import SWEEP
 from cli_trainings import main_exits
-from export_cases import alone
+from export_cases import found_alone
 from PIL import Image
 from test_cli_stops import scalars, wait_for
 from torchvision.ops import box_iou
@@ -98,13 +98,7 @@ def test_from_data_to_a_folder_that_runs_alone(
     found = model(photos)
     assert found[0].plot().shape == (*np.asarray(Image.open(photos[0])).shape[:2], 3)
     main_exits("export", config, work / "best.pth", "--dynamic", "-o", tmp_path / "deploy")
-    program = (
-        "import numpy, runpy; model = runpy.run_path(sys.argv[2])['Model'](); "
-        "found = [model(path, 0.0) for path in sys.argv[3:]]; "
-        "numpy.savez(sys.argv[1], **{f'{key}{k}': one[key] for k, one in enumerate(found) for key in one})"
-    )
-    alone(program, tmp_path / "found.npz", tmp_path / "deploy" / "run.py", *photos)
-    lone = np.load(tmp_path / "found.npz")
+    lone = found_alone(tmp_path / "deploy", photos, tmp_path)
     for k, one in enumerate(found):
         if task == "segmentation":
             assert (lone[f"label_map{k}"] == one.label_map).mean() > 0.999

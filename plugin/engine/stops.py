@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -46,11 +47,15 @@ class GoOnHook(Hook):
 
 
 def save_to_go_on(runner: Any, epoch: int, iteration: int, name: str = INTERRUPTED) -> None:
-    """Write the checkpoint from which ``--resume`` goes on, as of a position."""
-    meta = {"epoch": epoch, "iter": iteration}
-    runner.save_checkpoint(runner.work_dir, name, meta=meta)
+    """Write the checkpoint from which ``--resume`` goes on, as of a position.
+
+    It takes the place of the one before when it is whole: a kill may come while it is written.
+    """
+    meta, part = {"epoch": epoch, "iter": iteration}, f"{name}.part"
+    runner.save_checkpoint(runner.work_dir, part, meta=meta)
     if runner.rank == 0:
         path = Path(runner.work_dir) / name
+        os.replace(path.with_name(part), path)
         (Path(runner.work_dir) / "last_checkpoint").write_text(str(path))
 
 
