@@ -147,7 +147,7 @@ sys.meta_path.insert(0, Blocked())
 
 
 def found_alone(folder: Path, images: list[Path], target: Path) -> Any:
-    """The arrays that an exported folder's ``run.py`` gives in such a process; ``boxes0`` are the first image's."""
+    """What ``run.py`` gives of images in such a process: arrays, those of the first named ``boxes0`` ..."""
     program = (
         "import numpy, runpy; model = runpy.run_path(sys.argv[2])['Model'](); "
         "found = [model(path, 0.0) for path in sys.argv[3:]]; "
