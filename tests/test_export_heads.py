@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from cases import SWEEP
 from mmengine.registry import MODELS, init_default_scope
 from PIL import Image
 from torch.nn import functional as F
@@ -95,6 +96,8 @@ def test_heads_of_distances_and_factors_decode_as_mmdets(
     assert found.scores.std() > 0.01
     torch.testing.assert_close(found.scores, expected.scores, rtol=0, atol=1e-4)
     torch.testing.assert_close(found.bboxes, expected.bboxes, rtol=0, atol=1e-3)
+    if not (SWEEP or config.startswith("atss")):
+        return  # an export of some seconds each
     # run.py, which shrinks an image of 180x240 and fills it up, chooses these boxes too
     resize = next(step for step in whole.test_dataloader.dataset.pipeline if step["type"] == "Resize")
     resize["scale"] = (120, 90)
