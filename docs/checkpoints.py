@@ -25,7 +25,9 @@ from torch import Tensor, nn
 
 import mmbackbones
 from mmbackbones.weights.checkpoints import NORM_OF_MAP
-from mmbackbones.weights.counterparts import COUNTERPARTS, Counterpart, every_counterpart
+from mmbackbones.weights.counterpart_rows import COUNTERPARTS
+from mmbackbones.weights.counterparts import every_counterpart
+from mmbackbones.weights.openmmlab_classes import Counterpart
 from mmbackbones.weights.strangers import STRANGERS
 
 PAGE = Path(__file__).parent / "checkpoints.md"

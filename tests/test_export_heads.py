@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import runpy
 from pathlib import Path
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -111,8 +112,10 @@ def test_heads_of_distances_and_factors_decode_as_mmdets(
 
 
 @torch.no_grad()
-def test_boxes_chosen_inside_the_file_are_those_chosen_beside_it(tmp_path: Path, exporter: None) -> None:
-    """Of maps of an image of 96x128, of which 90x120 is not padding."""
+def test_boxes_chosen_inside_the_file_are_those_chosen_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exporter: None
+) -> None:
+    """Of maps of an image of 96x128, of which 90x120 is not padding; torch records the net but once."""
     cfg = load_config("mmdet::atss/atss_r50_fpn_1x_coco").model
     init_default_scope("mmdet")
     small = dict(in_channels=8, feat_channels=8, stacked_convs=1, num_classes=3, norm_cfg=None)
@@ -128,7 +131,10 @@ def test_boxes_chosen_inside_the_file_are_those_chosen_beside_it(tmp_path: Path,
     image, meta = torch.zeros(1, 3, 96, 128), dict(img_shape=(90, 120), scale_factor=(1.0, 1.0))
     boxes, scores, factors = (one[0] for one in ExportNet(model)(image))
     theirs = choose(head, boxes, scores, meta, factors)
+    record = Mock(wraps=torch.export.export)
+    monkeypatch.setattr(torch.export, "export", record)
     write_onnx(ExportNet(model, nms=True), tmp_path / "inside.onnx", (96, 128))
+    assert record.call_count == 1
     kinds = {node.op_type for node in onnx.load(str(tmp_path / "inside.onnx")).graph.node}
     assert "NonMaxSuppression" in kinds
     found = OnnxModel(tmp_path / "inside.onnx", model).run(image, (90, 120))

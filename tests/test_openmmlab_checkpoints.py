@@ -14,8 +14,10 @@ from torch import Tensor, nn
 import mmbackbones
 from mmbackbones import InputError
 from mmbackbones.weights.checkpoints import by_our_names, load_model
-from mmbackbones.weights.counterparts import COUNTERPARTS, Counterpart, every_counterpart
+from mmbackbones.weights.counterpart_rows import COUNTERPARTS
+from mmbackbones.weights.counterparts import every_counterpart
 from mmbackbones.weights.loading import read_for
+from mmbackbones.weights.openmmlab_classes import Counterpart
 
 SCRIPT = runpy.run_path(str(Path(__file__).parents[1] / "docs" / "checkpoints.py"))
 LIMIT = 1e-9  # in double precision, of a map's largest value

@@ -12,7 +12,9 @@ from torch import nn
 
 import mmbackbones
 from mmbackbones import InputError
-from mmbackbones.weights.counterparts import COUNTERPARTS, PACKAGES, counterpart, every_counterpart
+from mmbackbones.weights.counterpart_rows import COUNTERPARTS
+from mmbackbones.weights.counterparts import counterpart, every_counterpart
+from mmbackbones.weights.openmmlab_classes import PACKAGES
 from mmbackbones.weights.strangers import OTHERS, STRANGERS
 
 SCRIPT = runpy.run_path(str(Path(__file__).parents[1] / "docs" / "checkpoints.py"))

@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 import mmbackbones
 from mmbackbones import InputError
 from mmbackbones.cli import app
-from mmbackbones.weights.counterparts import COUNTERPARTS, Counterpart
+from mmbackbones.weights.counterpart_rows import COUNTERPARTS
+from mmbackbones.weights.openmmlab_classes import Counterpart
 
 #: One of each way to lay a tensor out.
 ROWS = [

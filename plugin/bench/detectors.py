@@ -105,18 +105,11 @@ def _train(net: Any, batch: dict[str, Any], device: str, bf16: bool) -> None:
         total, _ = net.parse_losses(net(**data, mode="loss"))
     net.zero_grad()
     total.backward()
-    _wait(device)
 
 
 def _test(net: Any, batch: dict[str, Any], device: str, bf16: bool) -> None:
     with torch.no_grad(), torch.autocast(device, torch.bfloat16) if bf16 else nullcontext():
         net.test_step(batch)
-    _wait(device)
-
-
-def _wait(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()
 
 
 def measure(name: str, device: str, count: int, scale: float, turns: int) -> list[dict[str, Any]]:

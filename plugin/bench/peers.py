@@ -70,15 +70,13 @@ def peer(name: str) -> nn.Module:
 
 
 def _step(net: Any, image: Tensor, training: bool, bf16: bool) -> None:
-    """One pass, or one training step; it ends when the device has."""
+    """One pass, or one training step."""
     with torch.set_grad_enabled(training):
         with torch.autocast(image.device.type, torch.bfloat16) if bf16 else nullcontext():
             total = sum(fmap.float().mean() for fmap in net(image))
         if training:
             net.zero_grad()
             total.backward()
-    if image.device.type == "cuda":
-        torch.cuda.synchronize()
 
 
 def ratios(

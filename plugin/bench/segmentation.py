@@ -93,14 +93,12 @@ def costs(net: LabelMap, size: tuple[int, int]) -> list[str]:
 
 
 def torch_call(net: LabelMap, image: Tensor, device: str = "cpu", amp: bool = False) -> Call:
-    """One run of the net by torch, in half precision with ``amp``; it ends when the device has."""
+    """One run of the net by torch, in half precision with ``amp``."""
     net, image = copy.deepcopy(net).to(device), image.to(device)
 
     def call() -> Tensor:
         with torch.inference_mode(), torch.autocast(device, torch.float16, enabled=amp):
-            labels = net(image)
-        if device == "cuda":
-            torch.cuda.synchronize()
+            labels: Tensor = net(image)
         return labels
 
     return call

@@ -15,14 +15,12 @@ def in_turn(
 ) -> dict[str, list[float]]:
     """Seconds of each call in each turn. A turn runs all of them, each second one in reverse order.
 
-    So many turns more, the first ``warm_up``, are not counted.
+    So many turns more, the first ``warm_up``, are not counted. A GPU's work is waited for, where one is used.
     """
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(turns + warm_up):
         for name in calls if turn % 2 else reversed(list(calls)):
-            start = clock()
-            calls[name]()
-            seconds[name].append(clock() - start)
+            seconds[name].append(_of(calls[name], clock))
     return {name: found[warm_up:] for name, found in seconds.items()}
 
 
@@ -31,17 +29,27 @@ def each_call(call: Callable[[], object], least: int, warm_up: int, seconds: flo
 
     A GPU's work is waited for, where one is used; ``warm_up`` calls before are not counted.
     """
-    import torch
-
-    wait = torch.cuda.synchronize if torch.cuda.is_initialized() else lambda: None
     found: list[float] = []
     while len(found) < warm_up + least or sum(found[warm_up:]) < seconds:
-        wait()
-        start = time.perf_counter()
-        call()
-        wait()
-        found.append(time.perf_counter() - start)
+        found.append(_of(call, time.perf_counter))
     return found[warm_up:]
+
+
+def _of(call: Callable[[], object], clock: Callable[[], float]) -> float:
+    """Seconds of one call, with what it leaves to a GPU and without what was left there before."""
+    wait_for_gpu()
+    start = clock()
+    call()
+    wait_for_gpu()
+    return clock() - start
+
+
+def wait_for_gpu() -> None:
+    """Return when a GPU has done what it was asked for, where this process uses one."""
+    import torch
+
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
 
 
 def side_by_side(first: Callable[[], object], second: Callable[[], object], turns: int) -> list[float]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..heads.relative_anchors import RelativeAnchorGenerator
 from . import two_stage
+from .decoding import clipped, decoded
 from .suppression import best, refused
 
 #: Models that are taken.
@@ -94,7 +95,7 @@ class ExportNet(nn.Module):
         else:
             boxes, scores, *factors = _every_box(model.bbox_head, model.extract_feat(x), sides)
             if clips(model.bbox_head):
-                boxes = boxes.clamp(min=0).minimum(sides.flip(0).repeat(2))
+                boxes = clipped(boxes, sides)
             found = best(model.bbox_head, boxes[0], scores[0], factors[0][0] if factors else None)
         return tuple(one[None] for one in found)
 
@@ -214,8 +215,7 @@ def _decode_boxes(head: Any, levels: list[Tensor], bounds: Tensor) -> Tensor:
     priors = torch.cat(each)
     if not isinstance(head.bbox_coder, DistancePointBBoxCoder):
         coded = _flat(levels, 4)
-        found: Tensor = head.bbox_coder.decode(priors.expand(len(coded), -1, 4), coded, max_shape=bounds)
-        return found
+        return decoded(head.bbox_coder, priors.expand(len(coded), -1, 4), coded, bounds)
     if isinstance(head, GFLHead):  # distances are means of distributions, in strides
         coded = _flat(levels, 4 * (head.reg_max + 1))
         by = torch.cat(
@@ -226,8 +226,7 @@ def _decode_boxes(head: Any, levels: list[Tensor], bounds: Tensor) -> Tensor:
     else:
         distances = _flat(levels, 4)
     corners = torch.cat([priors - distances[..., :2], priors + distances[..., 2:]], -1)
-    limit = bounds.flip(0).repeat(2)
-    return corners.clamp(min=0).minimum(limit)
+    return clipped(corners, bounds)
 
 
 def _strides(head: Any) -> list[Any]:

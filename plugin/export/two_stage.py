@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import roi_align
 
+from .decoding import decoded
 from .suppression import suppress
 
 
@@ -87,7 +88,7 @@ def _proposed(rpn: Any, maps: Sequence[Tensor], sides: Tensor) -> Tensor:
         if cfg.nms_pre > 0:
             score, best = score.topk(torch.sym_min(cfg.nms_pre, score.shape[0]))
         coded = delta[0].permute(1, 2, 0).reshape(-1, 4)[best]
-        boxes.append(rpn.bbox_coder.decode(prior[best][None], coded[None], max_shape=sides)[0])
+        boxes.append(decoded(rpn.bbox_coder, prior[best][None], coded[None], sides)[0])
         scores.append(score)
         levels.append(torch.full_like(score, level, dtype=torch.long))
     every, sure = torch.cat(boxes), torch.cat(scores)
@@ -106,7 +107,7 @@ def _classified(roi_head: Any, maps: Sequence[Tensor], boxes: Tensor, sides: Ten
                 likeliest = logits[-1][:, :-1].argmax(1).view(-1, 1, 1).expand(-1, 1, 4)
                 boxes = moved.gather(1, likeliest)[:, 0]
         logit, deltas = head(_pooled(extractor, maps, boxes))
-        moved = head.bbox_coder.decode(boxes[None], deltas[None], max_shape=sides)[0]
+        moved = decoded(head.bbox_coder, boxes[None], deltas[None], sides)[0]
         moved = moved.reshape(-1, deltas.shape[1] // 4, 4)
         logits.append(logit)
     return moved, (torch.stack(logits).sum(0) / len(logits)).softmax(-1)[:, :-1]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 _STEPS, _TOLERANCE = 1000, 1e-8
@@ -28,11 +26,15 @@ def logme(features: np.ndarray, labels: np.ndarray) -> float:
         raise ValueError("One class alone says nothing of features.")
     left, singular, _ = np.linalg.svd(features.astype(np.float64), full_matrices=False)
     targets = (labels[:, None] == classes).astype(np.float64)
-    values = [_evidence(singular**2, left.T @ y, float(y @ y), features.shape[1], len(y)) for y in targets.T]
+    values = [
+        _largest_evidence(singular**2, left.T @ y, float(y @ y), features.shape[1], len(y)) for y in targets.T
+    ]
     return float(np.mean(values))
 
 
-def _evidence(squares: np.ndarray, along: np.ndarray, length: float, channels: int, samples: int) -> float:
+def _largest_evidence(
+    squares: np.ndarray, along: np.ndarray, length: float, channels: int, samples: int
+) -> float:
     """The largest log evidence per sample, by the fixed point of its derivatives in a and b.
 
     Args:
@@ -44,33 +46,22 @@ def _evidence(squares: np.ndarray, along: np.ndarray, length: float, channels: i
     """
     a, b = 1.0, 1.0
     outside = max(length - float(along @ along), 0.0)
+    weights, rest = _parts(squares, along, outside, a / b)
     for _ in range(_STEPS):
-        shrunk = squares + a / b
-        used = float(np.sum(squares / shrunk))  # effective number of weights
-        weights = float(np.sum(squares * along**2 / shrunk**2))  # |w|^2 of the posterior's mean
-        rest = float(np.sum((a / b * along / shrunk) ** 2)) + outside  # |y - F w|^2
         before = a / b
+        used = float(np.sum(squares / (squares + before)))  # effective number of weights
         a = max(used, _TINY) / max(weights, _TINY)
         b = max(samples - used, _TINY) / max(rest, _TINY)
+        weights, rest = _parts(squares, along, outside, a / b)
         if abs(a / b - before) <= _TOLERANCE * before:
             break
-    return _log_evidence(squares, along, outside, channels, samples, (a, b)) / samples
-
-
-def _log_evidence(
-    squares: np.ndarray,
-    along: np.ndarray,
-    outside: float,
-    channels: int,
-    samples: int,
-    precisions: Sequence[float],
-) -> float:
-    a, b = precisions
-    shrunk = squares + a / b
-    weights = float(np.sum(squares * along**2 / shrunk**2))
-    rest = float(np.sum((a / b * along / shrunk) ** 2)) + outside
     spread = float(np.sum(np.log(a + b * squares))) + (channels - len(squares)) * np.log(a)
-    return float(
-        0.5 * (channels * np.log(a) + samples * np.log(b) - spread - b * rest - a * weights)
-        - 0.5 * samples * np.log(2 * np.pi)
-    )
+    logarithms = channels * np.log(a) + samples * np.log(b) - spread - samples * np.log(2 * np.pi)
+    return float(0.5 * (logarithms - b * rest - a * weights) / samples)
+
+
+def _parts(squares: np.ndarray, along: np.ndarray, outside: float, ratio: float) -> tuple[float, float]:
+    """|w|^2 of the posterior's mean and |y - F w|^2, where a is ``ratio`` times b."""
+    shrunk = squares + ratio
+    weights = float(np.sum(squares * along**2 / shrunk**2))
+    return weights, float(np.sum((ratio * along / shrunk) ** 2)) + outside

@@ -22,7 +22,7 @@ from ..compose.configs import load_config
 from ..compose.fit import load_here
 from ..engine.evaluate import runner_for_test
 from ..engine.runner import Runner
-from ..engine.timing import in_turn
+from ..engine.timing import in_turn, wait_for_gpu
 from ..tracing.cost import cost
 
 RUNS, _WARM_UP = 100, 10
@@ -86,8 +86,7 @@ def latencies(models: Mapping[str, tuple[Any, Any]]) -> dict[str, dict[str, floa
         models: a network and a batch, by name.
     """
     calls: dict[str, Callable[[], object]] = {
-        name: partial(_until_done, partial(network.test_step, batch))
-        for name, (network, batch) in models.items()
+        name: partial(network.test_step, batch) for name, (network, batch) in models.items()
     }
     found = {}
     for name, seconds in in_turn(calls, RUNS, warm_up=_WARM_UP).items():
@@ -98,16 +97,8 @@ def latencies(models: Mapping[str, tuple[Any, Any]]) -> dict[str, dict[str, floa
     return found
 
 
-def _until_done(call: Callable[[], object]) -> None:
-    """A call whose work on a GPU is waited for; nothing of earlier calls is left there."""
-    call()
-    if torch.cuda.is_initialized():
-        torch.cuda.synchronize()
-
-
 def _around(network: Any, batch: Any) -> list[tuple[float, float]]:
     """Seconds before the first and after the last layer, of some runs."""
-    wait = torch.cuda.synchronize if torch.cuda.is_initialized() else lambda: None
     ran: list[Any] = []
     leaves = [module for module in network.modules() if not any(module.children())]
     handles = [leaf.register_forward_hook(lambda module, *_: ran.append(module)) for leaf in leaves]
@@ -117,19 +108,19 @@ def _around(network: Any, batch: Any) -> list[tuple[float, float]]:
     ends: list[float] = []
 
     def mark(*_: Any) -> None:
-        wait()
+        wait_for_gpu()
         ends.append(time.perf_counter())
 
     handle = ran[-1].register_forward_hook(mark)
     found = []
     for _ in range(_PARTS):
-        wait()
+        wait_for_gpu()
         start = time.perf_counter()
         data = network.data_preprocessor(batch, False)
-        wait()
+        wait_for_gpu()
         ready = time.perf_counter()
         network._run_forward(data, mode="predict")
-        wait()
+        wait_for_gpu()
         found.append((ready - start, time.perf_counter() - ends[-1]))
     handle.remove()
     return found

@@ -43,7 +43,7 @@ def transfer_of(records: Sequence[Record]) -> float | None:
     return next((one.forecast["transfer"] for one in records if "transfer" in one.forecast), None)
 
 
-def size_of(records: Sequence[Record]) -> float | None:
+def params_of(records: Sequence[Record]) -> float | None:
     """Parameters of the model, from a run or from its probe."""
     known = (one.params or one.forecast.get("params") for one in records)
     return next((size for size in known if size), None)
@@ -55,7 +55,7 @@ def promising(nets: Mapping[str, Sequence[Record]]) -> list[str]:
     One without a score stands by its size. Where no net has a score they keep their order.
     """
     scores = {net: transfer_of(records) for net, records in nets.items()}
-    sizes = {net: size_of(records) for net, records in nets.items()}
+    sizes = {net: params_of(records) for net, records in nets.items()}
     if not any(score is not None for score in scores.values()):
         return list(nets)
     places = [_places(scores), _places(sizes)]
@@ -84,14 +84,14 @@ def hits(ranked: Mapping[str, Sequence[Record]], tied: Sequence[str]) -> list[Hi
     """
     from scipy.stats import kendalltau
 
-    board = {net: runs for net, runs in ranked.items() if transfer_of(runs) is not None and size_of(runs)}
+    board = {net: runs for net, runs in ranked.items() if transfer_of(runs) is not None and params_of(runs)}
     if len(board) < _FEWEST:
         return []
     means = [sum(one.metric or 0 for one in runs) / len(runs) for runs in board.values()]
     by_both = promising(board)
     orders: dict[str, Callable[[str], float]] = {
         "transfer score": lambda net: transfer_of(board[net]) or 0.0,
-        "size": lambda net: size_of(board[net]) or 0.0,
+        "size": lambda net: params_of(board[net]) or 0.0,
         "both": lambda net: -by_both.index(net),
     }
     found = []

@@ -16,7 +16,7 @@ from mmengine.hooks import CheckpointHook, Hook
 from ..compose.configs import is_epoch_based
 from ..compose.scale import reference_scale
 from ..engine.cost import PeakMemory
-from ..engine.timing import each_call
+from ..engine.timing import each_call, wait_for_gpu
 from ..registry import HOOKS
 
 _LARGEST = 5  # batches
@@ -66,14 +66,12 @@ class ProbeHook(Hook):
 
     def _step(self, runner: Any, batch: Any) -> None:
         runner.model.train_step(batch, optim_wrapper=runner.optim_wrapper)
-        if self._memory.cuda:
-            torch.cuda.synchronize()
+        wait_for_gpu()
 
     def after_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: dict[str, Any] | None = None
     ) -> None:
-        if self._memory.cuda:
-            torch.cuda.synchronize()
+        wait_for_gpu()
         self._ends.append(time.monotonic())
         if len(self._ends) > _WARM_UP + _STEPS or runner.iter + 1 >= runner.max_iters:
             raise ProbedError(self._forecast(runner))
