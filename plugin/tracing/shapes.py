@@ -59,21 +59,26 @@ class _Depends(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, given: Tensor, *read: Tensor) -> Tensor:
         ctx.read = read
-        return torch.empty_like(given)  # given itself would count as a view, which nothing may change
+        return _like(given)  # given itself would count as a view, which nothing may change
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
         wanted = zip(ctx.read, ctx.needs_input_grad[1:], strict=True)
-        return None, *(torch.empty_like(x) if needs else None for x, needs in wanted)
+        return None, *(_like(x) if needs else None for x, needs in wanted)
+
+
+def _like(x: Tensor) -> Tensor:
+    """``torch.empty_like``, of which the meta device works out strides in Python, ten times as long."""
+    return torch.empty(x.shape, dtype=x.dtype, device=x.device) if x.is_contiguous() else torch.empty_like(x)
 
 
 def _same(x: Tensor, *_: Any, **__: Any) -> Tensor:
-    return torch.empty_like(x)
+    return _like(x)
 
 
 def _batch_norm(x: Tensor, *rest: Any, training: bool = False, **__: Any) -> Tensor | None:
     learns = training or (len(rest) > 4 and rest[4])
-    return None if learns else torch.empty_like(x)
+    return None if learns else _like(x)
 
 
 def _layer_norm(x: Tensor, shape: Sequence[int], *_: Any, **__: Any) -> Tensor | None:
