@@ -59,7 +59,7 @@ class _Checkpointed:
 
     def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         trains = x.requires_grad or any(p.requires_grad for m in self.modules for p in m.parameters())
-        if not (torch.is_grad_enabled() and trains):
+        if not (torch.is_grad_enabled() and trains) or x.is_meta:  # torch 2.4 has no torch.meta
             return self._run(x, *args, **kwargs)
         if torch.compiler.is_compiling():  # the graph writes statistics once
             return checkpoint(self._run, x, *args, use_reentrant=False, **kwargs)
