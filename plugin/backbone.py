@@ -15,10 +15,8 @@ from .catalog.inputs import resolve
 from .catalog.own import own_names
 from .errors import InputError
 from .feature_nets.arguments import (
-    check_frozen_fraction,
+    check_arguments,
     check_frozen_stages,
-    check_in_channels,
-    check_memory_format,
     choose_strides,
     unknown_arguments,
 )
@@ -29,10 +27,8 @@ from .registry import MODELS
 from .sources import FeatureNet, bound_to, has_net
 from .sources.cells import cut, pad_to
 from .sources.feature_net import PYRAMID_NAME
-from .surgery.dilatable import check_dilatable
 from .surgery.freezing import frozen_module_paths, frozen_names, hold_in_eval
 from .surgery.memory_format import lay_out, memory_format_for
-from .surgery.norms import check_norm_cfg
 from .tracing.layers import layers_of_params
 from .weights.loading import meant_for_another
 
@@ -108,15 +104,16 @@ class Backbone(LoadingModule):
             raise unknown_arguments(unknown, Backbone)
         super().__init__(init_cfg)
         self.spec = get_spec(name)
-        check_frozen_stages(frozen_stages)
-        check_frozen_fraction(frozen_fraction, frozen_stages)
-        check_in_channels(in_channels)
-        check_memory_format(memory_format)
+        check_arguments(
+            self.spec,
+            frozen_stages=frozen_stages,
+            frozen_fraction=frozen_fraction,
+            in_channels=in_channels,
+            memory_format=memory_format,
+            norm_cfg=norm_cfg,
+            output_stride=output_stride,
+        )
         strides = choose_strides(self.spec, out_strides, out_indices)
-        if norm_cfg is not None:
-            check_norm_cfg(norm_cfg)
-        if output_stride is not None:
-            check_dilatable(self.spec, output_stride)
         how = Changes(
             in_channels,
             net_kwargs,

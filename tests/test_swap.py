@@ -213,10 +213,15 @@ def changed(**places: object) -> Config:
             {},
             r"neck.in_channels of FPN=\[64, 128, 256, 500\].*\[64, 128, 256, 512\]",
         ),
-        (changed(backbone=dict(type="nosuchpackage.Net")), "resnet18", {}, "pip install nosuchpackage"),
+        (changed(backbone=dict(type="nosuchpackage.Net")), "resnet18", {}, r"pip install nosuchpackage\.$"),
         (FASTER, "resnet18", dict(out_indices=(1, 2)), "takes no out_indices"),
         (FASTER, "resnet18", dict(weights="a1_in1k", pretrained=False), "contradict"),
         (FASTER, "resnet18", dict(weights="nonsense"), "nonsense"),
+        (FASTER, "resnet18", dict(frozen=1), "no argument 'frozen'. Did you mean 'frozen_stages'"),
+        (FASTER, "resnet18", dict(frozen_stages=7), "frozen_stages=7 is out of range"),
+        (FASTER, "resnet18", dict(norm_cfg=dict(type="XX")), "norm_cfg type 'XX' is unknown"),
+        (FASTER, "swin_tiny", dict(output_stride=16), "cannot be dilated"),
+        (FASTER, "resnet18", dict(at="reid"), r"Backbones: the model's own \(ResNet\), without at="),
     ],
 )
 def test_bad_input(base: object, name: str, args: dict, message: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from typing import Any
 
 from ..catalog.inputs import asked_weights, mean_std_of, resolve
@@ -68,13 +69,28 @@ def starts_from(spec: Spec, pretrained: bool, weights: str | None) -> str | None
 def backbone_config(
     spec: Spec, strides: Sequence[int], args: Mapping[str, Any], backbone_type: str | None = None
 ) -> dict[str, Any]:
-    """The config of a backbone that gives the maps of ``strides``; ``backbone_type`` where not its own."""
+    """The config of a backbone that gives the maps of ``strides``; ``backbone_type`` where not its own.
+
+    Raises:
+        InputError: ``args`` has a name or a value that the backbone does not take.
+    """
+    _check(spec, args, backbone_type)
     general = backbone_type or ("mmbackbones.Backbone" if ":" in spec.name else None)
     return {
         **({"type": general, "name": spec.name} if general else {"type": f"mmbackbones.{spec.name}"}),
         **({} if tuple(strides) == default_strides(spec) else {"out_strides": tuple(strides)}),
         **args,
     }
+
+
+def _check(spec: Spec, args: Mapping[str, Any], backbone_type: str | None) -> None:
+    from ..backbone import Backbone
+    from ..feature_nets.arguments import check_arguments, unknown_arguments
+
+    known = signature(Backbone).parameters
+    if backbone_type is None and (unknown := {key: args[key] for key in args if key not in known}):
+        raise unknown_arguments(unknown, Backbone)
+    check_arguments(spec, **args)
 
 
 def default_strides(spec: Spec) -> tuple[int, ...]:

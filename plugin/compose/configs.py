@@ -125,13 +125,28 @@ def load_config(name: str) -> Config:
                 " In a config with read_base what is imported cannot be called, but for functions of "
                 "mmbackbones, as `model = swap(model, ...)`."
             )
-        raise InputError(f"Config {path} cannot be read: {type(error).__name__}: {error}.{hint}") from error
+        what = f"{type(error).__name__}: {error}."
+        if lost := _not_found(error):
+            what = (
+                f"it imports '{lost}', which is not found. If that is a package, pip install {lost}; if it "
+                f"is your own file, start where it lies or add its folder to PYTHONPATH."
+            )
+        raise InputError(f"Config {path} cannot be read: {what}{hint}") from error
     if Config._is_lazy_import(str(path)):
         cfg = Config(cfg.to_dict(), filename=str(path))  # classes become dotted names, as in text configs
     scope = SCOPE_OF[task_of(cfg, name)]
     if {scope, "mmcv"} & set(lacking):
         raise InputError(f"Config {path} needs {scope} and mmcv.{hint}")
     return cfg
+
+
+def _not_found(error: BaseException | None) -> str:
+    """The package or file for want of which an import failed; mmengine raises other errors above that one."""
+    while error is not None:
+        if isinstance(error, ModuleNotFoundError) and error.name:
+            return error.name.partition(".")[0]
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def task_of(cfg: Config, name: str = "the config") -> Task:

@@ -76,7 +76,7 @@ def exchange(
     way, part = _place(model, at)
     held = kind(part["backbone"]) in HOLDERS
     old = part["backbone"]["backbone_cfg"] if held else part["backbone"]
-    notes = [f"{spec.name} in place of {kind(old)}{f' at {way}' if way else ''}."]
+    notes = [f"{spec.name} in place of {_name(old)}{f' at {way}' if way else ''}."]
     notes.append(f"It starts from {weights}." if weights else "It starts from random weights.")
     args = {**_kept(old, scope, spec, weights, notes), **backbone_args}
     if spec.family == "swin" and args.get("net_kwargs", {}) is not None:  # windows that any size fills
@@ -125,7 +125,18 @@ def _places(node: Any, way: str) -> Iterator[tuple[str, Node]]:
 
 
 def _shown(places: Mapping[str, Node]) -> str:
-    return ", ".join(f"'{way}' ({kind(part['backbone'])})" for way, part in places.items()) or "none"
+    names = {way: _name(part["backbone"]) for way, part in places.items()}
+    shown = [
+        f"'{way}' ({name})" if way else f"the model's own ({name}), without at="
+        for way, name in names.items()
+    ]
+    return ", ".join(shown) or "none"
+
+
+def _name(backbone: Node) -> str:
+    """What a user calls it: its class, or the net that one of our general classes has for an argument."""
+    ours = str(backbone["type"]).startswith("mmbackbones.")
+    return str(backbone["name"]) if ours and "name" in backbone else kind(backbone)
 
 
 def _kept(old: Node, scope: str, spec: Spec, weights: str | None, notes: list[str]) -> Node:
@@ -254,7 +265,7 @@ def _drop(model: Node, part: Node, old: Node, args: Node) -> list[str]:
     if "output_stride" not in new and any(rate != 1 for rate in old.get("dilations") or ()):
         gone.append("dilations")  # beside strides and not in place of them, as in FastFCN's
     if gone:
-        notes.append(f"Gone with {kind(old)}: {', '.join(f'{key}={old[key]}' for key in gone)}.")
+        notes.append(f"Gone with {_name(old)}: {', '.join(f'{key}={old[key]}' for key in gone)}.")
     return notes
 
 

@@ -142,10 +142,10 @@ def _run_backbone(backbone: Mapping[str, Any], scope: str) -> tuple[Any, tuple[S
         return net, shapes, image
     package = type_name(backbone).partition(".")[0]
     lacking = "." in type_name(backbone) and find_spec(package) is None
-    hint = f" {package} is not installed: pip install {package}." if lacking else ""
+    why = f"{type(failed).__name__}: {failed}"
+    why = f"{package} is not installed: pip install {package}." if lacking else why
     raise InputError(
-        f"The base's backbone {type_name(backbone)} cannot be run here, so its maps cannot be read:{hint} "
-        f"{type(failed).__name__}: {failed}"
+        f"The base's backbone {type_name(backbone)} cannot be run here, so its maps cannot be read: {why}"
     ) from failed
 
 

@@ -190,7 +190,10 @@ def _neck_args(model: ConfigDict, args: Mapping[str, Any]) -> dict[str, Any]:
 def _row(model: str) -> Model:
     if model not in MODELS:
         near = ", ".join(nearest(model, MODELS)) or "none"
-        raise InputError(f"--model '{model}' is unknown. Nearest: {near}. All: {', '.join(MODELS)}.")
+        raise InputError(
+            f"--model '{model}' is unknown. Nearest: {near}. All: {', '.join(MODELS)}. "
+            f"Any other model of mmdet and mmseg: mmbackbones swap CONFIG --backbone NAME."
+        )
     return MODELS[model]
 
 

@@ -89,14 +89,17 @@ def optimizer_for(
     wrapper, notes = ConfigDict(copy.deepcopy(dict(base))), []
     if "Decay" in str(wrapper.get("constructor", "")):  # layers of the old backbone, by its names
         notes.append(f"{wrapper.pop('constructor')} goes: it counts the old backbone's layers.")
-        wrapper.pop("paramwise_cfg", None)
+        custom = _kept_beside_decay(wrapper.pop("paramwise_cfg", None) or {})
+        wrapper.update({"paramwise_cfg": ConfigDict(custom_keys=custom)} if custom else {})
     rules = wrapper.get("paramwise_cfg") or ConfigDict()
     batch_norm = has_batch_norm(spec)
     if not batch_norm and kind(wrapper.optimizer) == "SGD":
         wrapper.optimizer = ConfigDict(type="AdamW", **_ADAMW[task])
         if task == "detection" and is_plain(spec):
             wrapper.optimizer.weight_decay = _VITDET_WEIGHT_DECAY
-        notes.append("AdamW, since the backbone has no batch norm.")
+        notes.append(
+            f"AdamW with lr={wrapper.optimizer.lr:g} for 16 images, since the backbone has no batch norm."
+        )
     if paramwise_cfg is None and not batch_norm and pretrained and not frozen:
         own = (rules.get("custom_keys") or {}).get("backbone", {}).get("lr_mult", 1.0) != 1.0
         paramwise_cfg = {"decay_rate": 1.0 if own else layer_decay_of(spec), "by": "layer"}

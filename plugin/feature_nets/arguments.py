@@ -8,6 +8,8 @@ from typing import Any
 
 from ..catalog.spec import PYRAMID, STAGES, Spec
 from ..errors import InputError, UnknownArgumentError, did_you_mean
+from ..surgery.dilatable import check_dilatable
+from ..surgery.norms import check_norm_cfg
 
 #: What a backbone's ``memory_format`` takes beside None.
 FORMATS = ("contiguous", "channels_last", "auto")
@@ -70,6 +72,28 @@ def check_memory_format(asked: str | None) -> None:
             f"memory_format={asked!r} is unknown. Allowed: {', '.join(map(repr, FORMATS))}, or None, which "
             f"leaves it to the command that runs the net."
         )
+
+
+def check_arguments(
+    spec: Spec,
+    *,
+    frozen_stages: int = -1,
+    frozen_fraction: float | None = None,
+    in_channels: int = 3,
+    memory_format: str | None = None,
+    norm_cfg: dict[str, Any] | None = None,
+    output_stride: int | None = None,
+    **_: Any,
+) -> None:
+    """Raises InputError for a value that the backbone of ``spec`` does not take; nothing is built for it."""
+    check_frozen_stages(frozen_stages)
+    check_frozen_fraction(frozen_fraction, frozen_stages)
+    check_in_channels(in_channels)
+    check_memory_format(memory_format)
+    if norm_cfg is not None:
+        check_norm_cfg(norm_cfg)
+    if output_stride is not None:
+        check_dilatable(spec, output_stride)
 
 
 def check_frozen_stages(frozen_stages: int) -> None:

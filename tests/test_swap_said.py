@@ -1,0 +1,60 @@
+"""What swap says of a config that was swapped before, of its optimiser, and of a module that is not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+import mmbackbones
+from mmbackbones.cli import main
+from mmbackbones.compose.configs import load_config
+from mmbackbones.compose.swap import swapped
+from mmbackbones.errors import InputError
+
+pytest.importorskip("mmdet")
+
+FASTER = "mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco"
+
+
+def model(backbone: dict) -> dict:
+    neck = dict(type="FPN", in_channels=[64, 128, 256, 512], out_channels=8, num_outs=5)
+    head = dict(type="RPNHead", in_channels=8, feat_channels=8)
+    return dict(type="RPN", backbone=backbone, neck=neck, rpn_head=head)
+
+
+def test_a_net_outside_the_catalog_is_called_by_its_name() -> None:
+    old = dict(type="mmbackbones.Backbone", name="timm:resnet10t", frozen_stages=1)
+    notes = swapped(Config(dict(default_scope="mmdet", model=model(old))), "resnet18")[1]
+    assert notes[0] == "resnet18 in place of timm:resnet10t."
+    assert "Gone with timm:resnet10t: frozen_stages=1." in notes
+
+
+def test_the_rate_of_another_optimiser_is_said() -> None:
+    cfg, notes = swapped(load_config(FASTER), "swin_tiny", pretrained=False)
+    assert cfg.optim_wrapper.optimizer.lr == 1e-4
+    assert "AdamW with lr=0.0001 for 16 images, since the backbone has no batch norm." in notes
+
+
+def test_swapped_twice_the_rates_of_the_parts_stay() -> None:
+    """Of what layer decay said the layers go, which were the old backbone's, and no more."""
+    base = load_config("mmdet::dino/dino-4scale_r50_8xb2-12e_coco")
+    there = mmbackbones.swap(base, "convnext_tiny")
+    back = mmbackbones.swap(there, "resnet18").optim_wrapper
+    assert back == base.optim_wrapper
+    assert back.paramwise_cfg.custom_keys.backbone.lr_mult == 0.1
+
+
+def test_a_module_that_is_not_there_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "my.py"
+    file.write_text(f"custom_imports = dict(imports=['nosuchnet.models'])\nmodel = {model({})!r}\n")
+    said = r"my.py cannot be read: it imports 'nosuchnet', which is not found\. .*pip install nosuchnet; "
+    with pytest.raises(InputError, match=said):
+        load_config(str(file))
+
+
+def test_a_model_without_a_row_is_left_to_swap(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["config", "--model", "dino", "--backbone", "resnet18"])
+    assert "mmbackbones swap CONFIG --backbone NAME" in " ".join(capsys.readouterr().err.split())
