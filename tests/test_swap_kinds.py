@@ -35,6 +35,7 @@ KINDS = {
     "vit/vit_deit-s16_upernet_8xb2-80k_ade20k-512x512": "become maps of strides [16, 16, 16, 16]",
     "vit/vit_deit-s16_mln_upernet_8xb2-160k_ade20k-512x512": "MultiLevelNeck goes",
     "cgnet/cgnet_fcn_4xb4-60k_cityscapes-680x680": "decode_head.channels",
+    "segmenter/segmenter_vit-s_fcn_8xb1-160k_ade20k-512x512": "decode_head.in_channels, decode_head.channels",
 }
 SEGMENTORS = list(KINDS)[12:]
 

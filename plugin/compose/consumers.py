@@ -123,7 +123,7 @@ def fit_heads(part: Node, widths: Widths, scope: str) -> list[str]:
                 done += _by_index(node, path, widths, index)
             elif path == way and "in_channels" in node:
                 node["in_channels"] = _put(node["in_channels"], widths, f"{path}.in_channels")
-                done.append(f"{path}.in_channels")
+                done += [f"{path}.in_channels", *_width_inside(node, path)]
         if way == "roi_head":
             done += _fit_roi_head(slot, widths)
     if not done and widths.old != widths.new:
@@ -184,16 +184,22 @@ def _by_index(node: Node, path: str, widths: Widths, index: Any) -> list[str]:
             raise _fixed(f"{path}.in_channels", value, [old for old, _ in read])
         new = [new for _, new in read]
         node["in_channels"] = type(value)(new) if isinstance(value, (list, tuple)) else new[0]
-        done.append(f"{path}.in_channels")
-        if node.get("num_convs") == 0:  # nothing in between that could change the width
-            node["channels"] = sum(new)
-            done.append(f"{path}.channels")
+        done += [f"{path}.in_channels", *_width_inside(node, path)]
     if node.get("c1_in_channels"):
         if node["c1_in_channels"] != widths.old[0]:
             raise _fixed(f"{path}.c1_in_channels", node["c1_in_channels"], widths.old[:1])
         node["c1_in_channels"] = widths.new[0]
         done.append(f"{path}.c1_in_channels")
     return done
+
+
+def _width_inside(head: Node, path: str) -> list[str]:
+    """A head without convolutions, as Segmenter's linear one, has the width of its maps inside."""
+    if head.get("num_convs") != 0:
+        return []
+    read = head["in_channels"]
+    head["channels"] = sum(read) if isinstance(read, (list, tuple)) else read
+    return [f"{path}.channels"]
 
 
 def _put(value: Any, widths: Widths, what: str) -> Any:
