@@ -19,7 +19,7 @@ from ..engine.timing import print_table
 from ..leaderboard.plan import Board, counted, rungs_of, step_of
 from ..leaderboard.records import Record, read_records
 from ..leaderboard.replay import board_of, replayed
-from ..leaderboard.standings import results_of, tied
+from ..leaderboard.standings import Results, results_of, tied
 from .machine import write_figures
 
 
@@ -42,11 +42,11 @@ class Way:
     tied: bool
 
 
-def ways(folder: Path) -> list[Way]:
+def ways(results: Results) -> list[Way]:
     """The whole board, halving, and each with the first seed alone; the whole board comes first."""
-    records = read_records(folder)
+    records = results.records
     whole = board_of(records)
-    group = [row.standing.name for row in tied(results_of(whole, records, folder).rows)]
+    group = [row.standing.name for row in tied(results.rows)]
     truth = _means(whole, records)
     steps = sorted({int(step_of(row)) for record in records.values() for row in record.history})
     halved = replace(whole, rungs=rungs_of(steps[-1], steps[0]))
@@ -87,7 +87,8 @@ def main(
     figures = []
     head = ["way", "time", "ends with", "behind the best", "best or tied"]
     for folder in boards or shipped_boards():
-        found = ways(folder)
+        records = read_records(folder)
+        found = ways(results_of(board_of(records), records, folder))
         rows = [
             [way.name, f"{100 * way.cost:.0f} %", way.first, f"{way.behind:.3g}", "yes" if way.tied else "no"]
             for way in found

@@ -89,16 +89,19 @@ class DetectionScores:
         mine = mine[np.argsort(-self.score[mine], kind="stable")]
         often = counts[:, self.image[mine]]
         found = np.zeros(len(counts))
+        shown: dict[bytes, np.ndarray] = {}  # detections so far; what is ignored hardly depends on the IoU
         for bit in range(10):
             hit, ignored = (self.hits[mine] >> bit) & 1, (self.ignored[mine] >> bit) & 1
-            right = np.cumsum(often * (hit & ~ignored & 1), axis=1)
-            wrong = np.cumsum(often * (~hit & ~ignored & 1), axis=1)
-            precision = right / (right + wrong + _EPS)
+            if (key := ignored.tobytes()) not in shown:
+                shown[key] = np.cumsum(often * (1 - ignored), axis=1)
+            at = np.flatnonzero(hit & ~ignored & 1)  # only there precision and recall can rise
+            right = np.cumsum(often[:, at], axis=1)
+            precision = right / (shown[key][:, at] + _EPS)
             envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
             recall = right / np.maximum(objects, 1)[:, None]
             for draw in range(len(counts)):
                 place = np.searchsorted(recall[draw], _RECALLS, side="left")
-                found[draw] += envelope[draw, place[place < len(mine)]].sum() / len(_RECALLS)
+                found[draw] += envelope[draw, place[place < len(at)]].sum() / len(_RECALLS)
         return np.where(objects > 0, found / 10, np.nan)
 
 
