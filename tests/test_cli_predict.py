@@ -141,7 +141,9 @@ def test_what_is_lost_in_loading_is_said(
         assert (note in entry["note"]) if note else "note" not in entry
         assert (f"(it has {note}" in shown) if note else True
         loaded = cv2.imread(entry["image"], cv2.IMREAD_COLOR)
-        np.testing.assert_allclose(np.asarray(open_image(Path(entry["image"])))[..., ::-1], loaded, atol=1)
+        drawn = np.asarray(open_image(Path(entry["image"])))[..., ::-1]
+        # OpenCV and Pillow make colours of inks by two formulas
+        np.testing.assert_allclose(drawn, loaded, atol=2 if name == "print.jpg" else 1)
 
 
 def test_the_legend_names_the_classes_found(weights: Path, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(not SWEEP, reason="two trainings and an export: 
 PARTS = {"train": range(12), "val": range(12, 16), "test": range(16, 20)}
 CONFIGS = {
     "detection": "detection/ssdlite_mobilenetv3-large-minimal-scratch_1xb8-8e_coco-160x160",
-    "segmentation": "segmentation/swiftnet_resnet18-scratch_1xb8-8k_cityscapes-360x480",
+    "segmentation": "segmentation/bisenet_resnet18-scratch_1xb8-8k_cityscapes-360x480",
 }
 
 
