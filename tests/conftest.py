@@ -6,6 +6,7 @@ import functools
 import gc
 import os
 import random
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from detection_sets import coco, draw, state, write
@@ -21,6 +23,7 @@ from segmentation_sets import image, label
 import mmbackbones  # noqa: F401 (before mmdet: torch 2.4 calls no entry points, see pyproject.toml)
 
 ROOT = Path(__file__).parents[1]
+KEPT = "mmbackbones_kept_"  # then the session's process
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -30,9 +33,10 @@ def pytest_configure(config: pytest.Config) -> None:
     gc.set_threshold(20_000, 10, 10)
     if "PYTEST_XDIST_WORKER" not in os.environ:  # workers share it: what one has traced the others know
         kept = tempfile.TemporaryDirectory(
-            prefix="mmbackbones_kept_"
-        )  # else a fact could outlive what it is of
+            prefix=f"{KEPT}{os.getpid()}_"
+        )  # else a fact could outlive its cause
         config.add_cleanup(kept.cleanup)
+        forget_killed_sessions()
         os.environ["MMBACKBONES_CACHE"] = kept.name
     else:
         os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start
@@ -41,6 +45,14 @@ def pytest_configure(config: pytest.Config) -> None:
         from sweep import Sweep
 
         config.pluginmanager.register(Sweep(config), "sweep")
+
+
+def forget_killed_sessions() -> None:
+    """Remove the folders of facts of sessions that were killed, which cleaned nothing up."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{KEPT}*_*"):
+        owner = folder.name.removeprefix(KEPT).partition("_")[0]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)  # another session may do so at the same time
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

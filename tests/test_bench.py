@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from mmbackbones.bench import overhead as bench
 from mmbackbones.bench import segmentation as bench_segmentation
-from mmbackbones.engine.timing import in_turn, side_by_side
+from mmbackbones.engine.timing import each_call, in_turn, side_by_side
 
 
 @pytest.mark.parametrize("name", bench.NETS)
@@ -54,6 +54,16 @@ def test_a_turn_runs_every_call_and_the_order_changes() -> None:
     seconds = in_turn(calls, 2)
     assert "".join(called) == "cba" + "abc" + "cba"
     assert {name: len(found) for name, found in seconds.items()} == {"a": 2, "b": 2, "c": 2}
+
+
+def test_a_gpu_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    did: list[str] = []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: did.append("waits"))
+    in_turn({"one": lambda: did.append("runs")}, 1, warm_up=0)
+    assert did == ["waits", "runs", "waits"]
+    each_call(lambda: did.append("runs"), 1, warm_up=0)
+    assert did == ["waits", "runs", "waits"] * 2
 
 
 def test_processor_time_leaves_out_what_others_do() -> None:
