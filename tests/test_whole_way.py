@@ -97,7 +97,7 @@ def test_from_data_to_a_folder_that_runs_alone(
     model = mmbackbones.load(work, device="cpu", score_thr=0.0)
     found = model(photos)
     assert found[0].plot().shape == (*np.asarray(Image.open(photos[0])).shape[:2], 3)
-    main_exits("export", config, work / "best.pth", "--dynamic", "-o", tmp_path / "deploy")
+    main_exits("export", config, work / "best.pth", "-o", tmp_path / "deploy")
     lone = found_alone(tmp_path / "deploy", photos, tmp_path)
     for k, one in enumerate(found):
         if task == "segmentation":
