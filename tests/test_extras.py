@@ -12,8 +12,9 @@ from cli_trainings import main_exits
 from fit_cases import DEEPLAB, FASTER
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
-from mmengine.registry import HOOKS, METRICS
+from mmengine.registry import HOOKS, METRICS, MODELS
 from mmengine.runner import Runner
+from torch import nn
 
 from mmbackbones import InputError
 from mmbackbones.compose import extras
@@ -169,3 +170,14 @@ def test_a_kill_while_it_is_written_leaves_the_checkpoint_before(tmp_path: Path)
     save_to_go_on(SimpleNamespace(work_dir=tmp_path, rank=0, save_checkpoint=written), 0, 9)
     assert before.read_bytes() == b"next"
     assert (tmp_path / "last_checkpoint").read_text() == str(before)
+
+
+@pytest.mark.parametrize("config", [FASTER, DEEPLAB])
+def test_the_average_of_each_task_is_there(config: str) -> None:
+    cfg = load_config(config)
+    extras.average_weights(cfg)
+    (hook,) = (hook for hook in cfg.custom_hooks if kind(hook) == "EMAHook")
+    with MODELS.switch_scope_and_registry(cfg.default_scope) as registry:
+        average = registry.build(dict(type=hook.ema_type, model=nn.Linear(2, 2), momentum=hook.momentum))
+    average.update_parameters(nn.Linear(2, 2))
+    assert int(average.steps) == 1

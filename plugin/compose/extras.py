@@ -44,7 +44,9 @@ def average_weights(cfg: Config) -> str:
     """Evaluate and save a moving average of the weights, by mmengine's ``EMAHook``; returns a note."""
     if any(kind(hook) == "EMAHook" for hook in cfg.get("custom_hooks") or []):
         return "the moving average of the weights is the config's own"
-    hook = {"type": "EMAHook", "ema_type": "ExpMomentumEMA", "momentum": 0.0002, "update_buffers": True}
+    # mmdet's own warms up; mmseg has none, and mmengine's that does
+    average = "ExpMomentumEMA" if cfg.get("default_scope") == "mmdet" else "MomentumAnnealingEMA"
+    hook = {"type": "EMAHook", "ema_type": average, "momentum": 0.0002, "update_buffers": True}
     _add_hook(cfg, hook)
     return "a moving average of the weights is evaluated and saved"
 
