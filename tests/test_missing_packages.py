@@ -20,7 +20,7 @@ from mmbackbones.data.shapes import write_shapes
 from mmbackbones.errors import OPTIONAL, InputError, MissingPackageError, need
 from mmbackbones.export.onnx_file import quantise, write_onnx
 from mmbackbones.export.session import OnnxModel
-from mmbackbones.heads import HEADS, PARTS
+from mmbackbones.heads import HEADS, LOSSES, PARTS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -124,7 +124,9 @@ def test_heads_name_the_extra(without: Callable[..., None], root: Path) -> None:
     packages = {"mmdet", "mmseg", "mmcv"}
     without(*packages, ours=("mmbackbones.heads.",))
     heads = importlib.import_module("mmbackbones.heads")
-    files = {name: root / "plugin/heads" / f"{file}.py" for name, file in {**HEADS, **PARTS}.items()}
+    files = {
+        name: root / "plugin/heads" / f"{file}.py" for name, file in {**HEADS, **LOSSES, **PARTS}.items()
+    }
     need_them = [name for name, file in files.items() if packages & imported(file)]
     assert len(need_them) > 8
     for name in need_them:

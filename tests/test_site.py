@@ -17,7 +17,7 @@ import mmbackbones
 from mmbackbones import registry
 from mmbackbones.backbone import Backbone
 from mmbackbones.compose.configs import shipped_names
-from mmbackbones.heads import HEADS, PARTS
+from mmbackbones.heads import HEADS, LOSSES, PARTS
 
 ROOT = Path(__file__).parents[1]
 LINK = re.compile(r"(?<=\]\()(?!https?:|#)([^)#\s]+)")
@@ -114,7 +114,7 @@ def test_each_config_has_a_page_that_its_family_links_to(pages: dict[str, str], 
 def test_every_public_name_is_in_the_reference(pages: dict[str, str]) -> None:
     text = "\n".join(text for name, text in pages.items() if name.startswith("reference/"))
     shown = {path.rpartition(".")[2] for path in re.findall(r"^\.\. auto\w+:: (\S+)$", text, re.M)}
-    wanted = {*mmbackbones.__all__, *HEADS, *PARTS, "Backbone"}
+    wanted = {*mmbackbones.__all__, *HEADS, *LOSSES, *PARTS, "Backbone"}
     for held in vars(registry).values():
         if isinstance(held, registry.Registry) and held.scope == registry.SCOPE:
             held.import_from_location()

@@ -9,7 +9,7 @@ from site_links import DOCS, ELSEWHERE, ROOT, led
 
 import mmbackbones
 from mmbackbones.backbone import Backbone
-from mmbackbones.heads import HEADS, PARTS
+from mmbackbones.heads import HEADS, LOSSES, PARTS
 from mmbackbones.registry import (
     DATASETS,
     HOOKS,
@@ -93,7 +93,7 @@ def necks() -> str:
 
 def heads() -> str:
     text = f"{heading('Heads')}\n``type='mmbackbones.<name>'`` in a config.\n\n"
-    for title, table in (("", HEADS), ("Anchors and box coders", PARTS)):
+    for title, table in (("", HEADS), ("Losses", LOSSES), ("Anchors and box coders", PARTS)):
         text += f"{heading(title, '-')}\n" if title else ""
         text += "".join(
             f".. autoclass:: mmbackbones.heads.{where}.{name}\n\n" for name, where in table.items()

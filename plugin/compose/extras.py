@@ -17,6 +17,7 @@ LOGS = {
     "wandb": ("WandbVisBackend", "wandb"),
     "mlflow": ("MLflowVisBackend", "mlflow"),
 }
+_WEIGHED = ("CrossEntropyLoss", "WeightedCrossEntropyLoss")
 _LARGEST_WEIGHT = 10.0  # of a class, so that one that is next to never seen does not rule the loss
 
 
@@ -135,7 +136,7 @@ def weigh_classes(cfg: Config, classes: Sequence[str], frequencies: Sequence[flo
         node
         for key in ("decode_head", "auxiliary_head")
         for name, node in walk(cfg.model.get(key) or {}, key)
-        if name == "loss_decode" and kind(node) == "CrossEntropyLoss" and not node.get("use_sigmoid")
+        if name == "loss_decode" and kind(node) in _WEIGHED and not node.get("use_sigmoid")
     ]
     if not losses:
         raise InputError(
@@ -143,7 +144,7 @@ def weigh_classes(cfg: Config, classes: Sequence[str], frequencies: Sequence[flo
             "so there is nothing to weigh. Leave it out."
         )
     for loss in losses:
-        loss["class_weight"] = weights
+        loss.update(type="mmbackbones.WeightedCrossEntropyLoss", class_weight=weights)
     pairs = ", ".join(f"{name} {weight:g}" for name, weight in zip(classes, weights, strict=True))
     return f"classes are weighed by median frequency: {pairs}"
 

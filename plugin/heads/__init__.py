@@ -1,4 +1,4 @@
-"""Heads that mmdet and mmseg lack, registered for ``type='mmbackbones.<name>'``.
+"""Heads and their losses that mmdet and mmseg lack, registered for ``type='mmbackbones.<name>'``.
 
 A head's module, and with it mmdet or mmseg, is imported when the head is asked for: who has one of the
 two alone meets only what he uses.
@@ -27,6 +27,9 @@ HEADS = {
     "UNetPlusPlusHead": "unetpp",
     "YOLOV4Head": "yolov4_tiny",
 }
+LOSSES = {
+    "WeightedCrossEntropyLoss": "weighted_cross_entropy",
+}
 # Anchors and box coders, of these heads and of torchvision's detectors.
 PARTS = {
     "RelativeAnchorGenerator": "relative_anchors",
@@ -38,7 +41,7 @@ PARTS = {
 
 def __getattr__(name: str) -> Any:
     """The class ``name``, imported now."""
-    module = {**HEADS, **PARTS}.get(name)
+    module = {**HEADS, **LOSSES, **PARTS}.get(name)
     if module is None:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
     with naming_extras():
@@ -53,6 +56,6 @@ def _imported_when_built(name: str) -> Callable[..., Any]:
     return build
 
 
-for _registry, _table in ((MODELS, HEADS), (TASK_UTILS, PARTS)):
+for _registry, _table in ((MODELS, HEADS), (MODELS, LOSSES), (TASK_UTILS, PARTS)):
     for _name in _table:
         _registry.register_module(name=_name, module=_imported_when_built(_name))
