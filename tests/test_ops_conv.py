@@ -136,3 +136,24 @@ def test_modulated_offsets_of_a_smaller_map_are_refused() -> None:
     x, offset, mask, weight, bias = deform_inputs(1, 1)
     with pytest.raises(InputError, match=r"\(2, 2\) cells are too few for an output of \(3, 4\)"):
         mmcv_ops.modulated_deform_conv2d(x, offset[..., :2, :2], mask[..., :2, :2], weight, bias, 2, 1)
+
+
+@pytest.mark.parametrize("modulated", [False, True])
+@pytest.mark.parametrize("device", DEVICES)
+def test_offsets_that_are_not_finite_do_not_end_the_process(device: str, modulated: bool) -> None:
+    """torchvision's operator reads at place NaN, far outside of its memory: DetectoRS with random weights."""
+    x, weight = torch.randn(1, 2, 8, 8, device=device), torch.randn(3, 2, 3, 3, device=device)
+    offset = torch.zeros(1, 18, 8, 8, device=device)
+    offset[0, 4, 2, 3], offset[0, :, 5, 6] = torch.nan, torch.inf
+    inputs = [t.requires_grad_() for t in (x, offset, weight)]
+    mask = torch.ones(1, 9, 8, 8, device=device)
+    if modulated:
+        out = mmcv_ops.modulated_deform_conv2d(x, offset, mask, weight, None, 1, 1)
+    else:
+        out = mmcv_ops.deform_conv2d(x, offset, weight, 1, 1)
+    expected = F.conv2d(x, weight, None, 1, 1)
+    expected[..., 2, 3], expected[..., 5, 6] = torch.nan, 0
+    torch.testing.assert_close(out, expected, equal_nan=True, atol=1e-5, rtol=1e-5)
+    gradients = torch.autograd.grad(out, inputs, torch.ones_like(out))
+    assert all(gradient.isfinite().all() for gradient in gradients)
+    assert gradients[1][0, :, 5, 6].eq(0).all()

@@ -2,6 +2,9 @@
 
 torchvision's operator computes both; offsets and masks have the same layout in both libraries.
 mmcv's ``im2col_step`` only divides the work and has no meaning here.
+
+An offset that is NaN makes torchvision's operator read outside of its memory, which ends the process. Here
+its output is NaN, so that a training which diverges says so: see :func:`_in_reach`.
 """
 
 from __future__ import annotations
@@ -12,6 +15,9 @@ from torchvision.ops import deform_conv2d
 
 from ..errors import InputError
 from .precision import wide
+
+#: Cells: an offset that leads out of every map.
+_FAR = 1e6
 
 
 def deform_conv_forward(
@@ -42,9 +48,9 @@ def deform_conv_forward(
         columns, ones: scratch of the compiled operator.
     """
     result = deform_conv2d(
-        wide(input), wide(offset), wide(weight), None, (dH, dW), (padH, padW), (dilationH, dilationW)
+        wide(input), _in_reach(offset), wide(weight), None, (dH, dW), (padH, padW), (dilationH, dilationW)
     )
-    output.copy_(result)
+    output.copy_(result).masked_fill_(_nowhere(offset), torch.nan)
 
 
 def deform_conv_backward_input(
@@ -136,9 +142,10 @@ def modulated_deform_conv_forward(
     height and width are read as :func:`_laid_out` says.
     """
     size = output.shape[2:]
+    offset = _laid_out(offset, size)
     result = deform_conv2d(
         wide(input),
-        wide(_laid_out(offset, size)),
+        _in_reach(offset),
         wide(weight),
         wide(bias) if with_bias else None,
         (stride_h, stride_w),
@@ -146,7 +153,7 @@ def modulated_deform_conv_forward(
         (dilation_h, dilation_w),
         wide(_laid_out(mask, size)),
     )
-    output.copy_(result)
+    output.copy_(result).masked_fill_(_nowhere(offset), torch.nan)
 
 
 def modulated_deform_conv_backward(
@@ -206,6 +213,16 @@ def _laid_out(tensor: Tensor, size: torch.Size) -> Tensor:
     return tensor.flatten(1)[:, :needed].unflatten(1, (tensor.shape[1], *size))
 
 
+def _in_reach(offset: Tensor) -> Tensor:
+    """``offset`` in a wide format and finite: what is not leads out of the map, where samples are 0."""
+    return wide(offset).nan_to_num(nan=_FAR, posinf=_FAR, neginf=-_FAR)
+
+
+def _nowhere(offset: Tensor) -> Tensor:
+    """``(N, 1, H_out, W_out)``: the outputs of which a sample's place is NaN."""
+    return offset.isnan().any(dim=1, keepdim=True)
+
+
 def _gradients(
     grad_output: Tensor,
     input: Tensor,  # noqa: A002
@@ -221,7 +238,7 @@ def _gradients(
         grad,
         x,
         wide(weight).contiguous(),
-        wide(offset).contiguous(),
+        _in_reach(offset).contiguous(),
         modulation,
         x.new_zeros(weight.shape[0]),
         *geometry,
