@@ -13,7 +13,9 @@ from mmengine.structures import PixelData
 
 from mmbackbones import InputError
 from mmbackbones.compose.configs import load_config
+from mmbackbones.compose.extras import weigh_classes
 from mmbackbones.compose.fit import Settings, fit
+from mmbackbones.compose.models import MODELS
 
 WEIGHTS = [0.5, 1.0, 10.0]
 LOSS = dict(type="mmbackbones.WeightedCrossEntropyLoss", class_weight=WEIGHTS)
@@ -66,3 +68,14 @@ def test_heads_train_on_labels_with_void(labelled: Path, tmp_path: Path) -> None
         weights = torch.tensor(node.loss_decode.class_weight)
         wanted = F.cross_entropy(logits, target, weights, ignore_index=255) * node.loss_decode.loss_weight
         torch.testing.assert_close(head.loss_by_feat(logits, samples)["loss_ce"], wanted)
+
+
+@pytest.mark.parametrize("name", [name for name, model in MODELS.items() if model.task == "segmentation"])
+def test_every_model_that_labels_pixels_is_weighed(name: str) -> None:
+    cfg = load_config(MODELS[name].base)
+    if "num_queries" in cfg.model.decode_head:  # a class of each mask, not of each pixel
+        with pytest.raises(InputError, match="no CrossEntropyLoss over the classes"):
+            weigh_classes(cfg, ("road", "car"), (0.5, 0.1))
+    else:
+        weigh_classes(cfg, ("road", "car"), (0.5, 0.1))
+        assert cfg.model.decode_head.loss_decode.class_weight == [1.0, 5.0]

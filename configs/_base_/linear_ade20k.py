@@ -2,7 +2,13 @@
 _base_ = ["mmseg::swin/swin-tiny-patch4-window7-in1k-pre_upernet_8xb2-160k_ade20k-512x512.py"]
 model = dict(
     backbone=dict(_delete_=True, type="mmbackbones.resnet50", out_strides=(32,)),
-    decode_head=dict(_delete_=True, type="mmbackbones.LinearHead", in_channels=2048, num_classes=150),
+    decode_head=dict(
+        _delete_=True,
+        type="mmbackbones.LinearHead",
+        in_channels=2048,
+        num_classes=150,
+        loss_decode=dict(type="CrossEntropyLoss", use_sigmoid=False, loss_weight=1.0),
+    ),
     auxiliary_head=None,
 )
 # Swin's rules for its modules go.

@@ -7,7 +7,12 @@ model = dict(
         _delete_=True, type="mmbackbones.resnet50", out_strides=(8, 32), output_stride=16, norm_cfg=norm
     ),
     decode_head=dict(
-        _delete_=True, type="mmbackbones.LRASPPHead", in_channels=[512, 2048], norm_cfg=norm, num_classes=21
+        _delete_=True,
+        type="mmbackbones.LRASPPHead",
+        in_channels=[512, 2048],
+        norm_cfg=norm,
+        num_classes=21,
+        loss_decode=dict(type="CrossEntropyLoss", use_sigmoid=False, loss_weight=1.0),
     ),
     auxiliary_head=None,
 )

@@ -13,6 +13,7 @@ model = dict(
         in_channels=[64, 128, 256, 512],
         spp_norm_cfg=dict(type="BN", momentum=0.005),
         num_classes=19,
+        loss_decode=dict(type="CrossEntropyLoss", use_sigmoid=False, loss_weight=1.0),
     ),
     train_cfg=dict(),
     test_cfg=dict(mode="whole"),

@@ -14,6 +14,7 @@ model = dict(
         deep_supervision=True,
         norm_cfg=dict(type="SyncBN"),
         num_classes=19,
+        loss_decode=dict(type="CrossEntropyLoss", use_sigmoid=False, loss_weight=1.0),
     ),
     train_cfg=dict(),
     test_cfg=dict(mode="whole"),
