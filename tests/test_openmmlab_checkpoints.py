@@ -114,8 +114,8 @@ def test_training_goes_on_from_a_detector_with_other_classes(tmp_path: Path, cap
 def test_a_deeper_swin_is_refused_everywhere(tmp_path: Path) -> None:
     deeper = tiny_swin((2, 2, 4, 2)).state_dict()
     file = save(tmp_path / "small.pth", {f"backbone.{name}": value for name, value in deeper.items()})
-    layer = r"only the file has stages\.2\.blocks\.2\..* and \d+ more layers"
-    with pytest.raises(InputError, match=layer):
+    layer = r"differ: only the file has stages\.2\.blocks\.2\..* and \d+ more layers"
+    with pytest.raises(InputError, match=rf"small.pth does not fit: \S+ and the network of the file {layer}"):
         mmbackbones.build("swin_tiny", pretrained=file, net_kwargs=TINY_SWIN)
     model = detector()
     before = {name: value.clone() for name, value in model.state_dict().items()}

@@ -37,6 +37,16 @@ def test_the_rate_of_another_optimiser_is_said() -> None:
     assert "AdamW with lr=0.0001 for 16 images, since the backbone has no batch norm." in notes
 
 
+def test_whose_mean_and_std_they_are_is_said() -> None:
+    given = swapped(load_config(FASTER), "resnet18", weights="timm://resnet18.a1_in1k")[1]
+    assert any(
+        note.startswith("Images: ") and note.endswith(", as the weights were trained.") for note in given
+    )
+    random = swapped(load_config(FASTER), "resnet18", pretrained=False)[1]
+    said = "as resnet18's usual weights take them; random ones would take others as well."
+    assert any(note.startswith("Images: ") and note.endswith(said) for note in random)
+
+
 def test_swapped_twice_the_rates_of_the_parts_stay() -> None:
     """Of what layer decay said the layers go, which were the old backbone's, and no more."""
     base = load_config("mmdet::dino/dino-4scale_r50_8xb2-12e_coco")

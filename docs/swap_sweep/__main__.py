@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from distinct import CACHE, ROOT, family, first_names, index, names
-from page import fine, page, results
+from page import fine, note_installed, page, results
 from shapes import NETS
 from shapes import judge as judge_shapes
 from workers import Stage, run
@@ -69,6 +69,7 @@ def main() -> None:
         }
         stage = STAGES[given.stage]
         run(stage.judge, todo, CACHE / given.stage, stage.seconds, given.jobs)
+        note_installed()
     PAGE.write_text(page(known), encoding="utf-8")
 
 

@@ -9,10 +9,12 @@ from importlib.util import find_spec
 from typing import Any
 
 from distinct import CACHE, family, is_key
+from instead import instead
 from shapes import NETS
 
 #: How what went wrong in a training step or a prediction begins.
 BAD = ("fault:", "stock")
+INSTALLED = CACHE / "installed.json"
 LIMIT = 1e-5  # of the proof: the largest difference of any loss or prediction
 #: Packages that families of configs ask for, besides the wheels' own.
 ASKED = ("mmpretrain", "transformers", "fairscale", "lap", "skimage", "nltk", "sklearn", "timm", "detectron2")
@@ -81,8 +83,15 @@ def _kind(text: str) -> str:
     return text.partition(":")[0].partition(",")[0]
 
 
+def note_installed() -> None:
+    """Keep which packages the results that lie there were found with: the next run may be without them."""
+    there = {*(json.loads(INSTALLED.read_text()) if INSTALLED.is_file() else ()), *filter(find_spec, ASKED)}
+    INSTALLED.write_text(json.dumps(sorted(there)))
+
+
 def _installed() -> list[str]:
-    there = [name for name in ASKED if find_spec(name)]
+    known = json.loads(INSTALLED.read_text()) if INSTALLED.is_file() else ()
+    there = [name for name in ASKED if name in known]
     return [
         f"Installed for the sweep, since families ask for them: {', '.join(there)}.",
         "In place of BERT, which a machine without a network cannot fetch, stands an encoder of its width",
@@ -121,9 +130,9 @@ def _not_built(index: dict[str, str], done: dict[str, dict[str, Any]]) -> list[s
     for name, text in why.items():
         lacking.setdefault(in_cell(text.removeprefix("cannot be read: "))[:200], []).append(name)
     lines = ["", "Not built here by stock mmdet or mmseg:", ""]
-    lines += ["| configs | first | why |", "| --- | --- | --- |"]
+    lines += ["| configs | first | why | to know |", "| --- | --- | --- | --- |"]
     for text, where in sorted(lacking.items(), key=lambda item: -len(item[1])):
-        lines.append(f"| {len(where)} | {where[0]} | {text} |")
+        lines.append(f"| {len(where)} | {where[0]} | {text} | {instead(text)} |")
     return lines
 
 
@@ -144,13 +153,13 @@ def _trained(families: set[str]) -> list[str]:
         f"and accepted with each of the four backbones: {', '.join(others)}.",
         f"{len(good)} do both. Those that do not:",
         "",
-        "| config | training step | prediction |",
-        "| --- | --- | --- |",
+        "| config | training step | prediction | to know |",
+        "| --- | --- | --- | --- |",
     ]
     for key, one in found.items():
         if key not in good:
             step, predicted = (in_cell(one.get(part, "did not end")) for part in ("step", "predict"))
-            lines.append(f"| {one['name']} | {step} | {predicted} |")
+            lines.append(f"| {one['name']} | {step} | {predicted} | {instead(step + predicted)} |")
     return lines
 
 

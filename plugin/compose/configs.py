@@ -57,7 +57,7 @@ def shipped_names(package: str) -> list[str]:
 def find_config(name: str) -> Path:
     """The file of a config: a path, a shipped name, ``mmdet::<name>`` / ``mmseg::<name>``, or a module.
 
-    A module, as ``mmdet.configs.detr.detr_r50_8xb2_150e_coco``, is how configs with ``read_base`` are named.
+    A module, as ``my_package.configs.detr_r50``, is how configs with ``read_base`` are named.
 
     Raises:
         InputError: there is no such file or name; the message lists the nearest names.

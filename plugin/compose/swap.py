@@ -42,7 +42,7 @@ def swap(
         from mmengine.config import read_base
 
         with read_base():
-            from mmdet.configs.detr.detr_r50_8xb2_150e_coco import *
+            from my_package.configs.detr_r50 import *
 
         model = swap(model, "convnext_tiny", frozen_stages=1)
 

@@ -152,7 +152,7 @@ def load_into(
             renamed = rename(given)
             given, beyond = renamed.named, renamed.beyond
         except InputError as error:  # it may still be one of upstream's own files
-            reason = f" {error}."
+            reason = f"{error}. "
     odd = (name for name in needed if name not in given or given[name].shape != own[name].shape)
     if refit is not None and any(odd):
         given = refit(given)
@@ -185,13 +185,14 @@ def load_into(
     )
     if wrong:
         raise InputError(
-            f"{what} does not fit: {some(sorted(wrong))}.{reason} Is it a file of this backbone?"
+            f"{what} does not fit: {reason}Shapes differ: {some(sorted(wrong))}. "
+            f"Is it a file of this backbone?"
         )
     share = len(matched) / max(1, len(matched) + max(len(missing), len(unexpected)))
     if share < LEAST_MATCH:
         raise InputError(
-            f"{what} does not fit: only {share:.0%} of the names match ({report}). "
-            f"At least {LEAST_MATCH:.0%} must.{reason} Is it a file of this backbone?"
+            f"{what} does not fit: {reason}Of the names {share:.0%} match, at least {LEAST_MATCH:.0%} must "
+            f"({report}). Is it a file of this backbone?"
         )
     if f"{first}.weight" in missing:
         raise InputError(
