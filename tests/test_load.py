@@ -102,6 +102,26 @@ def test_folders_that_hold_no_model_are_refused(detector: Trained, tmp_path: Pat
     assert mmbackbones.load(tmp_path / "alone.pth", config, device="cpu").classes == list(CLASSES)
 
 
+def test_a_training_that_has_not_ended(detector: Trained, tmp_path: Path) -> None:
+    shutil.copy(detector.work / "config.py", tmp_path)
+    shutil.copy(detector.work / "last.pth", tmp_path / "interrupted.pth")
+    (tmp_path / "last_checkpoint").write_text("elsewhere/interrupted.pth")
+    assert mmbackbones.load(tmp_path, device="cpu").classes == list(CLASSES)
+    (tmp_path / "best_coco_bbox_mAP_epoch_1.pth").write_text("no weights")
+    with pytest.raises(InputError, match="best_coco_bbox_mAP_epoch_1.pth"):  # it goes first
+        mmbackbones.load(tmp_path, device="cpu")
+
+
+def test_a_prediction_is_shown_in_words() -> None:
+    boxes, names = np.zeros((3, 4)), ("cat", "dog")
+    found = Prediction(boxes, np.array([1, 0, 1]), masks=np.zeros((3, 9, 9), bool), classes=names)
+    assert repr(found) == "Prediction(3 boxes with masks: 2 dog, 1 cat)"
+    assert repr(Prediction()) == "Prediction(0 boxes)"
+    one = Prediction(boxes[:1], np.array([0]), classes=names)
+    assert f"{one}" == "Prediction(1 box: 1 cat)"
+    assert repr(Prediction(label_map=np.eye(2, 3, dtype=int), classes=names)).endswith("map 2x3: cat, dog)")
+
+
 def test_results_of_coco_have_the_ids_of_the_test_data(detector: Trained, tmp_path: Path) -> None:
     from pycocotools.coco import COCO
 

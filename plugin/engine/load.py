@@ -35,7 +35,8 @@ def load(
         found.boxes, found.scores, found.names, found.plot()
 
     Args:
-        path: the folder of a training, of which ``best.pth`` is taken, else ``last.pth``; or a checkpoint.
+        path: the folder of a training, of which ``best.pth`` is taken, else ``last.pth``; before its end
+            what was best so far, else what was saved last. Or a checkpoint.
         config: of the checkpoint: a file, or a name as on the command line; None for the ``config.py``
             beside it.
         device: ``cpu``, ``cuda`` or ``cuda:<number>``; None takes a GPU if there is one.
@@ -45,10 +46,11 @@ def load(
         InputError: no such folder, checkpoint, config or device, or they do not fit together.
     """
     given = Path(path).expanduser()
-    checkpoint = next((given / name for name in _BEST if (given / name).is_file()), given)
-    if not checkpoint.is_file():
+    checkpoint = _weights_in(given) if given.is_dir() else given
+    if checkpoint is None or not checkpoint.is_file():
         raise InputError(
-            f"There is no {' or '.join(_BEST)} in {given}; give the folder of a training, or a checkpoint."
+            f"There is no {' or '.join(_BEST)} in {given}, nor a checkpoint of a training that runs or was "
+            f"stopped; give the folder of a training, or a checkpoint."
             if given.is_dir()
             else f"There is no folder and no checkpoint {given}."
         )
@@ -59,6 +61,18 @@ def load(
         raise InputError(f"score_thr={score_thr} must lie between 0 and 1.")
     where = check_device(device, "device")
     return load_predictor(load_config(str(config or beside)), checkpoint, str(where), score_thr)
+
+
+def _weights_in(folder: Path) -> Path | None:
+    """The best weights in the folder of a training that has ended, runs, or was stopped; None without any."""
+    for name in _BEST:
+        if (folder / name).is_file():
+            return folder / name
+    best = sorted(folder.glob("best_*.pth"), key=lambda path: path.stat().st_mtime)
+    if best:
+        return best[-1]
+    last = folder / "last_checkpoint"  # mmengine's: a path, of before the folder was moved
+    return folder / Path(last.read_text().strip()).name if last.is_file() else None
 
 
 def load_predictor(cfg: Config, checkpoint: Path, device: str, score_thr: float) -> Predictor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -24,7 +25,7 @@ SCORE_THR = 0.5
 Given = str | Path | np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Prediction:
     """What was found in one image.
 
@@ -44,9 +45,19 @@ class Prediction:
     scores: np.ndarray | None = None
     masks: np.ndarray | None = None
     label_map: np.ndarray | None = None
-    classes: Sequence[str] = field(default=(), repr=False)
-    palette: Sequence[draw.Colour] = field(default=(), repr=False)
-    source: Given | None = field(default=None, repr=False)
+    classes: Sequence[str] = ()
+    palette: Sequence[draw.Colour] = ()
+    source: Given | None = None
+
+    def __repr__(self) -> str:
+        """What was found in words: the arrays of one photo fill screens."""
+        if self.label_map is not None:
+            high, wide = self.label_map.shape
+            return f"Prediction(label map {high}x{wide}: {', '.join(self.names)})"
+        kinds = ", ".join(f"{count} {name}" for name, count in Counter(self.names).most_common())
+        of = "box" if len(self.boxes) == 1 else "boxes"
+        masks = "" if self.masks is None else " with masks"
+        return f"Prediction({len(self.boxes)} {of}{masks}{': ' if kinds else ''}{kinds})"
 
     @property
     def names(self) -> list[str]:
