@@ -51,7 +51,7 @@ def stopped_after(rank: int, folder: Path) -> int:
     runner = SimpleNamespace(
         train_loop=object.__new__(IterBasedTrainLoop), world_size=2, rank=rank, epoch=0, work_dir=str(folder)
     )
-    runner.save_checkpoint = lambda *args, **kwargs: None
+    runner.save_checkpoint = lambda into, name, **kwargs: rank == 0 and Path(into, name).touch()
 
     def train() -> None:
         for runner.iter in range(2 * ASKED_AT):

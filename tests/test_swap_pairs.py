@@ -47,7 +47,7 @@ def test_the_command_swaps_a_backbone_of_inner_maps(tmp_path: Path) -> None:
     command = ["swap", base, "--backbone", "resnet18", "--no-pretrained", "-o", str(out)]
     done = CliRunner().invoke(app, command, catch_exceptions=False)
     assert done.exit_code == 0, done.output
-    assert "resnet18 in place of EarlyBackbone." in done.output
+    assert "resnet18 in place of torchvision:mobilenet_v3_large." in done.output
     assert "before=('features.5', None)" in " ".join(done.output.split())
     cfg = Config.fromfile(out)
     assert "before" not in cfg.model.backbone

@@ -84,12 +84,15 @@ def backbone_config(
 
 
 def _check(spec: Spec, args: Mapping[str, Any], backbone_type: str | None) -> None:
-    from ..backbone import Backbone
     from ..feature_nets.arguments import check_arguments, unknown_arguments
 
-    known = signature(Backbone).parameters
-    if backbone_type is None and (unknown := {key: args[key] for key in args if key not in known}):
-        raise unknown_arguments(unknown, Backbone)
+    checked = {"norm_eval", "pretrained", "init_cfg", *signature(check_arguments).parameters}
+    if backbone_type is None and args.keys() - checked:
+        from ..backbone import Backbone  # needs torch, which `info` and `config` can do without
+
+        known = signature(Backbone).parameters
+        if unknown := {key: args[key] for key in args if key not in known}:
+            raise unknown_arguments(unknown, Backbone)
     check_arguments(spec, **args)
 
 

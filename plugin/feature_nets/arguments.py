@@ -8,8 +8,6 @@ from typing import Any
 
 from ..catalog.spec import PYRAMID, STAGES, Spec
 from ..errors import InputError, UnknownArgumentError, did_you_mean
-from ..surgery.dilatable import check_dilatable
-from ..surgery.norms import check_norm_cfg
 
 #: What a backbone's ``memory_format`` takes beside None.
 FORMATS = ("contiguous", "channels_last", "auto")
@@ -91,8 +89,12 @@ def check_arguments(
     check_in_channels(in_channels)
     check_memory_format(memory_format)
     if norm_cfg is not None:
+        from ..surgery.norms import check_norm_cfg
+
         check_norm_cfg(norm_cfg)
     if output_stride is not None:
+        from ..surgery.dilatable import check_dilatable  # here: what asks for neither needs no torch
+
         check_dilatable(spec, output_stride)
 
 
