@@ -146,7 +146,8 @@ def test_what_is_no_record_is_named(text: str | None, words: str, tmp_path: Path
 
 
 def test_the_shipped_records_are_those_of_the_page(root: Path) -> None:
-    shipped = shipped_records()
+    boarded = {folder.name for folder in shipped_boards()}
+    shipped = [one for one in shipped_records() if one.data not in boarded]
     page = (root / "docs" / "results.md").read_text(encoding="utf-8")
     assert len(shipped) > 15
     for one in shipped:
@@ -155,6 +156,23 @@ def test_the_shipped_records_are_those_of_the_page(root: Path) -> None:
         assert f"## {heading}\n" in page
     # Two nets at most were trained alike, which is no board: they are quoted, and rank nothing.
     assert all(each.standings == {} for each in boards(shipped))
+
+
+def test_a_shipped_board_from_random_weights_is_told_of_and_ranks_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (board,) = [each for each in boards(shipped_records()) if each.standings]
+    assert board.scratch
+    assert len(board.nets) == 12
+    with_it = recommend("detection", top=99)
+    said = {each.backbone: " ".join(each.evidence) for each in with_it}
+    assert "mean of 3 seeds, 3. of 12 nets of" in said["resnet50"]
+    assert "on bccd from random weights, 4 epochs at 160x120 (board bccd of this package)" in said["resnet50"]
+    bare = tuple(one for one in shipped_records() if one.data != "bccd")
+    monkeypatch.setattr("mmbackbones.advisor.recommend.shipped_records", lambda: bare)
+    assert [(each.model, each.backbone) for each in recommend("detection", top=99)] == [
+        (each.model, each.backbone) for each in with_it
+    ]
 
 
 # -- regret ---------------------------------------------------------------------------------------

@@ -131,7 +131,9 @@ def recommend(
     found = _candidates(task, scene, images, kinds, own)
     what = task if scene is None else f"{task}, {scene}"
     known = boards([*own, *shipped_records()])
-    ranked = _rank(found, known)
+    # Of the trainings that the package ships, those from random weights are told of but rank nothing: what is
+    # recommended starts from pretrained ones, and which nets learn fast without them is another question.
+    ranked = _rank(found, [board for board in known if board.own or not board.scratch])
     fitting = _within(ranked, limits, what, img_scale, device, top, progress)
     return [_answer(each, cost, known, images, data, img_scale) for each, cost in fitting[:top]]
 

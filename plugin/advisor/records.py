@@ -38,6 +38,7 @@ class Measured:
         seed: Of everything random.
         gflops: Billions of multiply-adds of the backbone at 224 x 224; 0 where the record has none.
         licence: Of the weights that it started from; empty for random ones.
+        scratch: Whether it started from random weights.
         how: What else there is to say of the training, for the user.
         source: Where it stands.
         own: Whether the user gave it.
@@ -54,6 +55,7 @@ class Measured:
     seed: int = 0
     gflops: float = 0.0
     licence: str = ""
+    scratch: bool = False
     how: str = ""
     source: str = ""
     own: bool = False
@@ -72,6 +74,11 @@ class Board:
     task: str
     own: bool
     nets: Mapping[str, tuple[Measured, ...]]
+
+    @property
+    def scratch(self) -> bool:
+        """Whether its nets started from random weights."""
+        return all(one.scratch for seeds in self.nets.values() for one in seeds)
 
     @cached_property
     def means(self) -> dict[str, float]:
@@ -155,6 +162,7 @@ def _measured(path: Path, record: Record) -> Measured:
         seed=record.seed,
         gflops=_at_224(record),
         licence=record.weights.get("licence") or UNSTATED if record.weights else "",
+        scratch=not record.weights,
         source=str(path),
         own=True,
     )
@@ -196,8 +204,8 @@ def shipped_records() -> tuple[Measured, ...]:
 
 def _conditions(one: Measured) -> str:
     size, epochs, *_ = one.alike
-    start = "" if one.licence else "from random weights, "
-    return f"({start}{epochs} epochs at {size})"
+    start = "from random weights, " * one.scratch
+    return f"{start}{epochs} epochs at {size}"
 
 
 def _of_metafiles() -> tuple[Measured, ...]:
@@ -229,7 +237,8 @@ def _of_metafiles() -> tuple[Measured, ...]:
                         alike=("_".join(parts[2:]),),
                         metric_name=name,
                         metric=result["Metrics"][name],
-                        how="from random weights" if "-scratch" in parts[1] else "",
+                        scratch="-scratch" in parts[1],
+                        how="from random weights" * ("-scratch" in parts[1]),
                         source=result["Source"],
                     )
                 )

@@ -1,0 +1,41 @@
+"""The boards that the package ships: whole, of their specs, and told of in docs/boards.md."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mmbackbones.advisor.records import shipped_boards
+from mmbackbones.leaderboard.plan import next_runs
+from mmbackbones.leaderboard.records import read_records
+from mmbackbones.leaderboard.replay import board_of
+
+
+@pytest.mark.parametrize("folder", shipped_boards(), ids=lambda folder: folder.name)
+def test_a_shipped_board_is_whole_and_that_of_its_spec(folder: Path, root: Path) -> None:
+    records = read_records(folder)
+    board = board_of(records)
+    spec = yaml.safe_load((root / "docs" / "leaderboard" / f"{folder.name}.yaml").read_text())
+    assert sorted(board.backbones) == sorted(spec["backbones"])
+    assert sorted(board.trials) == sorted(spec["trials"])
+    assert len(board.seeds) == spec["seeds"]
+    assert next_runs(board, records) == []
+    assert {record.state for record in records.values()} == {"ok"}
+    for key in records:
+        assert (folder / "runs" / key / "scores.npz").is_file()
+    assert (root / "docs" / "leaderboard" / f"{folder.name}.html").is_file()
+
+
+@pytest.mark.skipif(
+    not os.environ.get("MMBACKBONES_SWEEP"), reason="resamples all runs of the boards, 20 s: `make sweep`"
+)
+def test_the_page_is_what_the_boards_say(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(root / "docs"))
+    import boards
+
+    assert boards.page() == boards.PAGE.read_text(encoding="utf-8")
+    sys.modules.pop("boards")
