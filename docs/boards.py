@@ -16,8 +16,8 @@ from typing import Any
 from benchmarks import markdown
 
 from mmbackbones.advisor.records import shipped_boards
+from mmbackbones.bench import halving
 from mmbackbones.bench.forecasts import compared, told
-from mmbackbones.bench.halving import ways
 from mmbackbones.leaderboard.records import RECORD, read_records
 from mmbackbones.leaderboard.replay import board_of
 from mmbackbones.leaderboard.scores import SCORES
@@ -88,11 +88,7 @@ def section(folder: Path) -> list[str]:
         f"{best} {ties} {cheap.partition('. Train it')[0]}.\n",
         nets(results),
     ]
-    rows = [
-        [way.name, f"{100 * way.cost:.0f} %", way.first, f"{way.behind:.3g}", "yes" if way.tied else "no"]
-        for way in ways(results)
-    ]
-    parts += [HALVING, markdown([["way", "time", "ends with", "behind the best", "best or tied"], *rows])]
+    parts += [HALVING, markdown([halving.HEAD, *(way.cells() for way in halving.ways(results))])]
     if runs := compared(records.values()):
         parts += [f"The probes' forecasts: {'; '.join(told(runs))}.\n"]
     return parts

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import leaderboard_fake as fake
 import numpy as np
 import pytest
+import typer
 
 from mmbackbones.bench import halving as bench
 from mmbackbones.leaderboard.records import read_records, run_folder, write_record
@@ -58,6 +60,16 @@ def test_cost_and_choice_of_each_way(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert [(row[3], row[5]) for row in rows] == [("late", True)] * 2 + [("steady", False)] * 2
     assert rows[0][4] == 0
     assert rows[2][4] == pytest.approx(20, abs=1)
+
+
+def test_a_board_that_was_not_run_whole_is_refused(tmp_path: Path) -> None:
+    board = replace(fake.board(("a", "b", "c"), ("sgd",), (0,)), rungs=(1,))
+    fake.play(tmp_path / "halved", board)
+    folder = write_board(tmp_path / "board", CURVES)
+    shutil.rmtree(run_folder(folder, "late-sgd-2"))
+    for one in (tmp_path / "halved", folder):
+        with pytest.raises(typer.BadParameter, match=f"{one.name} was not run whole. Go on with it first"):
+            bench.main([one])
 
 
 def test_halving_of_records_is_halving_itself(tmp_path: Path) -> None:

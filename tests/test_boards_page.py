@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
+import runpy
 from pathlib import Path
 
 import pytest
 import yaml
+from cases import SWEEP
 
 from mmbackbones.advisor.records import shipped_boards
 from mmbackbones.leaderboard.plan import next_runs
@@ -30,12 +30,8 @@ def test_a_shipped_board_is_whole_and_that_of_its_spec(folder: Path, root: Path)
     assert (root / "docs" / "leaderboard" / f"{folder.name}.html").is_file()
 
 
-@pytest.mark.skipif(
-    not os.environ.get("MMBACKBONES_SWEEP"), reason="resamples all runs of the boards, 20 s: `make sweep`"
-)
+@pytest.mark.skipif(not SWEEP, reason="resamples all runs of the boards, 20 s: `make sweep`")
 def test_the_page_is_what_the_boards_say(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(root / "docs"))
-    import boards
-
-    assert boards.page() == boards.PAGE.read_text(encoding="utf-8")
-    sys.modules.pop("boards")
+    made = runpy.run_path(str(root / "docs" / "boards.py"))
+    assert made["page"]() == made["PAGE"].read_text(encoding="utf-8")

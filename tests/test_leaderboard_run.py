@@ -103,8 +103,8 @@ def test_ten_kills_at_random_moments(rungs: tuple[int, ...], tmp_path: Path) -> 
     assert state(tmp_path) == state(undisturbed)
     assert {ended for _, ended, _ in starts(tmp_path)} == {"False"}  # what had ended was not started again
     assert len(starts(tmp_path)) <= len(starts(undisturbed)) + killed
-    # The log is readable to its end, though a kill may come between a record and its line.
-    assert {one["event"] for one in events(tmp_path)} == {"start", "end"}
+    last = events(tmp_path)[-1]  # the last run's end, unless a kill came between its record and this line
+    assert last["event"] == "end" or last["key"] in state(tmp_path)
 
 
 class Killed(BaseException):

@@ -218,6 +218,7 @@ def changed(**places: object) -> Config:
         (FASTER, "resnet18", dict(weights="a1_in1k", pretrained=False), "contradict"),
         (FASTER, "resnet18", dict(weights="nonsense"), "nonsense"),
         (FASTER, "resnet18", dict(frozen=1), "no argument 'frozen'. Did you mean 'frozen_stages'"),
+        (FASTER, "resnet18", dict(spec="resnet50"), "no argument 'spec'"),
         (FASTER, "resnet18", dict(frozen_stages=7), "frozen_stages=7 is out of range"),
         (FASTER, "resnet18", dict(norm_cfg=dict(type="XX")), "norm_cfg type 'XX' is unknown"),
         (FASTER, "swin_tiny", dict(output_stride=16), "cannot be dilated"),

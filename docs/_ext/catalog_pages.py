@@ -11,6 +11,7 @@ from mmbackbones import get_spec, list_backbones
 from mmbackbones.catalog.spec import PYRAMID, Spec
 from mmbackbones.cli.catalog_commands import config_snippet
 from mmbackbones.cli.catalog_tables import FAMILY_HEAD, HEAD, backbone_rows, family_rows
+from mmbackbones.compose.optimizers import is_plain
 
 
 def pages() -> dict[str, str]:
@@ -96,10 +97,9 @@ def figure(spec: Spec) -> str:
         (f"C{stride.bit_length() - 1}", -(-SIDE // stride)) for stride in PYRAMID if stride in spec.channels
     ]
     sizes = ", ".join(f"{level} of {cells} x {cells} cells" for level, cells in maps)
-    plain = len(maps) > 1 and len(set(spec.channels.values())) == 1
     grids = (
         "\nThe grids in C2 and C3 are the pyramid's that brings patches to strides: it has to be trained."
-        if plain
+        if is_plain(spec)
         else ""
     )
     return f"""```{{figure}} ../../build/map_pictures/{spec.name}.png

@@ -225,6 +225,7 @@ def _of_metafiles() -> tuple[Measured, ...]:
     for path in sorted(Path(configs.origin).parent.glob("*/metafile.yml")):
         for entry in _load_yaml(path)["Models"]:
             parts = entry["Name"].split("_")
+            scratch = "-scratch" in parts[1]
             label = re.sub(r"-d(8|16)$", "", parts[1].replace("-scratch", ""))
             for result in entry.get("Results", ()):
                 name = next(metric for metric in _SHIPPED_METRICS if metric in result["Metrics"])
@@ -237,8 +238,8 @@ def _of_metafiles() -> tuple[Measured, ...]:
                         alike=("_".join(parts[2:]),),
                         metric_name=name,
                         metric=result["Metrics"][name],
-                        scratch="-scratch" in parts[1],
-                        how="from random weights" * ("-scratch" in parts[1]),
+                        scratch=scratch,
+                        how="from random weights" * scratch,
                         source=result["Source"],
                     )
                 )

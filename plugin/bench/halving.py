@@ -16,7 +16,7 @@ import typer
 
 from ..advisor.records import shipped_boards
 from ..engine.timing import print_table
-from ..leaderboard.plan import Board, counted, rungs_of, step_of
+from ..leaderboard.plan import Board, counted, next_runs, rungs_of, step_of
 from ..leaderboard.records import Record, read_records
 from ..leaderboard.replay import board_of, replayed
 from ..leaderboard.standings import Results, results_of, tied
@@ -41,28 +41,37 @@ class Way:
     behind: float
     tied: bool
 
+    def cells(self) -> list[str]:
+        """As a row below :data:`HEAD`."""
+        behind, place = f"{self.behind:.3g}", "yes" if self.tied else "no"
+        return [self.name, f"{100 * self.cost:.0f} %", self.first, behind, place]
+
+
+HEAD = ("way", "time", "ends with", "behind the best", "best or tied")
+
 
 def ways(results: Results) -> list[Way]:
     """The whole board, halving, and each with the first seed alone; the whole board comes first."""
     records = results.records
     whole = board_of(records)
     group = [row.standing.name for row in tied(results.rows)]
-    truth = _means(whole, records)
     steps = sorted({int(step_of(row)) for record in records.values() for row in record.history})
     halved = replace(whole, rungs=rungs_of(steps[-1], steps[0]))
-    all_seconds = _seconds(replayed(whole, records))
+    boards = {
+        "whole": whole,
+        "whole, first seed": replace(whole, seeds=whole.seeds[:1]),
+        "halving": halved,
+        "halving, first seed": replace(halved, seeds=whole.seeds[:1]),
+    }
+    left = {name: replayed(board, records) for name, board in boards.items()}
+    seconds = {name: sum(record.seconds or 0.0 for record in left[name].values()) for name in boards}
+    truth = _means(whole, left["whole"])
     found = []
-    for name, board in (
-        ("whole", whole),
-        ("whole, first seed", replace(whole, seeds=whole.seeds[:1])),
-        ("halving", halved),
-        ("halving, first seed", replace(halved, seeds=whole.seeds[:1])),
-    ):
-        left = replayed(board, records)
-        means = _means(board, left)
+    for name, board in boards.items():
+        means = _means(board, left[name])
         first = max(means, key=lambda net: means[net])
         behind = max(truth.values()) - truth[first]
-        found.append(Way(name, _seconds(left) / all_seconds, first, behind, first in group))
+        found.append(Way(name, seconds[name] / seconds["whole"], first, behind, first in group))
     return found
 
 
@@ -73,10 +82,6 @@ def _means(board: Board, records: Mapping[str, Record]) -> dict[str, float]:
     }
 
 
-def _seconds(records: Mapping[str, Record]) -> float:
-    return sum(record.seconds or 0.0 for record in records.values())
-
-
 def main(
     boards: Annotated[
         list[Path] | None, typer.Argument(help="Folders of boards that were run whole; default: the shipped.")
@@ -85,15 +90,13 @@ def main(
 ) -> None:
     """Print what each way would have cost, and which net it would have ended with."""
     figures = []
-    head = ["way", "time", "ends with", "behind the best", "best or tied"]
     for folder in boards or shipped_boards():
         records = read_records(folder)
-        found = ways(results_of(board_of(records), records, folder))
-        rows = [
-            [way.name, f"{100 * way.cost:.0f} %", way.first, f"{way.behind:.3g}", "yes" if way.tied else "no"]
-            for way in found
-        ]
-        print_table(folder.name, head, rows)
+        board = board_of(records)
+        if board.rungs or next_runs(board, records):
+            raise typer.BadParameter(f"{folder} was not run whole. Go on with it first, without --halving.")
+        found = ways(results_of(board, records, folder))
+        print_table(folder.name, HEAD, [way.cells() for way in found])
         figures += [[folder.name, *astuple(way)] for way in found]
     write_figures(out, figures)
 

@@ -86,7 +86,7 @@ def backbone_config(
 def _check(spec: Spec, args: Mapping[str, Any], backbone_type: str | None) -> None:
     from ..feature_nets.arguments import check_arguments, unknown_arguments
 
-    checked = {"norm_eval", "pretrained", "init_cfg", *signature(check_arguments).parameters}
+    checked = {"norm_eval", "pretrained", "init_cfg", *check_arguments.__kwdefaults__}
     if backbone_type is None and args.keys() - checked:
         from ..backbone import Backbone  # needs torch, which `info` and `config` can do without
 

@@ -55,6 +55,7 @@ def exchange(
     model: Node,
     scope: str,
     spec: Spec,
+    /,
     *,
     at: str | None = None,
     pretrained: bool = True,

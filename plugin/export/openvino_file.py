@@ -60,7 +60,8 @@ class OpenVinoSession:
         need("openvino")
         import openvino
 
-        model = openvino.Core().read_model(str(path))
+        core = openvino.Core()
+        model = core.read_model(str(path))
         names = ("made_by", "pad_value", "multiple")
         known = [name for name in names if model.has_rt_info([_ROOM, name])]
         self.facts = {name: model.get_rt_info([_ROOM, name]).astype(str) for name in known}
@@ -69,7 +70,7 @@ class OpenVinoSession:
         ]
         self.inputs = len(model.inputs)
         threads = {"INFERENCE_NUM_THREADS": torch.get_num_threads()}
-        self._run = openvino.Core().compile_model(model, "CPU", threads)
+        self._run = core.compile_model(model, "CPU", threads)
 
     def __call__(self, given: dict[str, np.ndarray]) -> list[np.ndarray]:
         found = self._run(given)

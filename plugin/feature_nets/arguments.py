@@ -74,6 +74,7 @@ def check_memory_format(asked: str | None) -> None:
 
 def check_arguments(
     spec: Spec,
+    /,
     *,
     frozen_stages: int = -1,
     frozen_fraction: float | None = None,

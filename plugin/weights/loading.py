@@ -210,7 +210,8 @@ def _check_stages(missing: Iterable[str], stages: Mapping[str, int], what: str) 
     Raises:
         InputError: of one stage all parameters are ``missing``.
     """
-    there = {stage for name, stage in stages.items() if name not in set(missing)}
+    absent = set(missing)
+    there = {stage for name, stage in stages.items() if name not in absent}
     lacking = sorted(set(stages.values()) - there)
     if not lacking:
         return
