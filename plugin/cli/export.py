@@ -83,7 +83,7 @@ def export_command(
     files = export(cfg, checkpoint, target, dynamic=dynamic, int8=images, nms=nms, openvino=openvino)
     _print_table(console, cfg, measure(cfg, checkpoint, files, data is not None))
     for what, path in files.items():
-        console.print(f"{what:<10}{shortest(path)}", soft_wrap=True, highlight=False)
+        console.print(f"{what:<15}{shortest(path)}", soft_wrap=True, highlight=False)
     if target.suffix != ".onnx":
         if not dynamic and resizing(cfg)["keep_ratio"]:
             console.print(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from inspect import signature
+from inspect import getfullargspec, signature
 from typing import Any
 
 from ..catalog.inputs import asked_weights, mean_std_of, resolve
@@ -86,7 +86,7 @@ def backbone_config(
 def _check(spec: Spec, args: Mapping[str, Any], backbone_type: str | None) -> None:
     from ..feature_nets.arguments import check_arguments, unknown_arguments
 
-    checked = {"norm_eval", "pretrained", "init_cfg", *check_arguments.__kwdefaults__}
+    checked = {"norm_eval", "pretrained", "init_cfg", *getfullargspec(check_arguments).kwonlyargs}
     if backbone_type is None and args.keys() - checked:
         from ..backbone import Backbone  # needs torch, which `info` and `config` can do without
 
