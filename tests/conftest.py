@@ -106,6 +106,16 @@ def _own_networks() -> Iterator[None]:
     own.REGISTERED.update(before)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _own_scope() -> Iterator[None]:
+    """The default scope that mmengine keeps for the process ends with the file that set it: in mmseg's, a
+    head of mmdet's does not find its own losses.
+    """
+    yield
+    if registry := sys.modules.get("mmengine.registry"):
+        registry.DefaultScope._instance_dict.clear()
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The checkout."""
