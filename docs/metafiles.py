@@ -1,4 +1,5 @@
-"""Writes ``configs/<folder>/metafile.yml`` anew, in OpenMMLab's format: ``python docs/metafiles.py``.
+"""Writes ``configs/<folder>/metafile.yml`` anew, in OpenMMLab's format, and the index of them that ``mim``
+reads in an installed package, ``model-index.yml``: ``python docs/metafiles.py``.
 
 Parameters are counted on the meta device, results are read from the tables of ``docs/results.md``; nothing
 is typed here but where a figure stands.
@@ -16,6 +17,7 @@ import yaml
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"
 RESULTS = ROOT / "docs" / "results.md"
+INDEX = ROOT / "plugin" / "model-index.yml"
 FOLDERS = ("detection", "segmentation", "finetune")
 #: Title and arXiv id of each algorithm, as the names of the configs begin.
 PAPERS = {
@@ -205,6 +207,15 @@ def metafile(folder: str, parameters: Mapping[str, int]) -> str:
         for title, paper, arxiv in (PAPERS[algorithm] for algorithm in sorted(used))
     ]
     content = {"Collections": collections, "Models": models}
+    return _written(content)
+
+
+def model_index() -> str:
+    """The text of the index; its paths are those of the installed package, as ``mim`` takes them."""
+    return _written({"Import": [f"configs/{folder}/metafile.yml" for folder in FOLDERS]})
+
+
+def _written(content: Mapping[str, Any]) -> str:
     return "# Written by `python docs/metafiles.py`.\n" + yaml.safe_dump(content, sort_keys=False, width=110)
 
 
@@ -215,3 +226,4 @@ if __name__ == "__main__":
         names = [name for name in shipped_names("mmbackbones") if name.startswith(f"{folder}/")]
         text = metafile(folder, {name: parameters_of(name) for name in names})
         (CONFIGS / folder / "metafile.yml").write_text(text, encoding="utf-8")
+    INDEX.write_text(model_index(), encoding="utf-8")

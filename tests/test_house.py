@@ -124,7 +124,7 @@ def test_wheel(root: Path, tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("mmbackbones-*.whl")
     with zipfile.ZipFile(wheel) as archive:
         held = set(archive.namelist())
-    expected = {"mmbackbones/py.typed"}
+    expected = {"mmbackbones/py.typed", "mmbackbones/model-index.yml"}
     for package, folder in FOLDERS.items():
         for source in sources(root, package, "*.py"):
             expected.add(str(Path(*package.split(".")) / source.relative_to(root / folder)))

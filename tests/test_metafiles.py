@@ -52,6 +52,14 @@ def test_results_are_those_of_the_page(folder: str, root: Path, generator: dict[
         assert f"\n## {heading}\n" in page
 
 
+def test_the_index_leads_to_every_metafile(root: Path, generator: dict[str, Any]) -> None:
+    """Its paths count from the package's folder, where configs/ lies in a wheel (tests/test_house.py)."""
+    text = (root / "plugin/model-index.yml").read_text(encoding="utf-8")
+    assert generator["model_index"]() == text, "run `python docs/metafiles.py`"
+    listed = {root / path for path in yaml.safe_load(text)["Import"]}
+    assert listed == set((root / "configs").glob("*/metafile.yml"))
+
+
 def test_a_figure_that_the_page_lacks_is_an_error(generator: dict[str, Any]) -> None:
     page = "# Results\n\n## BCCD blood cells, RetinaNet\n\n| 11 | 0.1 | 0.2 |\n"
     config = "detection/retinanet_mobilenetv3-large-scratch_fpn_1xb8-8e_coco-160x160"
