@@ -50,16 +50,19 @@ def _by_class(figures: dict[str, float | None]) -> str:
 
 
 @contextmanager
-def reading(console: Console) -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for each kind of files that is being read; gone when all are."""
+def reading(console: Console, verb: str = "read") -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for each kind of files that is being read; gone when all are. Outside of a terminal, nothing."""
+    if not console.is_terminal:  # a bar that is told disable=True leaves an empty line with rich before 14.3
+        yield lambda what, done, total: None
+        return
     from rich.progress import Progress, TaskID
 
     tasks: dict[str, TaskID] = {}
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(console=console, transient=True) as bar:
 
         def show(what: str, done: int, total: int) -> None:
             if what not in tasks:
-                tasks[what] = bar.add_task(f"read {what}", total=total)
+                tasks[what] = bar.add_task(f"{verb} {what}", total=total)
             bar.update(tasks[what], completed=done, total=total)
 
         yield show

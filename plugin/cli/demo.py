@@ -26,23 +26,20 @@ def demo_command(
     Example: mmbackbones demo --work-dir demo
     """
     need("mmdet", "mmcv", "pycocotools")
-    from rich.progress import Progress
-
     from ..compose.fit import Settings
     from ..data.shapes import write_shapes
-    from .console import new_console
+    from .console import new_console, reading
     from .train import run
 
     console = new_console()
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("draw images", total=TRAIN + VAL)
+    with reading(console, verb="draw") as progress:
         data = write_shapes(
             work_dir / "data",
             train=TRAIN,
             val=VAL,
             size=SIZE,
             seed=seed,
-            progress=lambda done, total: progress.update(task, completed=done),
+            progress=lambda done, total: progress("images", done, total),
         )
     console.print(
         f"{TRAIN} images to train on and {VAL} to check on: {data}", highlight=False, soft_wrap=True
