@@ -107,6 +107,26 @@ def test_a_checkpoint_with_other_classes_is_not_tested(
     classes = len(CLASSES) if door == "test" else 3  # the data's, or the config's
     assert f"bbox_head.retina_cls.weight (720, 8, 3, 3) instead of ({9 * classes}, 8, 3, 3)" in said
     assert "of another model than the config" in said
+    assert (
+        f"as many classes as it has, or train from it, which leaves its head out: `mmbackbones train` with "
+        f"--cfg-options load_from={zoo['same80']}" in said
+    )
+
+
+def test_a_published_file_has_no_config_beside_it(
+    zoo: dict[str, Path], shapes: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    """So it is said how its config is called; beside a training's file lies config.py."""
+    monkeypatch.chdir(tmp_path)
+    two_stages = tmp_path / "faster_rcnn_r50_fpn_1x_coco_20200130_204655-047c8118.pth"
+    state = torch.load(zoo["same3"])["state_dict"]
+    torch.save({"state_dict": state | {"rpn_head.rpn_cls.bias": torch.zeros(3)}}, two_stages)
+    words = ["predict", zoo["here"], two_stages, shapes / "images/val", "--device", "cpu"]
+    assert "is of mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco, as it is or swapped" in refused(
+        capsys, *words
+    )
+    (tmp_path / "config.py").write_text("")
+    assert "Use the config.py beside the checkpoint." in refused(capsys, *words)
 
 
 @pytest.mark.parametrize("classes", [3, 80])

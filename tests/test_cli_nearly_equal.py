@@ -45,7 +45,7 @@ def test_a_swin_s_is_no_swin_t(picture: Path, tmp_path: Path, capsys: pytest.Cap
             theirs,
             "and the network of the file differ: only the file has stages.2.blocks.6.",
         ),
-        "ours.pth": (ours, "layers.2.blocks.6.norm1.weight does not: it has more layers"),
+        "ours.pth": (ours, "layers.2.blocks.6.norm1.weight does not: only the file has layers.2.blocks.6."),
     }
     for name, (net, said) in layers.items():
         file = tmp_path / name

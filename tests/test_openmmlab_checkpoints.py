@@ -128,8 +128,12 @@ def test_a_deeper_swin_is_refused_everywhere(tmp_path: Path) -> None:
 
 def test_a_deeper_swin_under_our_names_is_refused_too(tmp_path: Path) -> None:
     file = save(tmp_path / "ours.pth", detector((2, 2, 18, 2)).state_dict())
-    with pytest.raises(InputError, match="is of another model than the config.*it has more layers"):
+    layer = r"only the file has layers\.2\.blocks\.2\.norm1\.weight and 207 more tensors"
+    with pytest.raises(InputError, match=f"is of another model than the config.*{layer}"):
         by_our_names(detector(), torch.load(file), file)
+    differ = "The network and that of the file differ"
+    with pytest.raises(InputError, match=f"ours.pth does not fit: {differ}: {layer}. Of the names 36% match"):
+        mmbackbones.build("swin_tiny", pretrained=file, net_kwargs=TINY_SWIN)
 
 
 def test_another_architecture_is_refused(tmp_path: Path) -> None:

@@ -68,3 +68,15 @@ def test_a_model_without_a_row_is_left_to_swap(capsys: pytest.CaptureFixture[str
     with pytest.raises(SystemExit):
         main(["config", "--model", "dino", "--backbone", "resnet18"])
     assert "mmbackbones swap CONFIG --backbone NAME" in " ".join(capsys.readouterr().err.split())
+
+
+def test_groups_that_a_neck_would_take_are_named() -> None:
+    """Maps of MobileNetV3's 40, 112 and 960 channels have no 8 groups; those said are tried."""
+    cfg = load_config("mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco")
+    cfg.model.neck.norm_cfg = dict(type="GN", num_groups=8)
+    with pytest.raises(
+        InputError, match=r"must be divisible by num_groups.*Write num_groups=4 into the norm_cfg"
+    ):
+        mmbackbones.swap(cfg, "mobilenetv3_large_100")
+    cfg.model.neck.norm_cfg.num_groups = 4
+    assert mmbackbones.swap(cfg, "mobilenetv3_large_100").model.neck.in_channels == [40, 112, 960]

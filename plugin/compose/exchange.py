@@ -193,7 +193,7 @@ def _fit(
         necks[number] = fit_neck(one, Widths(_widths(old), _widths(new)))
         if necks[number] != one:
             notes.append(f"neck {kind(one)}: {_changes(one, necks[number])}.")
-        old, new = _vectors(made_of(one, scope, old), old), _vectors(made_of(necks[number], scope, new), new)
+        old, new = _vectors(made_of(one, scope, old), old), _vectors(_made(necks[number], scope, new), new)
         if [shape[2:] for shape in old] != [shape[2:] for shape in new]:
             raise InputError(f"{kind(one)} makes maps {new} of the new backbone's, of the base's {old}.")
     if not same:
@@ -207,6 +207,35 @@ def _fit(
         done = fit_heads(part, Widths(_widths(old), _widths(new)), scope)
         notes.append(f"Channels of the new maps: {', '.join(done)}.")
     notes += fit_rates(part, levels[-1].stride, supplied.strides[-1])
+
+
+def _made(neck: Node, scope: str, shapes: Sequence[Shape]) -> tuple[Shape, ...]:
+    """What the fitted neck makes of the new maps.
+
+    Raises:
+        InputError: it does not take them; the message names the groups of its norms with which it would.
+    """
+    try:
+        return made_of(neck, scope, shapes)
+    except InputError as error:
+        step = f"Take a backbone of other widths, or write another {kind(neck)} into the config"
+        for groups in (16, 8, 4, 2, 1):
+            fitted = copy.deepcopy(neck)
+            norms = [node for _, node in walk(fitted) if node.get("num_groups", 0) > groups]
+            for norm in norms:
+                norm["num_groups"] = groups
+            if norms and _takes(fitted, scope, shapes):
+                step = f"Write num_groups={groups} into the norm_cfg of {kind(neck)}"
+                break
+        raise InputError(f"{str(error).rstrip('.')}. {step}.") from error
+
+
+def _takes(neck: Node, scope: str, shapes: Sequence[Shape]) -> bool:
+    try:
+        made_of(neck, scope, shapes)
+    except InputError:
+        return False
+    return True
 
 
 def _vectors(made: tuple[Shape, ...], given: tuple[Shape, ...]) -> tuple[Shape, ...]:

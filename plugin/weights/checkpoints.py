@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from .files import read_checkpoint, state_dict_of
 from .layers import NO_WEIGHT
-from .loading import LEAST_MATCH, check_style, check_twin
+from .loading import LEAST_MATCH, apart, check_style, check_twin
 
 #: Where OpenMMLab's backbones hold the norms of their maps: Swin and others, mmseg's Twins, mmpretrain's.
 NORM_OF_MAP = r"norm\d|norm_list\.\d|norm_after_stage\d"
@@ -36,7 +36,7 @@ def by_our_names(model: nn.Module, content: Mapping[str, Any], source: str | Pat
         check_style(backbone, content, str(source))
         check_twin(inside, source)
         own, known = backbone.state_dict(), backbone.upstream_shapes
-        reason = "it has more layers"
+        reason = ""
         if own.keys() - inside.keys():
             try:
                 renamed = backbone.rename(inside)
@@ -50,6 +50,9 @@ def by_our_names(model: nn.Module, content: Mapping[str, Any], source: str | Pat
         fits = [name for name, value in inside.items() if known.get(name) == tuple(value.shape)]
         if len(fits) < LEAST_MATCH * len(inside):
             odd = next(name for name in inside if name not in fits)
+            lacking = [name for name in own if name not in inside and not NO_WEIGHT.search(name)]
+            more = [name for name in inside if name not in known]
+            reason = reason or apart(lacking, more) or "its shapes are others"
             raise InputError(
                 f"{source} is of another model than the config: of its backbone's {len(inside)} weights "
                 f"{len(fits)} fit, {start}{odd} does not: {reason}. Name that backbone in the config, or "
@@ -105,8 +108,24 @@ def check_fits(model: nn.Module, checkpoint: Mapping[str, Any], path: str | Path
     if problems:
         raise InputError(
             f"Checkpoint {path} is of another model than the config: {'; '.join(problems)} "
-            f"(the model has {len(own)} entries). Use the config.py beside the checkpoint."
+            f"(the model has {len(own)} entries). {_what_helps(path, missing + unexpected)}"
         )
+
+
+def _what_helps(path: str | Path, names: Sequence[str]) -> str:
+    """The next step for a checkpoint that does not fit, of which ``names`` are missing or unknown."""
+    if Path(path).with_name("config.py").is_file():
+        return "Use the config.py beside the checkpoint."
+    if not names:
+        return (
+            f"Name a config with as many classes as it has, or train from it, which leaves its head out: "
+            f"`mmbackbones train` with --cfg-options load_from={path}."
+        )
+    return (
+        "Name the config that it was trained with; a published file is called after its own, so that "
+        "faster_rcnn_r50_fpn_1x_coco_2020....pth is of mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco, as it "
+        "is or swapped to that same backbone."
+    )
 
 
 def differences(

@@ -70,7 +70,7 @@ COUNTERPARTS = (
         "timm:pvt_v2_b0",
         {"embed_dims": 32, "num_layers": [2, 2, 2, 2]},
         note="in_proj is q and kv",
-        as_is=2e-5,
+        as_is=3e-5,
         sizes=sizes.PVT_V2,
     ),
     Counterpart("mmdet.SSDVGG", "vgg16", {"depth": 16, "ceil_mode": True}, note="without its fc6 and fc7"),

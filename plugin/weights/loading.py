@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,16 @@ def some(names: Iterable[str], shown: int = 5) -> str:
     names = list(names)
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(names[:shown]) + more
+
+
+def apart(missing: Sequence[str], unexpected: Sequence[str]) -> str:
+    """In which tensors a file of our names is another network's; both in the order of definition."""
+    sides = (("the file lacks", missing), ("only the file has", unexpected))
+    return ", ".join(
+        f"{text} {names[0]}" + (f" and {len(names) - 1} more tensors" if names[1:] else "")
+        for text, names in sides
+        if names
+    )
 
 
 def _upstream_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -190,6 +200,8 @@ def load_into(
         )
     share = len(matched) / max(1, len(matched) + max(len(missing), len(unexpected)))
     if share < LEAST_MATCH:
+        more = [name for name in given if name in unexpected]
+        reason = reason or f"The network and that of the file differ: {apart(missing, more)}. "
         raise InputError(
             f"{what} does not fit: {reason}Of the names {share:.0%} match, at least {LEAST_MATCH:.0%} must "
             f"({report}). Is it a file of this backbone?"
