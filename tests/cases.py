@@ -56,6 +56,13 @@ def _light() -> list[str]:
 
 SMALLEST = _smallest()
 SWEEP = bool(os.environ.get("MMBACKBONES_SWEEP"))
+
+
+def swept(reason: str) -> pytest.MarkDecorator:
+    """A mark for what ``make test`` leaves to ``make sweep``."""
+    return pytest.mark.skipif(not SWEEP, reason=f"{reason}: make sweep")
+
+
 NAMES = EVERY if SWEEP else SMALLEST
 LIGHT = EVERY if SWEEP else _light()
 DILATABLE = [name for name in NAMES if mmbackbones.get_spec(name).dilatable]

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cases import SWEEP
 
 from mmbackbones.errors import InputError
 
-SWEEP = bool(os.environ.get("MMBACKBONES_SWEEP"))
 DOCS = Path(__file__).parents[1] / "docs"
 ROW = re.compile(r"\| (\w+) \| `(timm:[\w.]+)` \| (.+) \|")
 #: Measured again by ``make test``: one in its place, a pyramid behind a stem of convolutions.

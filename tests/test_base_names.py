@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from autoload import FIRST
+from cases import SWEEP
 from mmengine.config import Config
 
 from mmbackbones.compose.configs import config_folder, load_config, walk
@@ -112,9 +112,7 @@ ALIENS = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("package", "first", "name", "said"), ALIENS if os.environ.get("MMBACKBONES_SWEEP") else ALIENS[:1]
-)
+@pytest.mark.parametrize(("package", "first", "name", "said"), ALIENS if SWEEP else ALIENS[:1])
 def test_a_process_that_imports_only_the_siblings_reads_it_and_calls_our_functions(
     package: str, first: str, name: str, said: str, tmp_path: Path
 ) -> None:

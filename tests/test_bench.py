@@ -7,6 +7,7 @@ import time
 
 import pytest
 import torch
+from cases import swept
 from typer.testing import CliRunner
 
 from mmbackbones.bench import overhead as bench
@@ -37,6 +38,7 @@ def test_import_rows() -> None:
     assert [row[2] for row in bench.import_rows(1)] == ["none"] * 3
 
 
+@swept("a fresh process for each side's memory")
 def test_wrapper_rows() -> None:
     rows = bench.wrapper_rows(["mobilenetv3_small_100"], 64, 1, 1)
     assert [row[1] for row in rows] == ["forward, ms", "training step, ms", "peak of training, MiB"]
@@ -71,6 +73,7 @@ def test_processor_time_leaves_out_what_others_do() -> None:
     assert waited < 0.02
 
 
+@swept("an export")
 @pytest.mark.usefixtures("exporter")
 def test_frames_per_second_of_each_net_on_each_backend() -> None:
     pytest.importorskip("onnxruntime", reason="onnxruntime comes with the extra dev")

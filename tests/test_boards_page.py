@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cases import SWEEP
+from cases import swept
 
 from mmbackbones.advisor.records import shipped_boards
 from mmbackbones.leaderboard.plan import next_runs
@@ -30,7 +30,7 @@ def test_a_shipped_board_is_whole_and_that_of_its_spec(folder: Path, root: Path)
     assert (root / "docs" / "leaderboard" / f"{folder.name}.html").is_file()
 
 
-@pytest.mark.skipif(not SWEEP, reason="resamples all runs of the boards, 20 s: `make sweep`")
+@swept("resamples all runs of the boards, 20 s")
 def test_the_page_is_what_the_boards_say(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(root / "docs"))
     made = runpy.run_path(str(root / "docs" / "boards.py"))

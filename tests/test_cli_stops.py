@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cases import SWEEP
+from cases import swept
 from cli_trainings import DETECTOR, IMAGES, SEGMENTER, SMALL
 from warm import Command, free_port
 
@@ -100,7 +100,7 @@ def test_two_processes_train(shapes: Path, tmp_path: Path) -> None:
     assert load_config(str(work / "config.py")).train_cfg.max_epochs == 1
 
 
-@pytest.mark.skipif(not SWEEP, reason="torchrun and two cold processes take half a minute: make sweep")
+@swept("torchrun and two cold processes take half a minute")
 def test_torchrun_that_is_stopped_leaves_a_checkpoint(shapes: Path, tmp_path: Path) -> None:
     """SIGTERM goes to torchrun alone, as `docker stop` sends it; torchrun passes it on."""
     work = tmp_path / "work"

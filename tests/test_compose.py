@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import random
 from pathlib import Path
 
 import pytest
 import torch
+from cases import SWEEP
 from mmengine.config import Config
 from mmengine.registry import MODELS as REGISTRY
 from mmengine.registry import init_default_scope
@@ -24,7 +24,6 @@ from mmbackbones.compose.models import EFFICIENTDETS, MODELS
 from mmbackbones.data.shapes import write_shapes
 from mmbackbones.engine.runner import build_runner
 
-SWEEP = bool(os.environ.get("MMBACKBONES_SWEEP"))
 #: `make test` takes one model of each need of maps, with a small backbone by lot (shipped configs train the
 #: others); `make sweep` this many pairs of each task.
 PAIRS = {"detection": 100, "segmentation": 60}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from cases import SWEEP
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
@@ -49,7 +49,7 @@ MAX_LINES = 40
 
 def one_of_each_model() -> list[str]:
     """What `make test` trains; those of a model have the same heads. `make sweep` trains all."""
-    if os.environ.get("MMBACKBONES_SWEEP"):
+    if SWEEP:
         return NAMES
     cheap_last = sorted(NAMES, key=lambda name: "_1xb8-8" in name)  # trained from random weights, and slim
     return sorted({model_of(name): name for name in cheap_last}.values())

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
+from cases import SWEEP
 from mmdet.models.roi_heads.base_roi_head import BaseRoIHead
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
@@ -31,7 +31,7 @@ EVERY = [
     ("mask-rcnn_swin-tiny_fpn_1x_coco", "swin/mask-rcnn_swin-t-p4-w7_fpn_1x_coco"),
 ]
 # Mask R-CNN is Faster R-CNN and masks: that one alone is for `make sweep`.
-ROWS = EVERY if os.environ.get("MMBACKBONES_SWEEP") else EVERY[1:]
+ROWS = EVERY if SWEEP else EVERY[1:]
 # The weights that make scores, boxes and masks.
 LAST = tuple(f"_{what}.weight" for what in ("cls", "reg", "logits"))
 

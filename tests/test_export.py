@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from cases import SWEEP
+from cases import swept
 from export_cases import BACKBONE, ONE_STAGE, SEGMENTERS, TRIED, Exported, alone, found_alone
 from mmdet.visualization import DetLocalVisualizer
 from mmengine.registry import MODELS as REGISTRY
@@ -149,7 +149,7 @@ def test_the_folder_runs_alone(
             assert alike[near > 0.99].mean() > 0.999
 
 
-@pytest.mark.skipif(not SWEEP, reason="an export more: `make sweep`")
+@swept("an export more")
 @pytest.mark.parametrize("model", ONE_STAGE)
 def test_boxes_are_chosen_inside_a_file_for_any_size(
     model: str, exported: Export, tmp_path: Path, exporter: None

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-import os
 from typing import Any
 
 import pytest
+from cases import SWEEP
 from mmengine.config import Config
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -25,7 +25,7 @@ MASKS = "mmseg::mask2former/mask2former_r50_8xb2-160k_ade20k-512x512"
 def one_of_each_kind() -> list[str]:
     """The smallest of each family that is said to have batch norms, and not to; in the sweep all."""
     specs = [mmbackbones.get_spec(name) for name in mmbackbones.list_backbones()]
-    if os.environ.get("MMBACKBONES_SWEEP"):
+    if SWEEP:
         return [spec.name for spec in specs]
     largest_first = sorted(specs, key=lambda spec: -spec.params)
     return sorted({(spec.family, has_batch_norm(spec)): spec.name for spec in largest_first}.values())

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from cases import SWEEP
 from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
 from mmengine.optim import build_optim_wrapper
@@ -133,9 +134,6 @@ def expected(name: str, model: nn.ModuleDict) -> list[str]:
 
 # -- several processes ----------------------------------------------------------------------------
 
-# One recipe of each way of freezing; all of them in the sweep.
-DISTRIBUTED = [SWIN, "finetune/deeplabv3plus_densenet121-d16_1xb8-thousands-20k_ade20k-512x512"]
-
 
 def two_steps(rank: int, port: int, names: list[str], data: str, folder: str) -> None:
     """One of two processes: DDP raises at the second step if a parameter got no gradient at the first."""
@@ -164,7 +162,7 @@ def two_steps(rank: int, port: int, names: list[str], data: str, folder: str) ->
 
 
 def test_two_processes_train_a_recipe(shapes: Path, tmp_path: Path) -> None:
-    names = SHIPPED if os.environ.get("MMBACKBONES_SWEEP") else DISTRIBUTED
+    names = SHIPPED if SWEEP else [SWIN]
     in_processes(two_steps, free_port(), names, str(shapes), str(tmp_path))
 
 

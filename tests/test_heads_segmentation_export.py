@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from cases import swept
 from test_heads_segmentation_originals import build, shaken
 
 from mmbackbones.bench.segmentation import OURS
@@ -18,12 +18,8 @@ from mmbackbones.export.onnx_file import INPUT, write_onnx
 onnx = pytest.importorskip("onnx", reason="onnx comes with the extra export")
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime comes with the extra export")
 
-#: Config, and whether images may have any size. `make sweep` takes all, two minutes; `make test` one:
-#: ShuffleNet's reshaping follows the size, and SwiftNet with ResNet-18 is what the command exports below, for
-#: any size; test_export.py has one of fixed size.
+#: Config, and whether images may have any size.
 CASES = [(name, dynamic) for name in OURS for dynamic in (False, True)]
-FEW = [(name, True) for name in OURS if "bisenet_shuffle" in name]
-TRIED = CASES if os.environ.get("MMBACKBONES_SWEEP") else FEW
 
 #: Operators of ONNX's own domain that TensorRT's parser takes: those marked Y in the support matrix of
 #: onnx-tensorrt for TensorRT 8.4 (its page operators.md), and no more than the real-time nets need.
@@ -78,7 +74,8 @@ def check_operators(path: Path) -> None:
             assert len(node.output) == 1  # TensorRT gives no indices
 
 
-@pytest.mark.parametrize(("name", "dynamic"), TRIED)
+@swept("two minutes; the command exports SwiftNet with ResNet-18 below, for any size")
+@pytest.mark.parametrize(("name", "dynamic"), CASES)
 def test_onnx_gives_torchs_logits(name: str, dynamic: bool, tmp_path: Path, exporter: None) -> None:
     net = ExportNet(shaken(build(name))).eval()
     path = tmp_path / "net.onnx"

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import torch
 from autoload import FIRST
+from cases import SWEEP
 from mmengine.config import Config
 
 if sys.version_info >= (3, 11):
@@ -67,7 +68,7 @@ def test_catalog_builds_nothing() -> None:
     assert loaded_after(code, [*HEAVY, "torch"]) == []
 
 
-@pytest.mark.parametrize("package", SIBLINGS if os.environ.get("MMBACKBONES_SWEEP") else SIBLINGS[:1])
+@pytest.mark.parametrize("package", SIBLINGS if SWEEP else SIBLINGS[:1])
 def test_names_resolve_in_siblings_without_custom_imports(package: str) -> None:
     code = f"""
 from {package}.registry import MODELS

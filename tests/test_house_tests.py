@@ -60,3 +60,12 @@ def test_private_names_are_found_and_the_exceptions_are_used() -> None:
     }
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in FILES]
     assert {name for tree in trees for _, name in private_names(tree)} >= OTHERS.keys()
+
+
+def test_make_sweep_takes_every_file_that_leaves_something_to_it(root: Path) -> None:
+    lists = re.findall(r"^(?:SWEPT|WHOLE) := (.*)$", (root / "Makefile").read_text(), re.M)
+    taken = {name for words in lists for name in words.split()}
+    imported = re.compile(r"^from cases import .*\b(?:SWEEP|swept)\b", re.M)
+    leaving = {path.stem.removeprefix("test_") for path in FILES if imported.search(path.read_text())}
+    assert leaving - taken - {"export_cases"} == set()
+    assert {name for name in taken if not (root / f"tests/test_{name}.py").is_file()} == set()

@@ -13,7 +13,7 @@ from typing import Any
 import leaderboard_fake as fake
 import pytest
 import torch
-from cases import SWEEP
+from cases import swept
 
 from mmbackbones.errors import InputError
 from mmbackbones.leaderboard import executors
@@ -80,7 +80,7 @@ def test_each_run_has_a_gpu_of_its_own(expected, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "cluster",
-    ["debug", pytest.param("local", marks=pytest.mark.skipif(not SWEEP, reason="ten processes: make sweep"))],
+    ["debug", pytest.param("local", marks=swept("ten processes"))],
 )
 def test_jobs_of_submitit_leave_the_same_records(cluster: str, expected, tmp_path: Path) -> None:
     pytest.importorskip("submitit", reason="the extra [slurm] is not installed")
@@ -90,7 +90,7 @@ def test_jobs_of_submitit_leave_the_same_records(cluster: str, expected, tmp_pat
     assert bool(list((tmp_path / "slurm").glob("*_submitted.pkl"))) == (cluster == "local")
 
 
-@pytest.mark.skipif(not SWEEP, reason="five processes one after the other: make sweep")
+@swept("five processes one after the other")
 def test_a_stopped_job_of_submitit_ends(tmp_path: Path) -> None:
     pytest.importorskip("submitit", reason="the extra [slurm] is not installed")
     job = SlurmExecutor(local(60.0), tmp_path / "slurm", cluster="local").start(
@@ -153,7 +153,7 @@ def test_gpus_are_the_first_that_are_visible(tmp_path: Path, monkeypatch: pytest
     assert (shared.gpus, shared.slots) == (("0", "1", "0", "1"), 4)
 
 
-@pytest.mark.skipif(not SWEEP, reason="Ray takes ten seconds to start its nodes: make sweep")
+@swept("Ray takes ten seconds to start its nodes")
 def test_a_node_of_ray_that_is_killed_loses_no_run(expected, tmp_path: Path) -> None:
     """Two nodes on this machine, one run on each; that of the killed one goes on where the other is."""
     pytest.importorskip("ray", reason="the extra [ray] is not installed")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from cases import SWEEP
+from cases import swept
 from torch import nn
 
 from mmbackbones.leaderboard import energy, measure, onnx_latency
@@ -93,7 +93,7 @@ def test_energy_is_what_the_counter_grew_by_or_not_measured(monkeypatch: pytest.
     assert energy.joules("cuda") is None  # a GPU that does not count
 
 
-SLOW = pytest.mark.skipif(not SWEEP, reason="torch.export and the calibration take 20 seconds: make sweep")
+SLOW = swept("torch.export and the calibration take 20 seconds")
 
 
 @pytest.mark.parametrize("model", [pytest.param("swiftnet", marks=SLOW), "faster-rcnn"])

@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from cases import SWEEP
+from cases import swept
 from mmengine.config import Config
 from PIL import Image
 
@@ -129,7 +129,7 @@ def test_a_board_in_mixed_precision(shapes: Path, here, tmp_path: Path) -> None:
     assert cfg.optim_wrapper.type == "mmbackbones.BFloat16OptimWrapper"
 
 
-@pytest.mark.skipif(not SWEEP, reason="three trainings, two of them from a cold start: make sweep")
+@swept("three trainings, two of them from a cold start")
 def test_a_killed_segmenter_goes_on_and_ends_as_an_undisturbed_one(
     prepared, here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from cases import swept
 
 pytest.importorskip("mmdet", reason="the extra mmbackbones[mm] is not installed")
 pytest.importorskip("mmseg", reason="the extra mmbackbones[mm] is not installed")
@@ -36,6 +37,7 @@ def test_smaller_configs_come_first(families: ModuleType) -> None:
     assert names.index("retinanet_r50_fpn_1x_coco") < names.index("retinanet_r101_fpn_1x_coco")
 
 
+@swept("a cold process and a net of full size")
 def test_one_family_is_measured_and_written(families: ModuleType, tmp_path: Path) -> None:
     page, kept = tmp_path / "page.md", tmp_path / "build" / "kept.json"
     families.main(page=page, kept=kept, seconds=200, only="mmseg/fastscnn$")

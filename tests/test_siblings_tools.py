@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from autoload import FIRST
+from cases import swept
 
 from mmbackbones.data.shapes import CLASSES, write_shapes
 
@@ -84,7 +85,9 @@ AS_SCRIPT = "import runpy, sys; del sys.argv[0]; runpy.run_path(sys.argv[0], run
     ("package", "config", "key"),
     [
         ("mmdet", DETECTION, "neck.lateral_convs.3.conv.weight"),
-        ("mmseg", SEGMENTATION, "backbone.layer4.0.conv1.weight"),
+        pytest.param(
+            "mmseg", SEGMENTATION, "backbone.layer4.0.conv1.weight", marks=swept("a second cold process")
+        ),
     ],
 )
 def test_train(package: str, config: str, key: str, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from cases import swept
 
 import mmbackbones
 from mmbackbones import registry
@@ -185,7 +186,7 @@ def test_writing_changes_only_what_is_new_and_removes_what_is_gone(site: ModuleT
     assert set(site.FOLDERS) == ignored()
 
 
-@pytest.mark.skipif(not os.environ.get("MMBACKBONES_SWEEP"), reason="a minute: make sweep builds the site")
+@swept("a minute to build the site")
 def test_the_site_builds_without_a_warning(root: Path, tmp_path: Path) -> None:
     words = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "docs", str(tmp_path / "html")]
     done = subprocess.run(words, cwd=root, capture_output=True, text=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cases import SWEEP
+from cases import swept
 from cli_trainings import main_exits
 from export_cases import found_alone
 from PIL import Image
@@ -24,7 +24,7 @@ from warm import Command
 import mmbackbones
 from mmbackbones.weights.files import read_checkpoint
 
-pytestmark = pytest.mark.skipif(not SWEEP, reason="two trainings and an export: `make sweep`")
+pytestmark = swept("two trainings and an export")
 PARTS = {"train": range(12), "val": range(12, 16), "test": range(16, 20)}
 CONFIGS = {
     "detection": "detection/ssdlite_mobilenetv3-large-minimal-scratch_1xb8-8e_coco-160x160",
