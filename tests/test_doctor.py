@@ -53,7 +53,8 @@ class Stack:
         self.folder = folder
         for extra in ("", LINES[0].extra, "export", "leaderboard"):
             for one in requirements(extra):
-                self.install(one.name, metadata.version(one.name))
+                (lowest,) = (bound.version for bound in one.specifier if bound.operator in (">=", "=="))
+                self.install(one.name, lowest)  # those here may be the other line's
         self.install("torch", "2.9.1")
         self.install(NAME, "9.9", "".join(f"Requires-Dist: {text}\n" for text in OWN))
         for name, files in PACKAGES.items():
