@@ -55,19 +55,38 @@ def test_there_and_back(row: Counterpart, tmp_path: Path) -> None:
     own = mmbackbones.build(row.name, net_kwargs=row.ours.get("net_kwargs"))
     assert ours.keys() == own.state_dict().keys()
     back = tmp_path / "back.pth"
-    convert(
+    said = convert(
         tmp_path / "ours.pth", "--backbone", row.name, "--to", "openmmlab", "--like", row.theirs, "-o", back
     )
     found = weights(back)
     assert list(found) == list(given)
     norms = {name for name in given if name.startswith("norm")}  # behind the maps: not in ours
     assert all(torch.equal(found[name], value) for name, value in given.items() if name not in norms)
+    named = f"Of a new {row.theirs}, since {tmp_path / 'ours.pth'} has no norms of these maps: norm0.weight"
+    assert (named in said) is bool(norms)
     convert(
         tmp_path / "ours.pth", "--backbone", row.name, "--to", "openmmlab", "--like", tmp_path / "theirs.pth",
         "-o", back, "--force",
     )  # fmt: skip
     found = weights(back)
     assert all(torch.equal(found[name], value) for name, value in given.items())
+
+
+def test_norms_of_the_maps_come_from_the_neck_that_held_them(tmp_path: Path) -> None:
+    """Of a detector trained here, whose neck has those of the three maps that it got."""
+    pytest.importorskip("mmdet", reason="mmdet comes with the extra mm")
+    net = mmbackbones.build("swin_tiny", net_kwargs=dict(always_partition=True))
+    norms = {
+        f"neck.0.norms.{k}.{role}": torch.rand(192 << k) for k in range(3) for role in ("weight", "bias")
+    }
+    file, out = tmp_path / "best.pth", tmp_path / "theirs.pth"
+    torch.save({"state_dict": {f"backbone.{k}": v for k, v in net.state_dict().items()} | norms}, file)
+    words = ("--backbone", "swin_tiny", "--to", "openmmlab", "--like", "mmdet.SwinTransformer", "-o", out)
+    assert f"since {file} has no norms of these maps: norm0.weight, norm0.bias\n" in convert(file, *words)
+    found = weights(out)
+    for name, value in norms.items():
+        level, role = name.split(".")[-2:]
+        assert torch.equal(found[f"norm{int(level) + 1}.{role}"], value)
 
 
 def test_mmdet_reads_what_was_trained_here(tmp_path: Path) -> None:

@@ -130,6 +130,9 @@ def test_optimiser_by_kind_of_net() -> None:
     keys = mmbackbones.swap(swin, "resnet18").optim_wrapper.paramwise_cfg.custom_keys
     assert {"backbone", "query_embed", "query_feat", "level_embed"} <= set(keys)
     assert not [key for key in keys if key.startswith("backbone.") or "bias_table" in key]
+    upernet = "mmseg::swin/swin-tiny-patch4-window7-in1k-pre_upernet_8xb2-160k_ade20k-512x512"
+    scratch = mmbackbones.swap(upernet, "swin_tiny", pretrained=False).optim_wrapper
+    assert scratch.paramwise_cfg == load_config(upernet).optim_wrapper.paramwise_cfg  # no decay of tables
 
 
 def test_statistics_are_kept_where_the_bases_class_keeps_them_unsaid() -> None:

@@ -73,10 +73,11 @@ def convert_command(
             raise InputError(
                 "--classes and --eps are for torchvision's models; leave them or --backbone out."
             )
-        state = _renamed(file, backbone, to, like)
+        state, notes = _renamed(file, backbone, to, like)
         _write({"meta": {}, "state_dict": state}, out)
         lines = [
             f"Written: {shortest(out.absolute())}, {len(state)} tensors",
+            *notes,
             f"Use it: backbone=dict(..., init_cfg=dict(type='Pretrained', checkpoint='{out}'))",
         ]
     else:
@@ -95,10 +96,11 @@ def convert_command(
         console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
-def _renamed(file: str, backbone: str, to: str, like: str | None) -> dict[str, Any]:
-    """The backbone's weights in ``file`` by our names, or by those of OpenMMLab's class."""
+def _renamed(file: str, backbone: str, to: str, like: str | None) -> tuple[dict[str, Any], list[str]]:
+    """The backbone's weights in ``file`` by our names, or by those of OpenMMLab's class; and what to know."""
     from ..backbone import build
     from ..sources.feature_net import PYRAMID_NAME
+    from ..weights.checkpoints import norms_of_maps
     from ..weights.counterparts import counterpart, every_counterpart
     from ..weights.files import read_checkpoint, state_dict_of
     from ..weights.loading import some
@@ -110,12 +112,19 @@ def _renamed(file: str, backbone: str, to: str, like: str | None) -> dict[str, A
     if report is not None and report.missing:
         raise InputError(f"{file} has not all weights of {backbone}: {some(report.missing)} are missing.")
     if to == LAYOUTS[0]:
-        return {k: v for k, v in net.state_dict().items() if not k.startswith(f"{PYRAMID_NAME}.")}
+        return {k: v for k, v in net.state_dict().items() if not k.startswith(f"{PYRAMID_NAME}.")}, []
     if like is not None and Path(like).is_file():
         given = state_dict_of(read_checkpoint(like), like)
         inside = {k.removeprefix("backbone."): v for k, v in given.items() if k.startswith("backbone.")}
-        return net.named_as(inside or given)
-    return net.named_as(counterpart(backbone, like).build_theirs().state_dict())
+        template, source = inside or given, like
+    else:
+        row = counterpart(backbone, like)
+        template, source = dict(row.build_theirs().state_dict()), f"a new {row.theirs}"
+    norms = norms_of_maps(state_dict_of(read_checkpoint(file), file), template)
+    lacking = [name for name, value in norms.items() if value is None]
+    found = {name: value for name, value in norms.items() if value is not None}
+    notes = [f"Of {source}, since {file} has no norms of these maps: {some(lacking)}"] if lacking else []
+    return net.named_as(template) | found, notes
 
 
 def _write(checkpoint: dict[str, Any], out: Path) -> None:

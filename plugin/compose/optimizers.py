@@ -136,10 +136,14 @@ def _kept_beside_decay(rules: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _drop_keys_of(replaced: Mapping[str, Any], scope: str, rules: Mapping[str, Any]) -> list[str]:
-    """Take the rules for modules of the old backbone out of ``rules``; says which."""
+    """Take the rules for modules of the old backbone out of ``rules``; says which.
+
+    Rules of weight decay alone are about kinds of tensors (norms, tables of positions), which the new one may
+    have too: they stay.
+    """
     keys = rules.get("custom_keys") or {}
     gone = [key for key in keys if key.startswith("backbone.")]
-    if rest := [key for key in keys if key not in {*gone, "norm", "backbone"}]:
+    if rest := [key for key in keys if key not in {*gone, "backbone"} and {*keys[key]} - {"decay_mult"}]:
         params = parameters_of(replaced, scope)
         gone += [key for key in rest if any(key in name for name in params)]
     for key in gone:

@@ -91,6 +91,22 @@ def _around(
             yield f"{backbone}{name}", value
 
 
+def norms_of_maps(state: Mapping[str, Tensor], template: Mapping[str, Tensor]) -> dict[str, Tensor | None]:
+    """Each norm of the maps in ``template``, of a backbone of OpenMMLab, from a file of ours or of theirs.
+
+    A neck holds them in ours, by the maps that it gets; of one width there is one. None: it has none.
+    """
+    held = {name: value for name, value in state.items() if re.search(r"neck\.(\d\.)?norms\.\d+\.\w+$", name)}
+    found: dict[str, Tensor | None] = {}
+    for name, value in template.items():
+        path, _, role = name.rpartition(".")
+        if not re.fullmatch(NORM_OF_MAP, path):
+            continue
+        ours = [one for key, one in held.items() if key.endswith(f".{role}") and one.shape == value.shape]
+        found[name] = state.get(f"backbone.{name}", state.get(name, ours[0] if len(ours) == 1 else None))
+    return found
+
+
 def check_fits(model: nn.Module, checkpoint: Mapping[str, Any], path: str | Path) -> None:
     """Check that a checkpoint's weights are those of ``model``: every name, every shape.
 
