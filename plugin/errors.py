@@ -13,6 +13,7 @@ OPTIONAL = {
     **dict.fromkeys(("onnx", "onnxruntime", "onnxscript"), "export"),
     **dict.fromkeys(("scipy", "yaml", "jinja2"), "leaderboard"),
     **dict.fromkeys(("openvino", "nncf"), "openvino"),
+    "tifffile": "tiff",
     "ray": "ray",
     "submitit": "slurm",
     "pynvml": "energy",

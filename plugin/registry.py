@@ -102,7 +102,10 @@ DATASETS = Registry("dataset", parent=root.DATASETS, scope=SCOPE, locations=["mm
 METRICS = Registry("metric", parent=root.METRICS, scope=SCOPE, locations=["mmbackbones.data.metrics"])
 TASK_UTILS = Registry("task util", parent=root.TASK_UTILS, scope=SCOPE, locations=["mmbackbones.heads"])
 TRANSFORMS = Registry(
-    "transform", parent=root.TRANSFORMS, scope=SCOPE, locations=["mmbackbones.finetune.augment"]
+    "transform",
+    parent=root.TRANSFORMS,
+    scope=SCOPE,
+    locations=["mmbackbones.data.loading", "mmbackbones.finetune.augment"],
 )
 
 # mmengine's table of readers, and nothing of torch's, is changed here and not by whoever trains: mmdet's and

@@ -215,7 +215,9 @@ def test_the_program_chooses_the_same_boxes(model: str, tmp_path: Path) -> None:
     boxes = torch.cat([corner, corner + 20 + 40 * torch.rand(80, 2)], 1)
     scores = torch.rand(80, 3)
     rules = choosing(head)
-    (tmp_path / "run.py").write_text(program({"choose": rules, "resize": {"as": "opencv"}}))
+    (tmp_path / "run.py").write_text(
+        program({"choose": rules, "input": {"channels": "BGR"}, "resize": {"as": "opencv"}})
+    )
     parts = runpy.run_path(str(tmp_path / "run.py"))
     meta = {"img_shape": (190, 200), "ori_shape": (380, 300), "scale_factor": (200 / 300, 0.5)}
     theirs = choose(head, boxes, scores, meta)

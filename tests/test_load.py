@@ -222,6 +222,7 @@ class Masks:
     """Finds two objects in every image, one partly under the other."""
 
     task, classes, palette, channels = "detection", ["cat", "dog"], [(255, 0, 0), (0, 255, 0)], 3
+    stacks = False
 
     def __call__(self, image: object) -> Prediction:
         masks = np.zeros((2, 48, 64), bool)

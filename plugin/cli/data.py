@@ -54,7 +54,8 @@ def data_command(
             out.parent.mkdir(parents=True, exist_ok=True)
             write_grid(out, data, parts["train"])
     say = partial(console.print, highlight=False, soft_wrap=True, markup=False)
-    say(f"{data.root.name}: {data.task}, layout {data.layout}, {len(data.classes)} classes")
+    channels = "" if data.channels is None else f", images of {data.channels} channels"
+    say(f"{data.root.name}: {data.task}, layout {data.layout}, {len(data.classes)} classes{channels}")
     unit = "objects" if data.task == "detection" else "pixels"
     table = Table("class", *(f"{name} {what}" for name in parts for what in ("images", unit)), box=None)
     for name in data.classes:

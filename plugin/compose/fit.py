@@ -55,7 +55,7 @@ def fit(
     check_places(cfg, options)
     if any(key.startswith("auto_scale_lr") for key in options):
         base = schedule.BaseBatch(cfg.auto_scale_lr.get("base_batch_size", base.size), "auto_scale_lr")
-    notes, images = use_data(cfg, settings, cache_dir, progress)
+    notes, images = use_data(cfg, settings, cache_dir, progress, trains=True)
     if not settings.pretrained:
         notes.append(drop_pretrained(cfg))
     steps = 0
@@ -123,7 +123,7 @@ def fit_for_test(
             if not cfg.get(f"val_{key}"):
                 raise InputError(f"--split val: the config has no val_{key}; give your own data with --data.")
             cfg[f"test_{key}"] = copy.deepcopy(cfg[f"val_{key}"])
-    notes, _ = use_data(cfg, of_the_config(cfg, settings), cache_dir, progress)
+    notes, _ = use_data(cfg, of_the_config(cfg, settings), cache_dir, progress, trains=False)
     if settings.workers is not None:
         extras.set_workers(cfg, settings.workers)
     if settings.img_scale is not None:

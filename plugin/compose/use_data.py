@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mmengine.config import Config
 
 from ..errors import InputError
-from . import extras
+from . import channels, extras
 from .classes import set_ignore_index, set_num_classes
 from .configs import kind, pipelines, task_of
 from .processes import first_alone
@@ -29,10 +29,15 @@ def of_the_config(cfg: Config, settings: Settings) -> Settings:
 
 
 def use_data(
-    cfg: Config, settings: Settings, cache_dir: Path, progress: Callable[[str, int, int], None] | None
+    cfg: Config,
+    settings: Settings,
+    cache_dir: Path,
+    progress: Callable[[str, int, int], None] | None,
+    *,
+    trains: bool,
 ) -> tuple[list[str], int]:
     """Put the user's data into ``cfg``, if there is any; returns notes and the number of training images,
-    0 where the data set itself has to say it.
+    0 where the data set itself has to say it. Only where it ``trains`` may images have other channels.
 
     Of several processes one reads the folder, and writes the cache, first.
     """
@@ -57,6 +62,7 @@ def use_data(
             progress=progress if first else None,
         )
     notes = [*data.notes, *set_data(cfg, data, settings.split)]
+    notes += channels.set_channels(cfg, data, trains=trains)
     if not settings.class_balance:
         return notes, data.train.count
     if data.task == "segmentation":

@@ -60,6 +60,7 @@ class DataSet:
         label_map: segmentation: label values that change on the way to the model, as ``{11: 255}``.
         test: test part, where it was asked for.
         subset: not all of the data's classes are in ``classes``, or in another order: they were chosen.
+        channels: of images that are read as they are, in :mod:`.stacks`; None of photos.
         frequencies: of each class: detection: the share of the training images that have it; segmentation:
             its share of the pixels of the training images that have it.
     """
@@ -77,6 +78,7 @@ class DataSet:
     test: Split | None = None
     subset: bool = False
     frequencies: tuple[float, ...] = ()
+    channels: int | None = None
 
 
 def dataset_cfg(data: DataSet, split: SplitName, pipeline: list[dict]) -> dict[str, Any]:
@@ -150,6 +152,15 @@ def evaluator_cfg(data: DataSet, split: SplitName = "val", *, masks: bool = Fals
         classwise=True,
         format_only=False,
     )
+
+
+def image_files(data: DataSet, split: SplitName) -> list[Path]:
+    """The images of one part of ``data``, in its order."""
+    part = _part(data, split)
+    content = Path(str(part.ann_file)).read_text(encoding="utf-8")
+    if data.task == "detection":
+        return [part.img_dir / one["file_name"] for one in json.loads(content)["images"]]
+    return [part.img_dir / (name + part.img_suffix) for name in content.split("\n")[:-1]]
 
 
 def _part(data: DataSet, split: str) -> Split:

@@ -78,7 +78,12 @@ def recognise(
             f"'{root}' has no test split. Looked for a test.json, images/test with labels, or test.txt in "
             f"ImageSets; or name its folder or file with --test."
         )
-    return dataclasses.replace(data, subset=bool(classes), notes=(*data.notes, *work.scanner.notes()))
+    return dataclasses.replace(
+        data,
+        subset=bool(classes),
+        channels=work.scanner.channels(),
+        notes=(*data.notes, *work.scanner.notes()),
+    )
 
 
 def looks_like(root: str | Path) -> Task:

@@ -15,8 +15,9 @@ from PIL import Image
 
 from ..errors import InputError
 from .dataset import some, write_cache
+from .stacks import STACK_SUFFIX, stack_shape
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", STACK_SUFFIX)
 LABEL_SUFFIXES = (".png", ".bmp", ".tif", ".tiff")  # lossless ones
 
 Progress = Callable[[str, int, int], None]
@@ -45,9 +46,10 @@ def list_files(folder: Path, suffixes: Sequence[str]) -> list[str]:
 
 
 def read_size(path: Path) -> list[Any]:
-    """[width, height, remark] of an image: pixels as OpenCV shows it (turned as its EXIF data say).
+    """[width, height, remark, channels] of an image, in pixels as OpenCV shows it (turned by its EXIF data).
 
-    Only the header is read, and the end of the file: if that is missing, the whole image.
+    Channels are those of a file that is read as it is (:mod:`.stacks`), None of a photo. Only the header is
+    read, and the end of the file: if that is missing, the whole image.
 
     Raises:
         ValueError: with the reason why it is no readable image.
@@ -55,6 +57,8 @@ def read_size(path: Path) -> list[Any]:
     size = path.stat().st_size
     if size == 0:
         raise ValueError("the file is empty (0 bytes)")
+    if (shape := stack_shape(path)) is not None:
+        return [shape[1], shape[0], "", shape[2]]
     with Image.open(path) as image:
         width, height = image.size
         if "exif" in image.info and image.getexif().get(_ORIENTATION) in _TURNED:
@@ -62,7 +66,7 @@ def read_size(path: Path) -> list[Any]:
         ending = _LAST_BYTES.get(image.format or "")
         if ending and ending not in _tail(path, size):
             image.load()  # raises if the image is cut off
-        return [width, height, remark_on(image)]
+        return [width, height, remark_on(image), None]
 
 
 def remark_on(image: Image.Image) -> str:
@@ -129,10 +133,11 @@ class Scanner:
     """
 
     def __init__(self, cache_dir: Path, progress: Progress | None = None) -> None:
-        self._file = cache_dir / "facts3.json"  # the number rises when other facts are remembered
+        self._file = cache_dir / "facts4.json"  # the number rises when other facts are remembered
         self._progress = progress
         self._known: dict[str, dict[str, Any]] = {}
         self._remarks: dict[str, set[Path]] = {}
+        self._channels: dict[int | None, Path] = {}  # one file of each number
         if self._file.is_file():
             try:
                 self._known = json.loads(self._file.read_text())
@@ -146,10 +151,28 @@ class Scanner:
             InputError: some images are missing, empty, corrupt or cut off; the message names them.
         """
         found = self._read("images", read_size, paths)
-        for path, (_, _, remark) in zip(paths, found, strict=True):
+        for path, (_, _, remark, channels) in zip(paths, found, strict=True):
+            self._channels.setdefault(channels, path)
             if remark:
                 self._remarks.setdefault(remark, set()).add(path)
-        return [(width, height) for width, height, _ in found]
+        return [(width, height) for width, height, *_ in found]
+
+    def channels(self) -> int | None:
+        """How many channels the images have that are read as they are; None of photos.
+
+        Raises:
+            InputError: they have different numbers, or photos are among them; the message names some.
+        """
+        if len(self._channels) > 1:
+            kinds = ", ".join(
+                f"'{path}' is a photo" if count is None else f"'{path}' has {count} channels"
+                for count, path in sorted(self._channels.items(), key=lambda pair: pair[0] or 0)
+            )
+            raise InputError(
+                f"The images of a data set must have the same channels, but {kinds}. Save all alike, or take "
+                f"the others out."
+            )
+        return next(iter(self._channels), None)
 
     def notes(self) -> list[str]:
         """What of the images is lost in loading, one sentence for each kind of loss."""

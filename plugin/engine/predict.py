@@ -117,7 +117,7 @@ def predict(predictor: Predictor, files: Iterable[Path], out: Output) -> Iterato
 
 def _image(predictor: Predictor, path: Path, out: Output) -> dict[str, Any]:
     """Write the picture, and the label map if there is one; returns what the entry says of them."""
-    note = check_image(path)
+    note = check_image(path, stacks=predictor.stacks)
     found = predictor(path)
     name = out.unused(path.stem)
     picture = out.folder / f"{name}_prediction.png"

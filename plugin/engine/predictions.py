@@ -14,6 +14,7 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
+from ..compose.channels import channels_read
 from ..compose.configs import kind, pipelines, task_of
 from ..errors import InputError
 from . import draw
@@ -91,6 +92,7 @@ class Predictor:
         classes: names by class index.
         palette: colours by class index.
         channels: that an image has.
+        stacks: files are read with all of their channels, as they are; else as photos.
     """
 
     def __init__(
@@ -112,6 +114,7 @@ class Predictor:
         self._after_loading = Compose(steps[first + 1 :])
         mean = getattr(getattr(model, "data_preprocessor", None), "mean", None)
         self.channels = 3 if mean is None else len(mean)
+        self.stacks = channels_read(cfg) is not None
 
     @overload
     def __call__(  # type: ignore[overload-overlap]
@@ -125,7 +128,8 @@ class Predictor:
         """Predict one image, or several.
 
         Args:
-            images: a file, or the pixels (height, width, 3) of 8 bits in the order RGB; or a list of such.
+            images: a file, or the pixels (height, width, 3) of 8 bits in the order RGB, of a model that was
+                trained on files of several channels those (height, width, channels); or a list of such.
             batch_size: at most so many go through the model together; those of one size after resizing do,
                 since padding to a common one would change what is found.
 
@@ -153,13 +157,13 @@ class Predictor:
 
     def _pack(self, image: Given) -> dict[str, Any]:
         if isinstance(image, np.ndarray):
-            pixels = as_loaded(image, self.channels)
+            pixels = as_loaded(image, self.channels, stacks=self.stacks)
             pixels = pixels.astype(np.float32) if self._float else pixels
             sides = pixels.shape[:2]
             return self._after_loading(
                 {"img": pixels, "img_shape": sides, "ori_shape": sides, "img_path": None, "img_id": 0}
             )
-        check_image(Path(image))
+        check_image(Path(image), stacks=self.stacks)
         try:
             return self.pipeline({"img_path": str(image), "img_id": 0})
         except (AssertionError, OSError) as error:  # mmcv asserts that OpenCV decoded the file

@@ -15,6 +15,7 @@ import torch
 from mmengine.config import Config
 from torch import Tensor
 
+from ..compose.channels import channels_read
 from ..compose.configs import walk
 from ..compose.scale import reference_scale
 from ..engine.evaluate import runner_for_test
@@ -64,7 +65,7 @@ def export(
     size = _size(cfg, model)
     folder = target if target.suffix != ".onnx" else None
     if folder is not None:
-        if net.channels != 3:
+        if net.channels != 3 and channels_read(cfg) is None:
             raise InputError(
                 f"run.py reads photos, of 3 channels, but the model takes {net.channels}: export it alone "
                 f"with --out model.onnx."

@@ -10,6 +10,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from ..compose.channels import channels_read
 from ..compose.configs import kind
 from ..engine.predictions import steps_for_test
 from ..errors import InputError
@@ -17,6 +18,7 @@ from .graph import ExportNet, clips
 from .suppression import most_before
 
 MODEL, FACTS, RUN = "model.onnx", "model.json", "run.py"
+STACK = "all of the file, in its order and with its values, float32"
 _PART = re.compile("# --- (.+) ---")
 _OUTPUTS = {
     "boxes": "(1, places, 4): x1 y1 x2 y2 in pixels of the input, before non-maximum suppression",
@@ -68,6 +70,8 @@ def write_folder(folder: Path, net: ExportNet, cfg: Config, classes: Sequence[st
         InputError: the config's test pipeline does something that ``run.py`` cannot.
     """
     high, wide = size or (None, None)
+    stacks = channels_read(cfg) is not None
+    order = "channels as they come in" if stacks else "RGB" if net.flips else "BGR"
     facts = {
         "made_by": "mmbackbones",
         "model": MODEL,
@@ -76,13 +80,13 @@ def write_folder(folder: Path, net: ExportNet, cfg: Config, classes: Sequence[st
         "resize": resizing(cfg),
         "input": {
             "name": "image",
-            "shape": [1, 3, high, wide],
+            "shape": [1, net.channels, high, wide],
             "height": high,
             "width": wide,
-            "channels": "BGR, 0..255, float32",
+            "channels": STACK if stacks else "BGR, 0..255, float32",
             "mean": net.mean.flatten().tolist(),
             "std": net.std.flatten().tolist(),
-            "mean_and_std": f"applied inside the model, order {'RGB' if net.flips else 'BGR'}",
+            "mean_and_std": f"applied inside the model, order {order}",
             "padding": net.pad_value(),
             "padding_rule": "below and on the right, to height and width, or where free to multiple_of",
             "multiple_of": net.multiple,
@@ -99,7 +103,8 @@ def program(facts: dict[str, Any]) -> str:
 
     A line ``# --- words ---`` says for which models the lines below it are: those with one of the words.
     """
-    words = {"all", facts["resize"]["as"], facts["choose"]["nms"] if "choose" in facts else ""}
+    words = {"all", facts["choose"]["nms"] if "choose" in facts else ""}
+    words |= {"stack"} if facts["input"]["channels"] == STACK else {"photo", facts["resize"]["as"]}
     if "choose" in facts:
         words.add("boxes")
     elif facts["task"] == "segmentation":
@@ -136,7 +141,7 @@ def resizing(cfg: Config) -> dict[str, Any]:
         InputError: it does something else as well.
     """
     steps = [one for one in steps_for_test(cfg) if "Annotations" not in kind(one)]
-    known = [one for one in steps if not kind(one).startswith(("LoadImage", "Pack"))]
+    known = [one for one in steps if not kind(one).startswith(("LoadImage", "LoadChannels", "Pack"))]
     if len(known) != 1 or kind(known[0]) != "Resize" or "scale" not in known[0]:
         raise InputError(
             f"run.py knows a test pipeline of one Resize to a scale, but the config's has "

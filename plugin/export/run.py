@@ -1,4 +1,4 @@
-"""Run the exported model of this folder on images: ``python run.py photo.jpg ...``.
+"""Run the exported model of this folder on images: ``python run.py IMAGE ...``.
 
 Needs onnxruntime, numpy and Pillow, and ``model.json`` beside it, which says what goes in and what comes out.
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, ImageSequence
 
 
 class Model:
@@ -32,10 +32,14 @@ class Model:
         self.session = onnxruntime.InferenceSession(str(folder / file), providers=["CPUExecutionProvider"])
 
     def __call__(self, path: str | Path, score_thr: float = 0.3) -> dict[str, Any]:
+        # --- photo ---
         photo = ImageOps.exif_transpose(Image.open(path))
         if photo.mode.startswith("I"):  # of 16 bits the upper 8
             photo = Image.fromarray((np.asarray(photo) >> 8).astype(np.uint8))
         image = np.asarray(photo.convert("RGB"))
+        # --- stack ---
+        image = read_stack(Path(path), self.facts["input"]["shape"][1])
+        # --- all ---
         small = shrink(image, self.facts["resize"])
         given = {"image": pad(small, self.facts["input"])}
         # --- chosen ---
@@ -54,14 +58,30 @@ class Model:
         # --- all ---
 
 
+# --- stack ---
+def read_stack(path: Path, channels: int) -> np.ndarray:
+    """(height, width, channels) of a ``.npy``, or of a TIFF of one page for each channel."""
+    if path.suffix.lower() == ".npy":
+        stack = np.load(path)
+    else:
+        stack = np.stack([np.asarray(page) for page in ImageSequence.Iterator(Image.open(path))], -1)
+    stack = stack.reshape(*stack.shape[:2], -1).astype(np.float32)
+    if stack.shape[2] != channels:
+        raise ValueError(f"{path} has {stack.shape[2]} channels, the model takes {channels}.")
+    return stack
+
+
+# --- all ---
 def shrink(image: np.ndarray, rule: dict[str, Any]) -> np.ndarray:
-    """``image`` (height, width, 3) in the size that the model was trained with."""
+    """``image`` (height, width, channels) in the size that the model was trained with."""
     high, wide = rule["height"], rule["width"]
     if rule["keep_ratio"]:
         scale = min(max(high, wide) / max(image.shape[:2]), min(high, wide) / min(image.shape[:2]))
         high, wide = (int(side * scale + 0.5) for side in image.shape[:2])
     # --- pillow ---
     return np.asarray(Image.fromarray(image).resize((wide, high), Image.Resampling.BILINEAR))
+    # --- stack ---
+    return np.stack([resize(one, (high, wide), False) for one in image.transpose(2, 0, 1)], -1)
     # --- opencv ---
     return resize_photo(image, high, wide)
 
@@ -89,13 +109,16 @@ def resize_photo(photo: np.ndarray, high: int, wide: int) -> np.ndarray:
 
 # --- all ---
 def pad(small: np.ndarray, rule: dict[str, Any]) -> np.ndarray:
-    """(1, 3, H, W) as the model takes it: BGR, 0..255, filled up below and on the right."""
+    """(1, channels, H, W) as the model takes it, filled up below and on the right."""
     (high, wide), by = small.shape[:2], rule["multiple_of"]
     sides = rule["height"] or -(-high // by) * by, rule["width"] or -(-wide // by) * by
     if high > sides[0] or wide > sides[1]:
         raise ValueError(f"{wide}x{high} does not fit into {sides[1]}x{sides[0]}: export with --dynamic.")
     whole = np.tile(np.array(rule["padding"], np.float32), (*sides, 1))
-    whole[:high, :wide] = small[..., ::-1]
+    # --- photo ---
+    small = small[..., ::-1]  # to BGR
+    # --- all ---
+    whole[:high, :wide] = small
     return whole.transpose(2, 0, 1)[None]
 
 
@@ -108,6 +131,7 @@ def label_map(logits: np.ndarray, image: Any, small: Any, facts: dict[str, Any])
     return whole.argmax(0).astype(np.uint8 if len(facts["classes"]) <= 256 else np.uint16)
 
 
+# --- labels stack ---
 def resize(pixels: np.ndarray, image: Any, corners: bool) -> np.ndarray:
     """``pixels`` (h, w) in the size of the image, bilinear, as torch does."""
     (high, wide), steps = image[:2], []

@@ -1,4 +1,4 @@
-"""Heads and their losses that mmdet and mmseg lack, registered for ``type='mmbackbones.<name>'``.
+"""Heads, losses and preprocessors that mmdet and mmseg lack, registered for ``type='mmbackbones.<name>'``.
 
 A head's module, and with it mmdet or mmseg, is imported when the head is asked for: who has one of the
 two alone meets only what he uses.
@@ -30,6 +30,9 @@ HEADS = {
 LOSSES = {
     "WeightedCrossEntropyLoss": "weighted_cross_entropy",
 }
+PREPROCESSORS = {
+    "DetDataPreprocessor": "preprocessor",
+}
 # Anchors and box coders, of these heads and of torchvision's detectors.
 PARTS = {
     "RelativeAnchorGenerator": "relative_anchors",
@@ -41,7 +44,7 @@ PARTS = {
 
 def __getattr__(name: str) -> Any:
     """The class ``name``, imported now."""
-    module = {**HEADS, **LOSSES, **PARTS}.get(name)
+    module = {**HEADS, **LOSSES, **PREPROCESSORS, **PARTS}.get(name)
     if module is None:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
     with naming_extras():
@@ -56,6 +59,6 @@ def _imported_when_built(name: str) -> Callable[..., Any]:
     return build
 
 
-for _registry, _table in ((MODELS, HEADS), (MODELS, LOSSES), (TASK_UTILS, PARTS)):
+for _registry, _table in ((MODELS, HEADS), (MODELS, LOSSES), (MODELS, PREPROCESSORS), (TASK_UTILS, PARTS)):
     for _name in _table:
         _registry.register_module(name=_name, module=_imported_when_built(_name))

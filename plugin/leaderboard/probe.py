@@ -15,6 +15,7 @@ from mmengine.hooks import CheckpointHook, Hook
 
 from ..compose.configs import is_epoch_based
 from ..compose.scale import reference_scale
+from ..data.scan import read_size
 from ..engine.cost import PeakMemory
 from ..engine.timing import each_call, wait_for_gpu
 from ..registry import HOOKS
@@ -177,10 +178,8 @@ def _area(dataset: Any, index: int, scale: tuple[int, int] | None) -> float:
     """Pixels of an image as it is resized into ``scale`` (width, height), keeping its ratio."""
     info = dataset.get_data_info(index)
     if not info.get("width") or not info.get("height"):
-        from PIL import Image
-
-        with Image.open(info["img_path"]) as image:  # reads the head of the file only
-            info = {"width": image.width, "height": image.height}
+        wide, high, *_ = read_size(Path(info["img_path"]))
+        info = {"width": wide, "height": high}
     wide, high = info["width"], info["height"]
     if scale is None:
         return float(wide * high)
