@@ -96,8 +96,9 @@ def test_a_net_that_cannot_be_dilated_refuses(name: str) -> None:
         blank(name, output_stride=16)
 
 
-#: One of the two for each light family, in turn; ``make sweep`` takes both of every net.
-CHANNELS = list(itertools.product(NAMES, (1, 4)) if SWEEP else zip(LIGHT, itertools.cycle((1, 4))))
+#: One of the two for a net of each library and kind, in turn; ``make sweep`` takes both of every net.
+OF_EACH = {(spec.source, spec.kind): spec.name for spec in map(mmbackbones.get_spec, LIGHT)}
+CHANNELS = list(itertools.product(NAMES, (1, 4)) if SWEEP else zip(OF_EACH.values(), itertools.cycle((1, 4))))
 
 
 @pytest.mark.parametrize(("name", "channels"), CHANNELS)
