@@ -24,7 +24,7 @@ from mmbackbones.export.onnx_file import write_onnx
 from mmbackbones.export.session import OnnxModel, choose
 
 onnx = pytest.importorskip("onnx", reason="onnx comes with the extra export")
-pytest.importorskip("onnxruntime", reason="onnxruntime comes with the extra export")
+onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime comes with the extra export")
 run_alone = importlib.import_module("mmbackbones.export.run")
 
 
@@ -146,6 +146,28 @@ def test_boxes_chosen_inside_the_file_are_those_chosen_beside_it(
         ExportNet(model, nms=True)
 
 
+@torch.no_grad()
+def test_the_boxes_of_heads_follow_the_size_of_the_image(tmp_path: Path, exporter: None) -> None:
+    """Anchors lie where the image's cells lie, and boxes end at its border."""
+    cfg = load_config("mmdet::retinanet/retinanet_r50_fpn_1x_coco").model
+    init_default_scope("mmdet")
+    small = dict(in_channels=3, feat_channels=8, stacked_convs=1, num_classes=3)
+    cfg.bbox_head.anchor_generator.strides = Pooled.strides
+    head = MODELS.build({**cfg.bbox_head, **small, "test_cfg": cfg.test_cfg}).eval()
+    for layer in head.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            torch.nn.init.normal_(layer.weight, std=0.1)
+    net = ExportNet(Pooled(head, []))
+    write_onnx(net, tmp_path / "model.onnx", (96, 128), dynamic=True)
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])
+    for size in ((96, 128), (130, 75)):
+        image = torch.rand(1, 3, *size) * 20 - 10
+        boxes, scores = net(image)
+        assert boxes[..., 2:].amax((0, 1)).tolist() == [size[1], size[0]]
+        for ours, theirs in zip(session.run(None, {"image": image.numpy()}), (boxes, scores), strict=True):
+            torch.testing.assert_close(torch.from_numpy(ours), theirs, rtol=0, atol=1e-3)
+
+
 class Detector(torch.nn.Module):
     """A head with the maps that it always sees."""
 
@@ -155,6 +177,15 @@ class Detector(torch.nn.Module):
 
     def extract_feat(self, image: torch.Tensor) -> list[torch.Tensor]:
         return self.maps
+
+
+class Pooled(Detector):
+    """With means of the image for maps."""
+
+    strides = (8, 32)
+
+    def extract_feat(self, image: torch.Tensor) -> list[torch.Tensor]:
+        return [F.avg_pool2d(image, stride, ceil_mode=True) for stride in self.strides]
 
 
 @pytest.mark.parametrize(("high", "wide"), [(48, 96), (96, 48), (37, 61)])
