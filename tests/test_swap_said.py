@@ -43,8 +43,10 @@ def test_whose_mean_and_std_they_are_is_said() -> None:
         note.startswith("Images: ") and note.endswith(", as the weights were trained.") for note in given
     )
     random = swapped(load_config(FASTER), "resnet18", pretrained=False)[1]
-    said = "as resnet18's usual weights take them; random ones would take others as well."
+    said = "as resnet18's usual weights take them; random weights take others as well."
     assert any(note.startswith("Images: ") and note.endswith(said) for note in random)
+    weightless = swapped(load_config(FASTER), "zfnet")[1]
+    assert any("RGB, as usual for ImageNet; random weights" in note for note in weightless)
 
 
 def test_swapped_twice_the_rates_of_the_parts_stay() -> None:

@@ -317,9 +317,7 @@ def _set_inputs(model: Node, part: Node, spec: Spec, args: Node, scope: str) -> 
                 inner.update(copy.deepcopy(inputs))
                 if "type" in inner and default_of(inner, scope, "to_rgb", "none") != "none":  # ReID's
                     inner["to_rgb"] = inner.pop("bgr_to_rgb")
-    whose = (
-        "as the weights were trained"
-        if args.get("init_cfg") or args.get("pretrained")
-        else (f"as {spec.name}'s usual weights take them; random ones would take others as well")
-    )
+    usual = f"as {spec.name}'s usual weights take them" if spec.weights else "as usual for ImageNet"
+    loads = args.get("init_cfg") or args.get("pretrained")
+    whose = "as the weights were trained" if loads else f"{usual}; random weights take others as well"
     return [f"Images: mean {inputs['mean']}, std {inputs['std']}, RGB, {whose}."]

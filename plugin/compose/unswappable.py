@@ -7,10 +7,12 @@ from typing import Any
 from ..errors import InputError
 from .configs import kind, walk
 
+_BISENET = "mmbackbones::segmentation/bisenet_resnet18_4xb4-160k_cityscapes-1024x1024"
 _TWO_BRANCHES = (
     "its branches exchange maps on the way, so the head reads no backbone that could stand alone",
-    "mmbackbones::segmentation/bisenet_resnet18_4xb4-160k_cityscapes-1024x1024",
+    _BISENET,
 )
+_FUSED = ("it holds what fuses its branches, and the head reads the fused map", _BISENET)
 _DEEPLAB = "mmseg::deeplabv3plus/deeplabv3plus_r50-d8_4xb2-80k_cityscapes-512x1024"
 _UPERNET = "mmseg::upernet/upernet_r50_4xb2-80k_cityscapes-512x1024"
 
@@ -29,10 +31,10 @@ UNSWAPPABLE: dict[str, tuple[str, str]] = {
         "mmdet::pafpn/faster-rcnn_r50_pafpn_1x_coco",
     ),
     "ICNet": ("it runs parts of a ResNet on three sizes of the image by the names of its layers", _DEEPLAB),
-    "BiSeNetV2": _TWO_BRANCHES,
+    "BiSeNetV2": _FUSED,
     "DDRNet": _TWO_BRANCHES,
     "PIDNet": _TWO_BRANCHES,
-    "FastSCNN": _TWO_BRANCHES,
+    "FastSCNN": _FUSED,
     "UNet": (
         "it holds encoder and decoder, and the head reads the decoder's maps",
         "mmbackbones::segmentation/unetpp_resnet50_4xb2-80k_cityscapes-512x1024",
