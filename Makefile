@@ -25,8 +25,9 @@ test sweep: export MALLOC_TRIM_THRESHOLD_ = 8000000000
 # Bytecode is kept for the processes that tests start.
 test sweep: export PYTHONDONTWRITEBYTECODE =
 
+# What a file or a net's name has made is made once: its tests go to one worker, in the order of tests/conftest.py.
 test: install
-	$(BIN)/python -m pytest -n $(JOBS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 
 # The contract on every name of the catalog, not only the smallest of each family: an hour or two.
 # What has passed with the same code is left out; FRESH=1 starts over, ARGS="-k resnet" takes a part.

@@ -9,6 +9,7 @@ import random
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +25,7 @@ import mmbackbones  # noqa: F401 (before mmdet: torch 2.4 calls no entry points,
 
 ROOT = Path(__file__).parents[1]
 KEPT = "mmbackbones_kept_"  # then the session's process
+LONGEST = ("test_export", "test_configs", "test_own_pairs", "test_cli_results")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -56,7 +58,9 @@ def forget_killed_sessions() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Checks that share a name's built net follow each other, in all files; the rest comes after them."""
+    """Checks that share a name's built net, or what a file has made, follow each other, on one worker where
+    ``--dist loadgroup`` says so. The longest files begin, then names, then files by their number of tests.
+    """
     if config.pluginmanager.hasplugin("sweep"):
         return  # it has an order of its own
 
@@ -64,7 +68,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         shares = shares_nets(item.module) and hasattr(item, "callspec")
         return item.callspec.params.get("name", "") if shares else ""
 
-    items.sort(key=lambda item: (not name_of(item), name_of(item)))  # stable
+    many = Counter(item.module for item in items)
+    items.sort(  # stable
+        key=lambda item: (
+            item.module.__name__ not in LONGEST,
+            not name_of(item),
+            name_of(item),
+            -many[item.module],
+        )
+    )
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(name_of(item) or item.module.__name__))
 
 
 def pytest_collection_finish() -> None:
