@@ -108,7 +108,7 @@ def program(facts: dict[str, Any]) -> str:
     if "choose" in facts:
         words.add("boxes")
     elif facts["task"] == "segmentation":
-        words.add("labels")
+        words |= {"labels", "several" if facts.get("threshold") is None else "one"}
     else:
         words |= {"chosen", *facts["outputs"].keys() & {"masks"}}
     lines, wanted = [], True

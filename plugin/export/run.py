@@ -3,8 +3,6 @@
 Needs onnxruntime, numpy and Pillow, and ``model.json`` beside it, which says what goes in and what comes out.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path
@@ -16,17 +14,14 @@ from PIL import Image, ImageOps, ImageSequence
 
 
 class Model:
-    """A call gives arrays of one image.
-
     # --- labels ---
-    ``label_map`` (height, width): the class index of each pixel.
-    # --- boxes chosen ---
-    ``boxes`` (n, 4) x1 y1 x2 y2 in pixels, best first, with ``scores``, ``labels`` and ``classes``.
-    # --- masks ---
-    ``masks`` (n, height, width) of bool.
-    # --- all ---
-    """
+    """A call gives of one image ``label_map`` (height, width): the class index of each pixel."""
 
+    # --- boxes chosen ---
+    """A call gives arrays of one image: ``boxes`` (n, 4) x1 y1 x2 y2 in pixels, best first, ``scores``,
+    ``labels``, ``classes``, and of a model of instance masks ``masks`` (n, height, width) of bool."""
+
+    # --- all ---
     def __init__(self, folder: Path = Path(__file__).parent, file: str = "model.onnx") -> None:
         self.facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         self.session = onnxruntime.InferenceSession(str(folder / file), providers=["CPUExecutionProvider"])
@@ -87,24 +82,20 @@ def shrink(image: np.ndarray, rule: dict[str, Any]) -> np.ndarray:
 
 
 def resize_photo(photo: np.ndarray, high: int, wide: int) -> np.ndarray:
-    """``photo`` of 8 bits in another size, bilinear, with OpenCV's rounding: weights are 2048ths, and 4 and
-    16 bits are dropped on the way; beyond the sides a pixel has all weight alone."""
+    """``photo`` of 8 bits bilinear as OpenCV rounds: weights are 2048ths, then 4 and 16 bits are dropped."""
 
-    def ends(old: int, new: int, alone: bool) -> tuple[np.ndarray, ...]:
+    def ends(old: int, new: int) -> tuple[np.ndarray, ...]:
         at = ((np.arange(new) + 0.5) * (old / new) - 0.5).astype(np.float32)
         low = np.floor(at).astype(int)
-        far = at - low
-        if alone:
-            far[(low < 0) | (low >= old - 1)] = 0
-        weights = (np.rint(part * 2048).astype(np.int32) for part in (1 - far, far))
-        return np.clip(low, 0, old - 1), np.clip(low + 1, 0, old - 1), *weights
+        far = np.rint((at - low) * 2048).astype(int)[:, None]
+        return np.clip(low, 0, old - 1), np.clip(low + 1, 0, old - 1), 2048 - far, far
 
-    left, right, near, far = ends(photo.shape[1], wide, alone=True)
-    rows = photo.astype(np.int32)
-    rows = (rows[:, left] * near[:, None] + rows[:, right] * far[:, None]) >> 4
-    top, bottom, near, far = ends(photo.shape[0], high, alone=False)
-    upper, lower = rows[top] * near[:, None, None] >> 16, rows[bottom] * far[:, None, None] >> 16
-    return (upper + lower + 2 >> 2).astype(np.uint8)
+    left, right, near, far = ends(photo.shape[1], wide)
+    rows = (photo[:, left] * near + photo[:, right] * far) >> 4
+    top, bottom, near, far = ends(photo.shape[0], high)
+    return ((rows[top] * near[..., None] >> 16) + (rows[bottom] * far[..., None] >> 16) + 2 >> 2).astype(
+        np.uint8
+    )
 
 
 # --- all ---
@@ -126,21 +117,20 @@ def pad(small: np.ndarray, rule: dict[str, Any]) -> np.ndarray:
 def label_map(logits: np.ndarray, image: Any, small: Any, facts: dict[str, Any]) -> np.ndarray:
     """The likeliest class of each pixel of the image, (height, width)."""
     whole = np.stack([resize(one[: small[0], : small[1]], image, facts["align_corners"]) for one in logits])
-    if facts["threshold"] is not None:  # one logit for two classes
-        return (1 / (1 + np.exp(-whole[0])) > facts["threshold"]).astype(np.uint8)
+    # --- one ---
+    return (1 / (1 + np.exp(-whole[0])) > facts["threshold"]).astype(np.uint8)  # one logit for two classes
+    # --- several ---
     return whole.argmax(0).astype(np.uint8 if len(facts["classes"]) <= 256 else np.uint16)
 
 
 # --- labels stack ---
 def resize(pixels: np.ndarray, image: Any, corners: bool) -> np.ndarray:
     """``pixels`` (h, w) in the size of the image, bilinear, as torch does."""
-    (high, wide), steps = image[:2], []
-    for old, new in zip(pixels.shape[::-1], (wide, high), strict=True):
-        by = (old - 1) / max(new - 1, 1) if corners else old / new
-        steps.append((by, 0.5 - by / 2 if corners else 0.0))
-    (x, left), (y, top) = steps
+    new, old = np.array(image[:2]), np.array(pixels.shape)
+    y, x = (old - 1) / np.maximum(new - 1, 1) if corners else old / new
+    left, top = (0.5 - x / 2, 0.5 - y / 2) if corners else (0, 0)
     way = Image.Transform.AFFINE, (x, 0, left, 0, y, top), Image.Resampling.BILINEAR
-    return np.asarray(Image.fromarray(pixels).transform((wide, high), *way))
+    return np.asarray(Image.fromarray(pixels).transform((image[1], image[0]), *way))
 
 
 # --- boxes ---
@@ -148,41 +138,30 @@ def choose(
     named: dict[str, Any], image: Any, small: Any, rules: dict[str, Any], score_thr: float
 ) -> dict[str, Any]:
     """The best boxes of each class that do not overlap, in pixels of the image."""
-    scores = named["scores"]
-    places, labels = (scores > rules["score_thr"]).nonzero()
-    best = np.argsort(-scores[places, labels], kind="stable")[: rules["most_before"]]
+    places, labels = (named["scores"] > rules["score_thr"]).nonzero()
+    best = np.argsort(-named["scores"][places, labels], kind="stable")[: rules["most_before"]]
     places, labels = places[best], labels[best]
-    scores = scores[places, labels] * (named["factors"][places] if "factors" in named else 1)
-    limits = np.array([small[1], small[0], small[1], small[0]])
-    boxes = np.clip(named["boxes"][places], 0, limits) if rules["clip"] else named["boxes"][places]
-    boxes = boxes / limits * np.array([image[1], image[0], image[1], image[0]])
-    large = ((boxes[:, 2:] - boxes[:, :2]) > rules["min_size"]).all(1)
-    boxes, scores, labels = boxes[large], scores[large], labels[large]
-    kept, scores = suppress(boxes, scores, labels, rules)
-    kept, scores = kept[: rules["most"]], scores[: rules["most"]]
-    kept, scores = kept[scores >= score_thr], scores[scores >= score_thr]
-    return {"boxes": boxes[kept], "scores": scores, "labels": labels[kept]}
-
-
-def suppress(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, rules: dict[str, Any]) -> Any:
-    """Non-maximum suppression: what is kept, best first, and its scores."""
-    scores, left, kept = scores.astype(np.float64), np.arange(len(boxes)), []
-    area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
-    while len(left):
+    scores = named["scores"][places, labels] * (named["factors"][places] if "factors" in named else 1.0)
+    boxes, limits = named["boxes"][places], np.array(small[1::-1] * 2)
+    boxes = (np.clip(boxes, 0, limits) if rules["clip"] else boxes) / limits * np.array(image[1::-1] * 2)
+    sides = boxes[:, 2:] - boxes[:, :2]
+    kept: list[int] = []
+    left = (sides > rules["min_size"]).all(1).nonzero()[0]
+    while len(left) and len(kept) < rules["most"]:
         first = left[scores[left].argmax()]
         kept.append(first)
         left = left[left != first]
-        sides = np.minimum(boxes[first, 2:], boxes[left, 2:]) - np.maximum(boxes[first, :2], boxes[left, :2])
-        both = sides.clip(min=0).prod(1) * (labels[left] == labels[first])
-        overlap = both / np.maximum(area[first] + area[left] - both, 1e-9)
+        ends = np.minimum(boxes[first, 2:], boxes[left, 2:]) - np.maximum(boxes[first, :2], boxes[left, :2])
+        both = ends.clip(min=0).prod(1) * (labels[left] == labels[first])
+        overlap = both / np.maximum(sides[first].prod() + sides[left].prod(1) - both, 1e-9)
         # --- gaussian ---
         scores[left] *= np.exp(-(overlap**2) / rules["sigma"])
         left = left[scores[left] >= rules["min_score"]]
         # --- hard ---
         left = left[overlap <= rules["iou_threshold"]]
-    # --- boxes ---
-    order = np.array(kept, int)
-    return order, scores[order]
+        # --- boxes ---
+    kept = [one for one in kept if scores[one] >= score_thr]
+    return {"boxes": boxes[kept], "scores": scores[kept], "labels": labels[kept]}
 
 
 # --- chosen ---
@@ -190,16 +169,12 @@ def place(
     named: dict[str, Any], image: Any, small: Any, facts: dict[str, Any], score_thr: float
 ) -> dict[str, Any]:
     """What the model has chosen, in pixels of the image."""
-    kept = named["scores"] >= score_thr
-    boxes = named["boxes"][kept] * (np.array(image[1::-1]) / small[1::-1])[[0, 1, 0, 1]]
-    return {
-        "boxes": boxes,
-        "scores": named["scores"][kept],
-        "labels": named["labels"][kept],
-        # --- masks ---
-        "masks": paste(named["masks"][kept], boxes, *image[:2]) >= facts["mask_threshold"],
-        # --- chosen ---
-    }
+    found = {key: values[named["scores"] >= score_thr] for key, values in named.items()}
+    found["boxes"] = found["boxes"] * (np.array(image[1::-1]) / small[1::-1])[[0, 1, 0, 1]]
+    # --- masks ---
+    found["masks"] = paste(found["masks"], found["boxes"], *image[:2]) >= facts["mask_threshold"]
+    # --- chosen ---
+    return found
 
 
 # --- masks ---
@@ -221,10 +196,8 @@ if __name__ == "__main__":
         # --- labels ---
         Image.fromarray(found.pop("label_map")).save(f"{Path(name).stem}_labels.png")
         # --- masks ---
-        masks = found.pop("masks")
-        numbers = np.zeros(masks.shape[1:], np.uint16)  # at each pixel the number of the object, from 1 on
-        for number in range(len(masks), 0, -1):  # the surest lies above
-            numbers[masks[number - 1]] = number
+        masks = found.pop("masks")  # at each pixel the number of the object, from 1 on, the surest above
+        numbers = np.concatenate([~masks.any(0)[None], masks]).argmax(0).astype(np.uint16)
         Image.fromarray(numbers).save(f"{Path(name).stem}_masks.png")
         # --- all ---
         plain = {key: np.asarray(value).tolist() for key, value in found.items()}
