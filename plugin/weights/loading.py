@@ -212,6 +212,7 @@ def load_into(
             f"read noise ({report}). Is it a file of this backbone?"
         )
     _check_stages(missing, stages or {}, what)
+    _check_depth(report, what)
     net.load_state_dict(matched, strict=False)
     return report
 
@@ -234,6 +235,29 @@ def _check_stages(missing: Iterable[str], stages: Mapping[str, int], what: str) 
         f"{what} does not fit: it has nothing of stage {lacking[0]} of {max(stages.values())}, such as "
         f"{example}, which would start from random weights. {step} file."
     )
+
+
+def _check_depth(report: LoadReport, what: str) -> None:
+    """Refuse a file of a network with more or fewer blocks, of which most names fit (NFNet-F4's into F3).
+
+    Raises:
+        InputError: a layer is in one of both only, whose like in other blocks is in both.
+    """
+    shared = {_of_any_block(name) for name in report.matched}
+    layers = {name.rpartition(".")[0] for name in report.matched}
+    fewer = [name for name in report.missing if _of_any_block(name) in shared]
+    fewer = [name for name in fewer if name.rpartition(".")[0] not in layers]
+    more = [name for name in report.unexpected if _of_any_block(name) in shared]
+    if fewer or more:
+        raise InputError(
+            f"{what} does not fit: The network and that of the file differ: {apart(fewer, more)}. Is it a "
+            f"file of this backbone?"
+        )
+
+
+def _of_any_block(name: str) -> str:
+    """A name without the numbers of blocks in it."""
+    return ".".join(part for part in name.split(".") if not part.isdigit())
 
 
 def _is_needed(name: str) -> bool:
