@@ -93,6 +93,15 @@ def test_files_that_are_no_image_are_refused(stack: np.ndarray, says: str, tmp_p
         read_stack(tmp_path / "a.npy")
 
 
+def test_a_file_that_is_cut_off_is_said_to_be(tmp_path: Path) -> None:
+    path = arrays(np.ones((20, 30, 5), np.float32), tmp_path / "a")
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match="cut off"):
+        stack_shape(path)
+    with pytest.raises(InputError, match=r"a\.npy cannot be read: the file is cut off"):
+        check_image(path, stacks=True)
+
+
 def seen(colours: np.ndarray, channels: int) -> np.ndarray:
     """Colours as an instrument of more channels would see them, 12 bits."""
     return np.stack([colours[..., k % 3] * (16.0 - k) for k in range(channels)], -1).astype(np.uint16)

@@ -30,7 +30,11 @@ def stack_shape(path: Path) -> tuple[int, int, int] | None:
     with path.open("rb") as file:
         head = file.read(6)
     if head == _NPY:
-        return _checked(np.load(path, mmap_mode="r", allow_pickle=False))
+        try:
+            return _checked_shape(np.load(path, mmap_mode="r", allow_pickle=False))
+        except (EOFError, ValueError) as error:
+            cut = "mmap length" in str(error) or isinstance(error, EOFError)
+            raise ValueError("the file is cut off" if cut else str(error)) from error
     if head[:4] not in _TIFF:
         return None
     try:
@@ -130,7 +134,7 @@ def _tiff_shape(path: Path) -> tuple[int, int, int]:
     return sides["Y"], sides["X"], sides["S"]
 
 
-def _checked(stack: np.ndarray) -> tuple[int, int, int]:
+def _checked_shape(stack: np.ndarray) -> tuple[int, int, int]:
     shape = "x".join(map(str, stack.shape))
     if stack.ndim not in (2, 3) or not stack.size:
         raise ValueError(f"its shape is {shape}; save one image as (height, width, channels)")
