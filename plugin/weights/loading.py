@@ -238,20 +238,19 @@ def _check_stages(missing: Iterable[str], stages: Mapping[str, int], what: str) 
 
 
 def _check_depth(report: LoadReport, what: str) -> None:
-    """Refuse a file of a network with more or fewer blocks, of which most names fit (NFNet-F4's into F3).
+    """Refuse a file of a network with more blocks, of which most names fit (NFNet-F4's into F3).
+
+    What a file lacks, starts from fresh values and is said; what it has more, changes what the others mean.
 
     Raises:
-        InputError: a layer is in one of both only, whose like in other blocks is in both.
+        InputError: the file has a layer more, whose like in other blocks is in both.
     """
     shared = {_of_any_block(name) for name in report.matched}
-    layers = {name.rpartition(".")[0] for name in report.matched}
-    fewer = [name for name in report.missing if _of_any_block(name) in shared]
-    fewer = [name for name in fewer if name.rpartition(".")[0] not in layers]
     more = [name for name in report.unexpected if _of_any_block(name) in shared]
-    if fewer or more:
+    if more:
         raise InputError(
-            f"{what} does not fit: The network and that of the file differ: {apart(fewer, more)}. Is it a "
-            f"file of this backbone?"
+            f"{what} does not fit: The network and that of the file differ: {apart([], more)}. Is it a file "
+            f"of this backbone?"
         )
 
 
