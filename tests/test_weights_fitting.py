@@ -182,20 +182,14 @@ def test_layers_behind_the_network_are_said(tmp_path: Path) -> None:
     assert "norm3.weight" in net.load_report.ignored
 
 
-@pytest.mark.parametrize(
-    ("deep", "said"), [(7, "only the file has stages.2.blocks.6."), (5, "the file lacks ")]
-)
-def test_a_file_of_one_block_more_or_less_is_refused(deep: int, said: str, tmp_path: Path) -> None:
+def test_a_file_of_one_block_more_is_refused(tmp_path: Path) -> None:
     """Although more than nine in ten names fit."""
-    file = _save(
-        tmp_path / "w.pth", mmbackbones.build("convnext_atto", net_kwargs=_depths(deep)).state_dict()
-    )
+    deeper = mmbackbones.build("convnext_atto", net_kwargs=dict(depths=(2, 2, 7, 2)))
+    file = _save(tmp_path / "w.pth", deeper.state_dict())
     net = mmbackbones.build("convnext_atto", init_cfg=dict(type="Pretrained", checkpoint=file))
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    with pytest.raises(InputError, match=rf"w.pth does not fit: .* differ: {said}"):
+    with pytest.raises(
+        InputError, match=r"w.pth does not fit: .* differ: only the file has stages.2.blocks.6."
+    ):
         net.init_weights()
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
-
-
-def _depths(third: int) -> dict[str, tuple[int, ...]]:
-    return dict(depths=(2, 2, third, 2))
