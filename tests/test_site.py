@@ -27,6 +27,7 @@ LINK = re.compile(r"(?<=\]\()(?!https?:|#)([^)#\s]+)")
 @pytest.fixture(scope="module")
 def site() -> Iterator[ModuleType]:
     """The Sphinx extension that writes pages."""
+    pytest.importorskip("sphinx", reason="sphinx comes with the extra docs")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(ROOT / "docs/_ext")
         import site_pages
