@@ -57,6 +57,7 @@ def forget_killed_sessions() -> None:
             shutil.rmtree(folder, ignore_errors=True)  # another session may do so at the same time
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Checks that share a name's built net, or what a file has made, follow each other, on one worker where
     ``--dist loadgroup`` says so. The longest files begin, then names, then files by their number of tests.

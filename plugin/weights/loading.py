@@ -240,13 +240,14 @@ def _check_stages(missing: Iterable[str], stages: Mapping[str, int], what: str) 
 def _check_depth(report: LoadReport, what: str) -> None:
     """Refuse a file of a network with more blocks, of which most names fit (NFNet-F4's into F3).
 
-    What a file lacks, starts from fresh values and is said; what it has more, changes what the others mean.
+    What a file lacks, starts from fresh values and is said; what it has more, changes what the others mean,
+    but for what SSD appends to VGG's chain.
 
     Raises:
         InputError: the file has a layer more, whose like in other blocks is in both.
     """
     shared = {_of_any_block(name) for name in report.matched}
-    more = [name for name in report.unexpected if _of_any_block(name) in shared]
+    more = [name for name in report.unexpected if _of_any_block(name) in shared and name.count(".") > 2]
     if more:
         raise InputError(
             f"{what} does not fit: The network and that of the file differ: {apart([], more)}. Is it a file "
