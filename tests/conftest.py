@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import psutil
@@ -57,7 +58,6 @@ def forget_killed_sessions() -> None:
             shutil.rmtree(folder, ignore_errors=True)  # another session may do so at the same time
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Checks that share a name's built net, or what a file has made, follow each other, on one worker where
     ``--dist loadgroup`` says so. The longest files begin, then names, then files by their number of tests.
@@ -83,9 +83,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.xdist_group(name_of(item) or item.module.__name__))
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
     """Let the collector pass over what imports have left, hundreds of thousands of objects."""
     gc.freeze()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        from scheduling import write_groups
+
+        write_groups(session.items, Path(os.environ["MMBACKBONES_CACHE"]))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    from scheduling import GroupScheduling
+
+    return GroupScheduling(config, log)
 
 
 def shares_nets(module: ModuleType) -> bool:
