@@ -136,13 +136,14 @@ def _own_networks() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _own_scope() -> Iterator[None]:
-    """The default scope that mmengine keeps for the process ends with the file that set it: in mmseg's, a
-    head of mmdet's does not find its own losses.
+def _own_globals() -> Iterator[None]:
+    """The default scope and the logger that mmengine keeps for a process end with the file that set them: in
+    mmseg's scope a head of mmdet's does not find its own losses, and submitit closes all loggers' files.
     """
     yield
-    if registry := sys.modules.get("mmengine.registry"):
-        registry.DefaultScope._instance_dict.clear()
+    if engine := sys.modules.get("mmengine"):
+        engine.DefaultScope._instance_dict.clear()
+        engine.MMLogger._instance_dict.clear()
 
 
 @pytest.fixture(scope="session")
