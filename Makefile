@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 DEMO ?= demo
 BIN := $(VENV)/bin
-# One more than cores: trainings in processes of their own wait a while. 12 min 39 s on two cores, of two jobs 15.
+# One more than cores: trainings in processes of their own wait a while. 11 to 12 minutes on two cores.
 JOBS ?= 3
+# What a file or a net's name has made is made once: its tests go to one worker, in the order of tests/conftest.py.
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 
 .PHONY: demo test sweep lint bench docs install
 
@@ -25,9 +27,8 @@ test sweep: export MALLOC_TRIM_THRESHOLD_ = 8000000000
 # Bytecode is kept for the processes that tests start.
 test sweep: export PYTHONDONTWRITEBYTECODE =
 
-# What a file or a net's name has made is made once: its tests go to one worker, in the order of tests/conftest.py.
 test: install
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
+	$(PYTEST)
 
 # The contract on every name of the catalog, not only the smallest of each family: an hour or two.
 # What has passed with the same code is left out; FRESH=1 starts over, ARGS="-k resnet" takes a part.
@@ -38,9 +39,9 @@ sweep: export MMBACKBONES_SWEEP = 1
 sweep: export MMBACKBONES_SWEEP_FILE = build/sweep.jsonl
 sweep: install
 	$(if $(FRESH),rm -f $(MMBACKBONES_SWEEP_FILE))
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(SWEPT:%=tests/test_%.py) $(ARGS); \
+	$(PYTEST) $(SWEPT:%=tests/test_%.py) $(ARGS); \
 	done=$$?; $(BIN)/python docs/sweep_table.py; exit $$done
-	MMBACKBONES_SWEEP_FILE= $(BIN)/python -m pytest -n $(JOBS) $(WHOLE:%=tests/test_%.py)
+	MMBACKBONES_SWEEP_FILE= $(PYTEST) $(WHOLE:%=tests/test_%.py)
 
 # mypy wants one folder per package: build/lint/mmbackbones links the three source folders.
 lint: install

@@ -26,7 +26,7 @@ import mmbackbones  # noqa: F401 (before mmdet: torch 2.4 calls no entry points,
 
 ROOT = Path(__file__).parents[1]
 KEPT = "mmbackbones_kept_"  # then the session's process
-LONGEST = ("test_export", "test_configs", "test_own_pairs", "test_cli_results")
+BEGUN_FIRST = ("test_export", "test_configs", "test_own_pairs", "test_cli_results")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -72,7 +72,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     many = Counter(item.module for item in items)
     items.sort(  # stable
         key=lambda item: (
-            item.module.__name__ not in LONGEST,
+            item.module.__name__ not in BEGUN_FIRST,
             not name_of(item),
             name_of(item),
             -many[item.module],

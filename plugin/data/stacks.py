@@ -27,8 +27,7 @@ def stack_shape(path: Path) -> tuple[int, int, int] | None:
         ValueError: with the reason why it cannot be read.
         MissingPackageError: a TIFF that Pillow does not know, and no tifffile.
     """
-    with path.open("rb") as file:
-        head = file.read(6)
+    head = _head(path)
     if head == _NPY:
         try:
             return _checked_shape(np.load(path, mmap_mode="r", allow_pickle=False))
@@ -60,13 +59,15 @@ def read_stack(path: Path) -> np.ndarray:
     shape = stack_shape(path)
     if shape is None:
         raise ValueError(f"it is a photo, not a {STACK_SUFFIX} or TIFF of several channels")
-    if path.open("rb").read(6) == _NPY:
-        stack = np.load(path, allow_pickle=False)
-    else:
-        stack = _read_tiff(path)
+    stack = np.load(path, allow_pickle=False) if _head(path) == _NPY else _read_tiff(path)
     if stack.dtype.kind == "f" and not np.isfinite(stack).all():
         raise ValueError("some of its values are not finite; put a number in their place")
     return stack.reshape(shape)
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(len(_NPY))
 
 
 def statistics(paths: Sequence[Path], most: int = 64) -> tuple[list[float], list[float]]:

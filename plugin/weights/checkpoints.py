@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from ..errors import InputError
 from .files import read_checkpoint, state_dict_of
 from .layers import NO_WEIGHT
-from .loading import LEAST_MATCH, apart, check_style, check_twin
+from .loading import LEAST_MATCH, check_style, check_twin
+from .openmmlab import apart
 
 #: Where OpenMMLab's backbones hold the norms of their maps: Swin and others, mmseg's Twins, mmpretrain's.
 NORM_OF_MAP = r"norm\d|norm_list\.\d|norm_after_stage\d"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from ..errors import InputError
 from .files import read_checkpoint, state_dict_of
 from .input_channels import fit_input
 from .layers import NO_WEIGHT
-from .openmmlab import Renamed
+from .openmmlab import Renamed, apart
 from .strangers import OTHERS
 
 #: The least share of the names, of the network's and of the file's, that must match.
@@ -68,16 +68,6 @@ def some(names: Iterable[str], shown: int = 5) -> str:
     names = list(names)
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(names[:shown]) + more
-
-
-def apart(missing: Sequence[str], unexpected: Sequence[str]) -> str:
-    """In which tensors a file of our names is another network's; both in the order of definition."""
-    sides = (("the file lacks", missing), ("only the file has", unexpected))
-    return ", ".join(
-        f"{text} {names[0]}" + (f" and {len(names) - 1} more tensors" if names[1:] else "")
-        for text, names in sides
-        if names
-    )
 
 
 def _upstream_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -240,8 +230,8 @@ def _check_stages(missing: Iterable[str], stages: Mapping[str, int], what: str) 
 def _check_depth(report: LoadReport, what: str) -> None:
     """Refuse a file of a network with more blocks, of which most names fit (NFNet-F4's into F3).
 
-    What a file lacks, starts from fresh values and is said; what it has more, changes what the others mean,
-    but for what SSD appends to VGG's chain.
+    What a file lacks, starts from fresh values and is said; what it has more, changes what the others mean.
+    Layers of a flat chain are in no block (``features.31.bias``): what SSD appends to VGG's changes nothing.
 
     Raises:
         InputError: the file has a layer more, whose like in other blocks is in both.

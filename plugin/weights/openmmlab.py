@@ -175,17 +175,29 @@ def _ends(layers: Sequence[Layer], count: int) -> bool:
     )
 
 
+def apart(missing: Sequence[object], unexpected: Sequence[object], of: str = "tensors") -> str:
+    """In what a file is another network's, both in the order of definition; "" where in nothing."""
+    sides = (("the file lacks", missing), ("only the file has", unexpected))
+    return ", ".join(
+        f"{text} {some_of[0]}" + (f" and {len(some_of) - 1} more {of}" if some_of[1:] else "")
+        for text, some_of in sides
+        if some_of
+    )
+
+
 def _difference(theirs: Sequence[Layer], ours: Sequence[Layer]) -> str:
     """A layer of ours that theirs have not, and one that ours has not."""
-    parts = []
-    for mine, others, text in ((ours, theirs, "the file lacks"), (theirs, ours, "only the file has")):
-        left, more = _signs(others), []
-        for layer in mine:
-            left[layer.sign] -= 1
-            more += [layer] if left[layer.sign] < 0 else []
-        if more:
-            parts.append(f"{text} {more[0]}" + (f" and {len(more) - 1} more layers" if more[1:] else ""))
-    return ", ".join(parts) or "the layers stand in another order"
+    found = apart(_beyond(ours, theirs), _beyond(theirs, ours), of="layers")
+    return found or "the layers stand in another order"
+
+
+def _beyond(mine: Sequence[Layer], others: Sequence[Layer]) -> list[Layer]:
+    """The layers that others have not, or not so often."""
+    left, more = _signs(others), []
+    for layer in mine:
+        left[layer.sign] -= 1
+        more += [layer] if left[layer.sign] < 0 else []
+    return more
 
 
 @dataclass(frozen=True)
