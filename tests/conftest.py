@@ -138,7 +138,7 @@ def _own_networks() -> Iterator[None]:
 @pytest.fixture(scope="module", autouse=True)
 def _own_globals() -> Iterator[None]:
     """The default scope and the logger that mmengine keeps for a process end with the file that set them: in
-    mmseg's scope a head of mmdet's does not find its own losses, and submitit closes all loggers' files.
+    mmseg's scope a head of mmdet's does not find its own losses, and a log file is that of one training.
     """
     yield
     if engine := sys.modules.get("mmengine"):

@@ -24,6 +24,15 @@ def test_cityscapes(look_at_labels, tmp_path: Path) -> None:
     assert [data.label_map[value] for value in (7, 26, 33)] == [0, 13, 18]
     assert data.label_map[0] == data.label_map[29] == 255
     assert data.val.label_suffix == "_gtFine_labelIds.png"
+    assert sum("ignored" in note for note in data.notes) == 1  # not a line for each of its 15 values
+    for split, town in (("train", "aachen"), ("val", "bonn")):
+        label(root / "gtFine" / split / town / f"{town}_1_gtFine_labelTrainIds.png", (0, 13, 18, 255))
+    by_evaluation = look_at_labels(root)
+    assert by_evaluation.val.label_suffix == "_gtFine_labelTrainIds.png"
+    assert by_evaluation.classes == data.classes
+    assert by_evaluation.label_map == {}
+    label(root / "gtFine/val/bonn/bonn_1_gtFine_labelTrainIds.png", (0, 19))  # others that are named so
+    assert look_at_labels(root).classes[0] == "class_0"
 
 
 def test_ade20k(look_at_labels, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from detection_sets import draw, names_of, write
 
 from mmbackbones import InputError
+from mmbackbones.data.layouts import looks_like
 
 LINES = "1 0.5 0.5 0.25 0.5\n0 0.125 0.25 0.25 0.5\n"
 
@@ -49,6 +50,12 @@ def test_ultralytics_yaml(look, texts: Path, names: str) -> None:
     data = look(texts)
     assert data.classes == ("cat", "dog")
     assert names_of(data.val) == {"c.jpg"}
+
+
+def test_a_folder_is_named_from_where_one_stands(texts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(texts / "data.yaml", "path: ../set\ntrain: images/train\nval: images/val\nnames: [cat, dog]\n")
+    monkeypatch.chdir(texts.parent)
+    assert looks_like(texts.name) == "detection"
 
 
 def test_roboflows_folders_and_yaml(look, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -109,6 +110,25 @@ def test_a_preempted_job_of_submitit_goes_on(tmp_path: Path) -> None:
     (tmp_path / "steps.txt").write_text("1 before\n")
     assert pickle.loads(pickle.dumps(again.function))().facts["history"][-1]["epoch"] == 3
     assert len((tmp_path / "steps.txt").read_text().splitlines()) == 3  # two more epochs
+
+
+def test_submitit_leaves_the_log_files_of_others_open(tmp_path: Path) -> None:
+    """As mmengine's: after a board, its ``init_weights`` writes to the file of the training before."""
+    pytest.importorskip("submitit", reason="the extra [slurm] is not installed")
+    code = f"""
+import logging, os
+from pathlib import Path
+from mmbackbones.leaderboard.executors import SlurmTask
+from mmbackbones.leaderboard.jobs import LocalExecutor
+from mmbackbones.leaderboard.plan import Run
+handler = logging.FileHandler(r"{tmp_path / "log.txt"}", "w")
+SlurmTask(LocalExecutor(), Run("a", "b", "c", 0), Path(r"{tmp_path}")).checkpoint()
+handler.stream.write("still open")
+print(os.environ.get("SUBMITIT_LOG_LEVEL"))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "None"
 
 
 def test_a_folder_that_is_not_shared_is_named(tmp_path: Path) -> None:

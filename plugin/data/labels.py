@@ -17,8 +17,11 @@ from .naming import Naming, name_values
 from .pairs import Pairs, pair
 from .scan import Scanner, Work
 
-#: Of labels as Cityscapes hands them out, whose values are not those of its evaluation.
-CITYSCAPES_SUFFIX = "_gtFine_labelIds.png"
+#: Of Cityscapes' labels: as handed out, and with the values of its evaluation, as its own scripts write them.
+CITYSCAPES_SUFFIXES = {
+    "_gtFine_labelIds.png": "cityscapes",
+    "_gtFine_labelTrainIds.png": "cityscapes-train-ids",
+}
 ADE20K_FILE = "objectInfo150.txt"
 CLASS_FILES = ("classes.txt", "classes.json", "class_names.txt", "labels.txt")
 
@@ -53,8 +56,9 @@ def finish(
         given, ignore = (_ade20k(root / ADE20K_FILE), ()), {0, *ignore}
     occurring = {value for part in values for one in part for value in one}
     images = [image for part in pairs.values() for image in part.images]
-    ids = all(part.label_suffix == CITYSCAPES_SUFFIX for part in pairs.values())
-    naming = name_values(occurring, given, ignore, images, "cityscapes" if ids else layout, notes)
+    suffixes = {part.label_suffix for part in pairs.values()}
+    known = CITYSCAPES_SUFFIXES.get(suffixes.pop(), layout) if len(suffixes) == 1 else layout
+    naming = name_values(occurring, given, ignore, images, known, notes)
     if subset:
         notes.append(subset_note(subset, naming.classes(), "its pixels are ignored"))
         naming = naming.only(subset)

@@ -89,7 +89,7 @@ def recognise(
 def looks_like(root: str | Path) -> Task:
     """The task that a folder's layout is for; detection where it is for both or neither."""
     path = Path(root).expanduser()
-    if not os.path.isdir(path) or _holds_boxes(path):
+    if not os.path.isdir(path) or _holds_boxes(path.resolve()):
         return "detection"
     return "segmentation" if folders.find(path) else "detection"
 

@@ -117,7 +117,7 @@ def name_values(
         given: names and colours from the user's file, if there is one.
         ignore: values that the user says mean 'ignore'.
         images: image files, which tell CamVid.
-        layout: ``voc`` or ``folders``.
+        layout: ``voc`` or ``folders``; or which of Cityscapes' labels they are.
         notes: takes notes for the user.
 
     Raises:
@@ -135,7 +135,10 @@ def name_values(
             f"--ignore-label {' --ignore-label '.join(map(str, sorted(ignored)))} leaves no class of "
             f"{some(names)}. Ignore fewer values."
         )
-    for value in sorted(ignored - {IGNORE_LABEL}):
+    unnamed = {value for value in ignored if value < len(names) and names[value] == _unnamed(value)}
+    if unnamed:
+        notes.append(f"Label values of no class are ignored: {', '.join(map(str, sorted(unnamed)))}.")
+    for value in sorted(ignored - unnamed - {IGNORE_LABEL}):
         of = f" ('{names[value]}')" if value < len(names) else ""
         there = "" if value in occurring else "; no label holds it"
         notes.append(f"Label value {value}{of} is ignored, in training and in the figures{there}.")
@@ -148,14 +151,22 @@ def name_values(
     return naming
 
 
+def _unnamed(value: int) -> str:
+    """Stands for a value that the data set's authors give no class of their evaluation."""
+    return f"other_{value}"
+
+
 def _without_file(
     occurring: set[int], ignored: frozenset[int], images: Iterable[Path], layout: str, notes: list[str]
 ) -> tuple[tuple[str, ...], frozenset[int]]:
     """Names from the values that occur, and the values to ignore."""
     if layout == "cityscapes":
         unscored = frozenset(value for value, name in enumerate(CITYSCAPES_IDS) if not name)
-        return tuple(name or f"other_{k}" for k, name in enumerate(CITYSCAPES_IDS)), ignored | unscored
+        return tuple(name or _unnamed(k) for k, name in enumerate(CITYSCAPES_IDS)), ignored | unscored
     occurring = occurring - {IGNORE_LABEL} - ignored
+    scored = tuple(filter(None, CITYSCAPES_IDS))
+    if layout == "cityscapes-train-ids" and max(occurring, default=0) < len(scored):
+        return scored, ignored
     if len(occurring) < 2:
         others = ", ".join(map(str, sorted({IGNORE_LABEL, *ignored})))
         raise InputError(

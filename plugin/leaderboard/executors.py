@@ -187,8 +187,7 @@ class SlurmExecutor:
         return self.gpus or _QUEUE
 
     def start(self, run: Run, folder: Path) -> Job:
-        import submitit
-
+        submitit = _submitit()
         try:
             executor = submitit.AutoExecutor(folder=self.folder.absolute(), cluster=self.cluster)
         except RuntimeError as error:  # no `srun`
@@ -215,9 +214,7 @@ class SlurmTask:
 
     def checkpoint(self) -> Any:
         """What submitit puts into the queue when the job is preempted: the same, which goes on."""
-        import submitit
-
-        return submitit.helpers.DelayedSubmission(self)
+        return _submitit().helpers.DelayedSubmission(self)
 
 
 @dataclass(frozen=True)
@@ -235,6 +232,20 @@ class _SlurmJob:
         end = time.monotonic() + _PATIENCE
         while not self.job.done() and time.monotonic() < end:
             time.sleep(_LOOK)
+
+
+def _submitit() -> Any:
+    """The package, which on import would set up all logging and so close the files of every other logger."""
+    name = "SUBMITIT_LOG_LEVEL"
+    before = os.environ.get(name)
+    os.environ[name] = "NOCONFIG"  # submitit's own word for: leave it
+    try:
+        import submitit
+    finally:
+        os.environ.pop(name)
+        if before is not None:
+            os.environ[name] = before
+    return submitit
 
 
 def _options(words: Sequence[str]) -> dict[str, str]:
