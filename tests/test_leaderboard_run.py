@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import leaderboard_fake as fake
@@ -20,8 +21,10 @@ import pytest
 from mmbackbones.errors import InputError
 from mmbackbones.leaderboard.lock import hold
 from mmbackbones.leaderboard.loop import retry
+from mmbackbones.leaderboard.outlook import planned
 from mmbackbones.leaderboard.plan import best_trial, counted, next_runs
 from mmbackbones.leaderboard.records import read_records, without_times
+from mmbackbones.leaderboard.replay import board_of
 
 SMALL = replace(fake.board(("alpha", "beta"), ("sgd",), (0, 1)), rungs=(2,))  # pauses and whole runs
 
@@ -54,6 +57,23 @@ def test_the_best_trial_goes_on(undisturbed: Path) -> None:
     order = [key.rsplit("-", 1)[1] for key, *_ in starts(undisturbed)]
     assert order == sorted(order)  # seed by seed: what disturbs the machine falls on all nets
     assert [event["event"] for event in events(undisturbed)] == ["start", "end"] * 12
+
+
+def test_nets_that_tie_get_more_seeds_than_the_others(undisturbed: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "board"
+    copytree(undisturbed, folder)
+    own = {net: range(5 if net == "beta" else 3) for net in fake.NETS}
+    board = replace(fake.board(seeds=(0, 1, 2, 3, 4)), own_seeds=own)
+    trial = best_trial(board, "beta", read_records(folder))
+    missing = [f"beta-{trial}-3", f"beta-{trial}-4"]
+    assert [run.key for run in next_runs(board, read_records(folder))] == missing
+    assert planned(board, read_records(folder)) == planned(board) == 12 + 2
+    fake.play(folder, board)
+    records = read_records(folder)
+    assert next_runs(board, records) == []
+    assert [len(runs) for runs in counted(board, records).values()] == [3, 5, 3]
+    again = board_of(records)  # without the spec
+    assert (next_runs(again, records), counted(again, records)) == ([], counted(board, records))
 
 
 def events(folder: Path) -> list[dict[str, Any]]:

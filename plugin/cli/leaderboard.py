@@ -181,7 +181,7 @@ def plan_table(board: Board, records: dict[str, Record]) -> Table:
             table.add_row(backbone, trial, str(seed), state, forecast(first) if first else "", key)
     for backbone in board.backbones:
         ended = all(board.keys[backbone, trial, board.seeds[0]] in records for trial in board.trials)
-        if board.seeds[1:] and not ended and best_trial(board, backbone, records) is None:
-            seeds = ", ".join(map(str, board.seeds[1:]))
-            table.add_row(backbone, "the best", seeds, "later", "", "")
+        seeds = board.seeds_of(backbone)[1:]
+        if seeds and not ended and best_trial(board, backbone, records) is None:
+            table.add_row(backbone, "the best", ", ".join(map(str, seeds)), "later", "", "")
     return table

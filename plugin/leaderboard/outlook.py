@@ -56,7 +56,8 @@ def parts_left(board: Board, records: Mapping[str, Record]) -> list[Part]:
         open_ = [net for net in fields[-1] if net not in chosen and not _lost(board, net, records)]
     for seed in board.seeds[1:]:
         ready = [net for net in chosen if not over(records.get(board.keys[net, chosen[net], seed]), None)]
-        found += [Part(net, 1.0, True) for net in (*ready, *open_)]
+        wanted = [net for net in (*ready, *open_) if seed in board.seeds_of(net)]
+        found += [Part(net, 1.0, True) for net in wanted]
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 
 from .prior import promising
@@ -39,7 +39,7 @@ class Board:
     Attributes:
         backbones: In the order of the spec.
         trials: Names of the trials, each of which every net gets.
-        seeds: Of everything random; the trials are compared on the first.
+        seeds: Of everything random, all that any net gets; the trials are compared on the first.
         keys: Key of each (backbone, trial, seed).
         seconds: Of training in all; no new run is asked for when they are used up.
         max_latency: In ms for one image, as the probes measure it; a slower net is not trained.
@@ -47,6 +47,7 @@ class Board:
             behind which all go on that fit into memory and keep the limit of latency; the others for halving,
             where the better half does.
         length: Epochs or iterations of a whole run, for what is told of the time left; 0 for unknown.
+        own_seeds: Of each net that does not get all seeds, those that it gets; the first is among them.
     """
 
     backbones: tuple[str, ...]
@@ -57,6 +58,11 @@ class Board:
     rungs: tuple[int, ...] = ()
     max_latency: float = math.inf
     length: int = 0
+    own_seeds: Mapping[str, Collection[int]] = field(default_factory=dict)
+
+    def seeds_of(self, backbone: str) -> tuple[int, ...]:
+        """The seeds that a net gets, in their order."""
+        return tuple(seed for seed in self.seeds if seed in self.own_seeds.get(backbone, self.seeds))
 
     def run(self, backbone: str, trial: str, seed: int, rung: int | None = None) -> Run:
         """The training with its key, up to the pause that ends a rung; to its end without one."""
@@ -157,7 +163,12 @@ def next_runs(board: Board, records: Mapping[str, Record], running: Collection[s
         if trial in trials
     ]
     chosen = finalists(board, records)
-    wanted += [board.run(net, trial, seed) for seed in board.seeds[1:] for net, trial in chosen.items()]
+    wanted += [
+        board.run(net, trial, seed)
+        for seed in board.seeds[1:]
+        for net, trial in chosen.items()
+        if seed in board.seeds_of(net)
+    ]
     return [run for run in wanted if not over(records.get(run.key), run.until) and run.key not in running]
 
 
@@ -174,23 +185,21 @@ def fields_of(board: Board, records: Mapping[str, Record]) -> list[dict[str, tup
     """The nets that run in each rung, and with which trials, up to the first rung that is not over."""
     fields = [dict.fromkeys(board.backbones, board.trials)]
     for until in board.rungs:
-        field = fields[-1]
-        of = {(net, trial): board.keys[net, trial, board.seeds[0]] for net in field for trial in field[net]}
+        nets = fields[-1]
+        of = {(net, trial): board.keys[net, trial, board.seeds[0]] for net in nets for trial in nets[net]}
         if not all(over(records.get(key), until) for key in of.values()):
             break
         if until == 0:
-            fits = {
-                net: tuple(t for t in field[net] if records[of[net, t]].state != "failed") for net in field
-            }
+            fits = {net: tuple(t for t in nets[net] if records[of[net, t]].state != "failed") for net in nets}
             known = {net: [records[of[net, t]] for t in trials] for net, trials in fits.items() if trials}
             left = [net for net in promising(known) if not _too_slow(board, known[net])]
             fields.append({net: fits[net] for net in left})
             continue
-        best = {net: trial for net in field if (trial := best_trial(board, net, records)) is not None}
+        best = {net: trial for net in nets if (trial := best_trial(board, net, records)) is not None}
         figures = {net: figure_at(records.get(of[net, trial]), until) for net, trial in best.items()}
         there = {net: figure for net, figure in figures.items() if figure is not None}
         kept = sorted(there, key=lambda net: -there[net])[: math.ceil(len(there) / 2)]
-        fields.append({net: (best[net],) for net in field if net in kept})
+        fields.append({net: (best[net],) for net in nets if net in kept})
     return fields
 
 
@@ -216,7 +225,7 @@ def counted(board: Board, records: Mapping[str, Record]) -> dict[str, list[Recor
     found: dict[str, list[Record]] = {}
     for backbone in board.backbones:
         trial = best_trial(board, backbone, records)
-        keys = [board.keys[backbone, trial, seed] for seed in board.seeds] if trial else []
+        keys = [board.keys[backbone, trial, seed] for seed in board.seeds_of(backbone)] if trial else []
         found[backbone] = [records[key] for key in keys if key in records and records[key].state == "ok"]
     return found
 

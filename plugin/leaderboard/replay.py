@@ -14,11 +14,11 @@ from .records import Record
 
 
 def board_of(records: Mapping[str, Record]) -> Board:
-    """The board whose runs these are; what has not ended has a key that no record has.
+    """The board whose runs these are: each net on the seeds that it was run on.
 
     Nets, trials and seeds stand in the order in which their runs ended; the seed that all trials were run
-    on, which has the most runs, comes first. Of a halved board the rungs are where runs of it pause: some do
-    at each.
+    on, which has the most runs, comes first. A trial that was not run has a key that no record has. Of a
+    halved board the rungs are where runs of it pause: some do at each.
 
     Raises:
         InputError: there is no record, or they are of several boards.
@@ -40,7 +40,8 @@ def board_of(records: Mapping[str, Record]) -> Board:
     keys |= {(one.backbone, one.trial, one.seed): one.key for one in ended}
     rungs = {int(max(map(step_of, one.history))) for one in ended if one.state == "paused" and one.history}
     limit = min(one.forecast.get("max_latency_ms", math.inf) for one in ended)
-    return Board(backbones, trials, seeds, keys, rungs=tuple(sorted(rungs)), max_latency=limit)
+    own = {net: {one.seed for one in ended if one.backbone == net} for net in backbones}
+    return Board(backbones, trials, seeds, keys, rungs=tuple(sorted(rungs)), max_latency=limit, own_seeds=own)
 
 
 def replayed(board: Board, recorded: Mapping[str, Record]) -> dict[str, Record]:

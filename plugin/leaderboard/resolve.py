@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -90,18 +90,20 @@ def resolve(
     plain = {name: identity(cfg, spec.data, cache, files) for name, cfg in configs.items()}
     check_equal(plain)
     names = tuple(trial.name for trial in spec.trials)
+    seeds = tuple(dict.fromkeys(chain(spec.seeds, *spec.more_seeds.values())))
     keys = {
         (backbone, trial, seed): _hash([plain[backbone, trial], data, seed, *spec.modules.values()])
-        for backbone, trial, seed in product(spec.backbones, names, spec.seeds)
+        for backbone, trial, seed in product(spec.backbones, names, seeds)
     }
     board = Board(
         spec.backbones,
         names,
-        spec.seeds,
+        seeds,
         keys,
         spec.seconds or math.inf,
         max_latency=spec.max_latency or math.inf,
         length=_length(base),
+        own_seeds={net: spec.more_seeds.get(net, spec.seeds) for net in spec.backbones},
     )
     given = {key: value for key, value in spec.marked.value.items() if key != "data"}
     return Resolved(board, configs, data, _hash(given), tuple(notes))

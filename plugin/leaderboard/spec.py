@@ -14,6 +14,7 @@ from ..errors import InputError, nearest
 from ..feature_nets.specs import get_spec
 from .choice import choose_backbones, max_latency
 from .marks import Marked, read_marked
+from .seeds import read_more_seeds, read_seeds
 from .trials import Trial, read_trials
 
 #: What is trained, and the figure that a board ranks by.
@@ -36,6 +37,7 @@ class BoardSpec:
         batch_size: Images in a step.
         image_size: ``WIDTHxHEIGHT`` in pixels; empty for the config's own.
         seeds: Of everything random.
+        more_seeds: In their place, of nets that get others.
         max_latency: Most ms for one image, measured by the probes; None for no limit.
         trials: The grid that each net goes through on the first seed; the best trial goes on.
         weights: Tag or file that a backbone starts from, instead of its default weights.
@@ -62,6 +64,7 @@ class BoardSpec:
     batch_size: int
     image_size: str
     seeds: tuple[int, ...]
+    more_seeds: Mapping[str, tuple[int, ...]]
     max_latency: float | None
     trials: tuple[Trial, ...]
     weights: Mapping[str, str]
@@ -93,7 +96,17 @@ class BoardSpec:
 #: Keys of a spec, as messages list them.
 FIELDS = (
     *("data", "task", "architecture", "config", "backbones", "schedule", "epochs", "batch_size"),
-    *("image_size", "seeds", "trials", "pretrained", "weights", "frozen_stages", "limits", "budget"),
+    *(
+        "image_size",
+        "seeds",
+        "more_seeds",
+        "trials",
+        "pretrained",
+        "weights",
+        "frozen_stages",
+        "limits",
+        "budget",
+    ),
     *("device", "amp", "onnx", "ignore_labels", "options", "import"),
 )
 
@@ -129,7 +142,8 @@ def read_spec(path: Path) -> BoardSpec:
         epochs=_epochs(marked),
         batch_size=batch_size,
         image_size=_image_size(marked),
-        seeds=_seeds(marked),
+        seeds=read_seeds(marked),
+        more_seeds=read_more_seeds(marked, backbones),
         max_latency=max_latency(marked),
         trials=read_trials(marked, batch_size),
         weights=_weights(marked, path, backbones),
@@ -230,17 +244,6 @@ def _image_size(marked: Marked) -> str:
     if size and not re.fullmatch(r"[1-9]\d*x[1-9]\d*", size):
         raise marked.error(f"image_size '{size}': write WIDTHxHEIGHT in pixels, as 640x480.", "image_size")
     return size
-
-
-def _seeds(marked: Marked) -> tuple[int, ...]:
-    """A number of seeds, or a list of them."""
-    given = marked.value.get("seeds", 3)
-    if isinstance(given, int) and not isinstance(given, bool):
-        return tuple(range(marked.whole("seeds", 1, 3)))
-    seeds = marked.wholes("seeds")
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise marked.error(f"seeds {given}: give a number, or a list of different ones.", "seeds")
-    return tuple(seeds)
 
 
 def _options(marked: Marked) -> tuple[str, ...]:
