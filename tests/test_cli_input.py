@@ -105,6 +105,10 @@ def test_a_config_with_an_unknown_type(message, shapes: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
+        (["--epochs", "x"], "Invalid value for '--epochs': 'x'"),
+        (["--ignore-label", "3", "--ignore-label=x"], "Invalid value for '--ignore-label': '3', 'x'"),
+        (["--seed", "-1"], "--seed -1: a seed is a whole number from 0 to 4294967295"),
+        (["--img-scale", "99999x99999"], "both >= 32 and <= 32766"),
         (["--img-scale", "640"], "--img-scale '640' is not WIDTHxHEIGHT"),
         (["--batch-size", "0"], "--batch-size 0: at least 1 image"),
         (["--epochs", "0"], "--epochs 0: at least 1 epoch"),
@@ -125,6 +129,11 @@ def test_bad_options(words: list[str], expected: str, message, shapes: Path, mon
     for name in ("WORLD_SIZE", "LOCAL_RANK"):
         monkeypatch.delenv(name, raising=False)
     assert expected in message("train", DETECTOR, "--data", shapes, *words)
+
+
+def test_what_is_not_given(message) -> None:
+    assert "Missing argument 'CONFIG'" in message("test")
+    assert "Missing argument 'CHECKPOINT'" in message("test", DETECTOR)
 
 
 def test_the_configs_own_data_is_not_there(message) -> None:

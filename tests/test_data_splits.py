@@ -101,6 +101,8 @@ def test_a_subset_of_the_labels(look_at_labels, labelled: Path) -> None:
     assert data.classes == ("car", "sky")
     assert data.label_map == {2: 0, 0: 1, 1: 255}
     assert data.frequencies == pytest.approx([0.25, 0.25])
+    with pytest.raises(InputError, match="has one class, 'car', and ignores .* background, .* --classes"):
+        look_at_labels(labelled, classes=["car"])
 
 
 def test_frequencies(look, plain: Path) -> None:

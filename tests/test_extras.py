@@ -143,6 +143,11 @@ def test_bad_words_change_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[
         assert says in capsys.readouterr().err
     main_exits("test", FASTER, "x.pth", "--split", "dev", "--work-dir", tmp_path / "t", code=2)
     assert "--split 'dev' is unknown; use val or test" in capsys.readouterr().err
+    own = "--split test: the config tests on its validation images (annotations/instances_val2017.json)"
+    main_exits("test", FASTER, "x.pth", "--split", "test", "--work-dir", tmp_path / "t", code=2)
+    assert own in capsys.readouterr().err
+    main_exits("predict", FASTER, "x.pth", "--split", "test", "--out", tmp_path / "p", code=2)
+    assert own in capsys.readouterr().err
     main_exits("predict", FASTER, "x.pth", "a.png", "--split", "val", code=2)
     assert "one of both" in capsys.readouterr().err
     assert not (tmp_path / "work").exists()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import typer
 
@@ -22,7 +22,7 @@ from .evaluate import evaluate_command
 from .export import export_command
 from .freeze_report import freeze_report_command
 from .leaderboard import leaderboard_command
-from .options import normalise
+from .options import NamesBadValues, normalise
 from .predict import predict_command
 from .recommend import recommend_command
 from .swap import swap_command
@@ -37,23 +37,27 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("train")(train_command)
-app.command("test")(evaluate_command)
-app.command("predict")(predict_command)
-app.command("data")(data_command)
-app.command("demo")(demo_command)
-app.command("config")(config_command)
-app.command("swap")(swap_command)
-app.command("list")(list_command)
-app.command("info")(info_command)
-app.command("recommend")(recommend_command)
-app.command("check")(check_command)
-app.command("export")(export_command)
-app.command("convert")(convert_command)
-app.command("freeze-report")(freeze_report_command)
-app.command("leaderboard")(leaderboard_command)
-app.command("bench")(bench_command)
-app.command("doctor")(doctor_command)
+COMMANDS: dict[str, Callable[..., None]] = {
+    "train": train_command,
+    "test": evaluate_command,
+    "predict": predict_command,
+    "data": data_command,
+    "demo": demo_command,
+    "config": config_command,
+    "swap": swap_command,
+    "list": list_command,
+    "info": info_command,
+    "recommend": recommend_command,
+    "check": check_command,
+    "export": export_command,
+    "convert": convert_command,
+    "freeze-report": freeze_report_command,
+    "leaderboard": leaderboard_command,
+    "bench": bench_command,
+    "doctor": doctor_command,
+}
+for _name, _command in COMMANDS.items():
+    app.command(_name, cls=NamesBadValues)(_command)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from ..errors import InputError
 
@@ -131,6 +133,30 @@ def quiet_log() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
+
+
+class NamesBadValues(TyperCommand):
+    """A command whose usage errors repeat the word that was wrong: typer's name the option alone."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        words = list(args)  # what follows takes the list apart
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            given = _given(words, error.param.opts if error.param else ())
+            if given and given not in error.message:  # click's own says it
+                error.message = f"{given}: {error.message}"
+            raise
+
+
+def _given(words: Sequence[str], names: Sequence[str]) -> str:
+    """The values of an option in a command line, as ``'1', 'x'``."""
+    found = []
+    for word, following in pairwise([*words, ""]):
+        name, sign, value = word.partition("=")
+        if name.startswith("-") and name in names:
+            found.append(f"'{value if sign else following}'")
+    return ", ".join(found)
 
 
 def normalise(argv: Sequence[str]) -> list[str]:

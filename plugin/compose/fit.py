@@ -76,6 +76,8 @@ def fit(
         notes += [*warmup.limit_warmup(cfg, steps), *phases.keep_phases(cfg, steps)]
         schedule.set_log_interval(cfg, steps)
     if settings.seed is not None:
+        if not 0 <= settings.seed < 2**32:  # numpy's
+            raise InputError(f"--seed {settings.seed}: a seed is a whole number from 0 to {2**32 - 1}.")
         cfg.randomness = {"seed": settings.seed}
     notes += _set_extras(cfg, settings)
     apply_options(cfg, options)
@@ -123,6 +125,8 @@ def fit_for_test(
             if not cfg.get(f"val_{key}"):
                 raise InputError(f"--split val: the config has no val_{key}; give your own data with --data.")
             cfg[f"test_{key}"] = copy.deepcopy(cfg[f"val_{key}"])
+    if settings.data is None and settings.split == "test":
+        _check_own_test_images(cfg)
     notes, _ = use_data(cfg, of_the_config(cfg, settings), cache_dir, progress, trains=False)
     if settings.workers is not None:
         extras.set_workers(cfg, settings.workers)
@@ -134,6 +138,23 @@ def fit_for_test(
     apply_options(cfg, options)
     tidy(cfg)
     return notes
+
+
+def _check_own_test_images(cfg: Config) -> None:
+    """Refuses figures on validation images under the name of the test split.
+
+    Raises:
+        InputError: the config tests on its validation images, as most do that know no others.
+    """
+    places = []
+    for part in ("val", "test"):
+        dataset = dict((cfg.get(f"{part}_dataloader") or {}).get("dataset") or {})
+        places.append({key: value for key, value in dataset.items() if key not in ("pipeline", "metainfo")})
+    if places[0] == places[1]:
+        raise InputError(
+            f"--split test: the config tests on its validation images ({places[1].get('ann_file')}). Give "
+            f"test images with --data DIR, or take --split val."
+        )
 
 
 def tidy(cfg: Config) -> None:

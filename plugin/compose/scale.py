@@ -27,6 +27,7 @@ _SIZED = (
     "BatchFixedSizePad",
     "BatchResize",
 )
+_LEAST, _MOST = 32, 32766  # cv2.remap takes sides below 2**15, and images above it fill the memory
 _GRID = 8  # crops stay on this grid: sizes like 179 make odd maps at every level
 
 
@@ -34,12 +35,14 @@ def parse_scale(text: str, option: str = "--img-scale") -> tuple[int, int]:
     """``'640x480'`` as (width, height) in pixels; ``option`` is what the user wrote it behind.
 
     Raises:
-        InputError: not two whole numbers >= 32.
+        InputError: not two whole numbers from 32 to 32766.
     """
     match = re.fullmatch(r"(\d+)\s*[x, ]\s*(\d+)", text.strip())
-    if not match or min(size := (int(match[1]), int(match[2]))) < 32:
+    size = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not _LEAST <= min(size) <= max(size) <= _MOST:
         raise InputError(
-            f"{option} '{text}' is not WIDTHxHEIGHT in pixels, both >= 32; for example 640x480 or 640 480."
+            f"{option} '{text}' is not WIDTHxHEIGHT in pixels, both >= {_LEAST} and <= {_MOST}; for example "
+            f"640x480 or 640 480."
         )
     return size
 

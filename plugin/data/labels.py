@@ -62,6 +62,12 @@ def finish(
     if subset:
         notes.append(subset_note(subset, naming.classes(), "its pixels are ignored"))
         naming = naming.only(subset)
+    if len(naming.kept()) < 2:
+        raise InputError(
+            f"'{root}' has one class, {some(naming.classes())}, and ignores all other pixels, so there is "
+            f"nothing to tell it from. Keep a second class, such as background, in the labels and "
+            f"{'--classes' if subset else 'their names'}."
+        )
     _check_values(pairs.values(), values, naming)
     if absent := [naming.names[value] for value in naming.kept() if value not in occurring]:
         if len(absent) == len(naming.kept()):
