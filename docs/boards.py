@@ -79,7 +79,8 @@ def section(folder: Path) -> list[str]:
     results = results_of(board_of(records), records, folder, folder.name)
     shared = conditions(results)
     what = f"{shared['model']}, {shared['epochs']} epochs of {shared['image_size']} in batches of"
-    machine = f"{shared['device']}, threads: {shared['threads']}, torch {shared['versions']['torch']}"
+    torch = dict.fromkeys(record.versions["torch"] for record in records.values())
+    machine = f"{_all(shared['device'])}, threads: {_all(shared['threads'])}, torch {_all([*torch])}"
     links = f"[spec](leaderboard/{folder.name}.yaml), [page](leaderboard/{folder.name}.html)"
     best, ties, cheap = verdict(results.rows, folder.name)
     parts = [
@@ -92,6 +93,11 @@ def section(folder: Path) -> list[str]:
     if runs := compared(records.values()):
         parts += [f"The probes' forecasts: {'; '.join(told(runs))}.\n"]
     return parts
+
+
+def _all(value: Any) -> str:
+    """What the runs of a board were alike in, or all that it was."""
+    return " and ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def nets(results: Results) -> str:

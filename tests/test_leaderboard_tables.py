@@ -118,3 +118,11 @@ def test_merging_two_folders_is_copying(tmp_path: Path) -> None:
     records = read_records(tmp_path / "here")
     assert records == read_records(tmp_path / "whole")
     assert tables(which, records, tmp_path / "here", "x") == lines
+
+
+def test_runs_of_two_machines_are_said_to_be(tmp_path: Path) -> None:
+    which = board(("alpha",), ("sgd",), (0, 1))
+    for seed, device in enumerate(("cpu: A", "cpu: B")):
+        write_run(tmp_path, which, "alpha", seed, device=device)
+    tables(which, read_records(tmp_path), tmp_path)
+    assert "; device: cpu: A and cpu: B" in (tmp_path / "leaderboard.md").read_text()
