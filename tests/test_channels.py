@@ -177,6 +177,7 @@ def test_from_data_to_a_trained_model(data: Path, tmp_path: Path, capsys: pytest
     assert "images of 5 channels" in capsys.readouterr().out
     work, out = tmp_path / "work", tmp_path / "out"
     words = ["--img-scale", "64x64", "--batch-size", "2", "--device", "cpu", "--epochs", "1"]
+    words += ["--class-balance", "--ema"]
     words += ["--cfg-options", "model.test_cfg.rcnn.score_thr=0.0", "model.rpn_head.num_convs=1"]
     main_exits("train", DETECTOR, "--data", data, "--work-dir", work, *words)
     assert "in_channels=5" in capsys.readouterr().out
@@ -198,6 +199,15 @@ def test_from_data_to_a_trained_model(data: Path, tmp_path: Path, capsys: pytest
     ):
         with pytest.raises(InputError, match=says):
             model(bad)
+
+
+def test_another_backbone_takes_as_many_channels(data: Path, tmp_path: Path) -> None:
+    words = ["--backbone", "resnet18", "--no-pretrained", "--data", data, "--out", tmp_path / "swapped.py"]
+    main_exits("swap", "detection/retinanet_mobilenetv3-large-scratch_fpn_1xb8-8e_coco-160x160", *words)
+    cfg = Config.fromfile(tmp_path / "swapped.py")
+    assert cfg.model.backbone.type == "mmbackbones.resnet18"
+    assert cfg.model.backbone.in_channels == channels_read(cfg) == 5
+    assert len(cfg.model.data_preprocessor.mean) == 5
 
 
 def test_a_stack_of_three_is_not_turned() -> None:
@@ -228,3 +238,39 @@ def test_the_program_reads_what_the_pipeline_reads(way: str, tmp_path: Path) -> 
     np.testing.assert_allclose(ours[0, :, :, :48], theirs, atol=0.5)  # of 4080
     with pytest.raises(ValueError, match="has 5 channels, the model takes 4"):
         parts.read_stack(path, 4)
+
+
+def photos(folder: Path) -> list[Path]:
+    """One picture in the ways in which photos are stored without loss."""
+    colours = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype(np.uint8)
+    photo, alpha = Image.fromarray(colours), Image.fromarray(colours[..., 0])
+    turned, exif = photo.rotate(90, expand=True), Image.Exif()
+    exif[0x0112] = 6
+    turned.save(folder / "turned.png", exif=exif)
+    grey16 = Image.fromarray(colours[..., 0].astype(np.uint16) * 256 + 7)
+    for name in ("grey16.png", "grey16.tif"):
+        grey16.save(folder / name)
+    photo.quantize(16).save(folder / "palette.png")
+    photo.convert("CMYK").save(folder / "cmyk.tif")
+    for mode in ("L", "1", "LA", "RGBA"):
+        one = photo.convert(mode)
+        if mode.endswith("A"):
+            one.putalpha(alpha)
+        for suffix in ("png", "tif"):
+            one.save(folder / f"{mode}.{suffix}")
+    return sorted(folder.iterdir())
+
+
+def test_training_pictures_and_the_program_see_one_photo_alike(tmp_path: Path) -> None:
+    rule = {"width": 30, "height": 20, "keep_ratio": False, "as": "opencv"}
+    facts = {"task": "segmentation", "resize": rule, "outputs": {}, "input": {"channels": "BGR"}}
+    (tmp_path / "run.py").write_text(program(facts))
+    read = runpy.run_path(str(tmp_path / "run.py"))["read_photo"]
+    (tmp_path / "photos").mkdir()
+    load = Compose([dict(type="LoadImageFromFile")])
+    for path in photos(tmp_path / "photos"):
+        trained = load({"img_path": str(path)})["img"][..., ::-1]
+        np.testing.assert_array_equal(read(path), trained, err_msg=path.name)
+        np.testing.assert_array_equal(np.asarray(open_image(path)), trained, err_msg=path.name)
+    assert "loading drops it" in check_image(tmp_path / "photos" / "RGBA.png")
+    assert "multiplies colours by it" in check_image(tmp_path / "photos" / "RGBA.tif")

@@ -115,12 +115,13 @@ def test_frequencies(look, plain: Path) -> None:
     }
 
 
-def test_configs_follow(with_test: Path, tmp_path: Path) -> None:
+def test_configs_follow(with_test: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cfg = load_config(FASTER)
     settings = Settings(
         with_test, epochs=1, classes=("cat",), test=with_test / "test.json", class_balance=True
     )
     notes = fit(cfg, settings, cache_dir=tmp_path / "cache")
+    assert capsys.readouterr().out == ""  # it is the command that speaks
     assert cfg.model.roi_head.bbox_head.num_classes == 1
     assert cfg.train_dataloader.dataset.type == "ClassBalancedDataset"
     assert cfg.train_dataloader.dataset.dataset.metainfo.classes == ("cat",)
@@ -143,6 +144,31 @@ def test_class_weights(labelled: Path, tmp_path: Path) -> None:
     weights = cfg.model.decode_head.loss_decode.class_weight
     assert weights == pytest.approx([118 / 120, 1.0, 10.0], abs=0.01)
     assert any("class_2 10" in note for note in notes)
+
+
+def test_splits_of_their_own_are_read_for_the_classes_that_are_kept(with_test: Path, tmp_path: Path) -> None:
+    cfg = load_config(FASTER)
+    own = write(with_test / "own" / "own.json", (with_test / "test.json").read_text())
+    draw(own.parent / "images" / "d.jpg")
+    settings = dict(classes=("cat",), val=own, test=own.parent, class_balance=True)
+    notes = fit(cfg, Settings(with_test, epochs=1, **settings), cache_dir=tmp_path / "boxes")
+    assert any("so many of the images: cat 100%" in note for note in notes)
+    for part in ("val", "test"):
+        dataset = cfg[f"{part}_dataloader"].dataset
+        assert dataset.metainfo.classes == ("cat",)
+        categories = json.loads(Path(dataset.ann_file).read_text())["categories"]
+        assert [one["name"] for one in categories] == ["cat"]
+
+
+def test_the_classes_that_are_kept_are_weighed(labelled: Path, tmp_path: Path) -> None:
+    cfg = load_config(DEEPLAB)
+    settings = dict(classes=("class_2", "class_1"), ignore_labels=[0], val=labelled, class_balance=True)
+    fit(cfg, Settings(labelled, epochs=1, **settings), cache_dir=tmp_path / "cache")
+    for part in ("train", "val"):
+        dataset = cfg[f"{part}_dataloader"].dataset
+        assert dataset.metainfo.classes == ("class_2", "class_1")
+        assert dataset.label_map == {2: 0, 0: 255}
+    assert cfg.model.decode_head.num_classes == len(cfg.model.decode_head.loss_decode.class_weight) == 2
 
 
 @pytest.mark.parametrize("option", ["val", "test", "classes", "class_balance"])

@@ -9,8 +9,9 @@ import pytest
 import tiny_training as tiny
 import torch
 from mmengine.config import Config
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.registry import HOOKS, MODELS
+from test_extras import Falling, Killed
 from torch import Tensor
 
 State = dict[str, Tensor]
@@ -60,9 +61,10 @@ def averaged(tmp_path_factory: pytest.TempPathFactory) -> Training:
     return work, *run(config(work))
 
 
-def saved(work: Path, epoch: int) -> tuple[State, State]:
-    """The averaged weights of a checkpoint, and those that train."""
-    content = torch.load(work / f"epoch_{epoch}.pth", weights_only=False)  # our own file of just now
+def saved(work: Path, name: int | str) -> tuple[State, State]:
+    """The averaged weights of a checkpoint, by epoch or name, and those that train."""
+    name = name if isinstance(name, str) else f"epoch_{name}"
+    content = torch.load(work / f"{name}.pth", weights_only=False)  # our own file of just now
     trained = {
         key.removeprefix("module."): value
         for key, value in content["ema_state_dict"].items()
@@ -106,6 +108,34 @@ def test_a_resumed_training_ends_the_same(averaged: Training, tmp_path: Path) ->
     assert losses == whole[6:]
     for ours, theirs in zip(saved(tmp_path, 3), saved(work, 3), strict=True):
         assert same(ours, theirs)
+
+
+def test_a_training_that_stops_early_saves_the_average_that_was_evaluated_last(tmp_path: Path) -> None:
+    cfg = config(tmp_path)
+    cfg.val_evaluator = dict(type=Falling.__name__)
+    cfg.train_cfg.max_epochs = 6
+    stop = dict(type="mmbackbones.EarlyStopHook", monitor="figure", rule="greater", patience=2)
+    cfg.custom_hooks.append(stop)
+    seen, losses = run(cfg)
+    assert len(losses) == 12  # of four epochs
+    mean, trained = saved(tmp_path, 4)
+    assert same(mean, seen[-1])
+    assert not same(mean, trained)
+
+
+def test_a_kill_loses_nothing_of_the_average(tmp_path: Path) -> None:
+    cfg = config(tmp_path)
+    cfg.custom_hooks += [dict(type="mmbackbones.SaveEveryHook", minutes=1e-9), dict(type=Killed.__name__)]
+    with pytest.raises(KeyboardInterrupt):
+        tiny.train(cfg)
+    mean, trained = saved(tmp_path, "interrupted")
+    assert not same(mean, trained)
+    runner = tiny.Runner.from_cfg(config(tmp_path, load_from=str(tmp_path / "interrupted.pth"), resume=True))
+    average = next(hook for hook in runner.hooks if isinstance(hook, EMAHook))
+    average.before_run(runner)  # as `train` does, before it loads
+    runner.load_or_resume()
+    assert same(runner.model.state_dict(), trained)
+    assert same(average.ema_model.module.state_dict(), mean)
 
 
 def test_the_checkpoints_weights_are_the_averaged_ones(averaged: Training, tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -194,6 +196,7 @@ def _count_images(cfg: Config) -> int:
 
     init_default_scope(cfg.default_scope)
     try:
-        return len(DATASETS.build(cfg.train_dataloader.dataset))
+        with contextlib.redirect_stdout(io.StringIO()):  # pycocotools tells what it reads
+            return len(DATASETS.build(cfg.train_dataloader.dataset))
     except FileNotFoundError as error:
         raise InputError(f"The config's own data is not there: {error}. Give yours with --data.") from error

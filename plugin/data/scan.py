@@ -92,6 +92,8 @@ def remark_on(image: Image.Image) -> str:
         )
     if frames > 1:
         return f"{frames} frames: loading keeps the first"
+    if image.mode == "RGBA" and image.format == "TIFF":
+        return "an alpha channel (RGBA) in a TIFF: loading multiplies colours by it"
     if image.mode in ("RGBA", "LA"):
         return f"an alpha channel ({image.mode}): loading drops it"
     return ""

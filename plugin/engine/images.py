@@ -101,6 +101,8 @@ def open_image(source: str | Path | np.ndarray) -> Image.Image:
         image = ImageOps.exif_transpose(file)
         if image.mode.startswith("I"):  # 16 bits, "I" to Pillow 10, which would cut them at 255
             image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
+        if file.format == "TIFF" and image.mode == "RGBA":  # OpenCV's reader multiplies colours by alpha
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
         return image.convert("RGB")
 
 

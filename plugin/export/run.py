@@ -28,10 +28,7 @@ class Model:
 
     def __call__(self, path: str | Path, score_thr: float = 0.3) -> dict[str, Any]:
         # --- photo ---
-        photo = ImageOps.exif_transpose(Image.open(path))
-        if photo.mode.startswith("I"):  # of 16 bits the upper 8
-            photo = Image.fromarray((np.asarray(photo) >> 8).astype(np.uint8))
-        image = np.asarray(photo.convert("RGB"))
+        image = read_photo(path)
         # --- stack ---
         image = read_stack(Path(path), self.facts["input"]["shape"][1])
         # --- all ---
@@ -51,6 +48,18 @@ class Model:
         # --- boxes chosen ---
         return {**found, "classes": [self.facts["classes"][label] for label in found["labels"]]}
         # --- all ---
+
+
+# --- photo ---
+def read_photo(path: str | Path) -> np.ndarray:
+    """(height, width, 3), RGB of 8 bits, as OpenCV reads it."""
+    file = Image.open(path)
+    photo = ImageOps.exif_transpose(file)
+    if photo.mode.startswith("I"):  # of 16 bits the upper 8
+        photo = Image.fromarray((np.asarray(photo) >> 8).astype(np.uint8))
+    if file.format == "TIFF" and photo.mode == "RGBA":  # of these alone alpha counts: they stand on black
+        photo = Image.alpha_composite(Image.new("RGBA", photo.size, "black"), photo)
+    return np.asarray(photo.convert("RGB"))
 
 
 # --- stack ---
