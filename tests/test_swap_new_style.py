@@ -12,6 +12,7 @@ from mmengine.registry import MODELS
 import mmbackbones
 from mmbackbones import InputError
 from mmbackbones.cli import main
+from mmbackbones.compose.class_names import with_names
 from mmbackbones.compose.configs import load_config
 from mmbackbones.data.shapes import write_shapes
 
@@ -27,7 +28,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop, TestLoop, ValLoop
 from torch.optim import SGD
 
-default_scope = "mmdet"
+default_scope = None  # as mmdet's own say
 pipeline = [
     dict(type=LoadImageFromFile),
     dict(type=LoadAnnotations, with_bbox=True),
@@ -45,8 +46,10 @@ val_cfg, test_cfg = dict(type=ValLoop), dict(type=TestLoop)
 optim_wrapper = dict(type=OptimWrapper, optimizer=dict(type=SGD, lr=0.01))
 """
 FCOS = """
+from mmcv.ops import nms
 from mmengine.config import read_base
 from mmdet.models import FCOS, FPN, DetDataPreprocessor, FCOSHead, ResNet
+from mmdet.models.losses.iou_loss import IoULoss
 
 with read_base():
     from ..runtime import *
@@ -56,9 +59,11 @@ model = dict(
     data_preprocessor=dict(type=DetDataPreprocessor, mean=[1.0, 2.0, 3.0], std=[1.0, 1.0, 1.0]),
     backbone=dict(type=ResNet, depth=18, frozen_stages=1),
     neck=dict(type=FPN, in_channels=[64, 128, 256, 512], out_channels=8, num_outs=5),
-    bbox_head=dict(type=FCOSHead, num_classes=80, in_channels=8, feat_channels=8, norm_cfg=None),
+    bbox_head=dict(
+        type=FCOSHead, num_classes=80, in_channels=8, feat_channels=8, norm_cfg=None,
+        loss_bbox=dict(type=IoULoss, loss_weight=1.0)),
     test_cfg=dict(
-        nms_pre=100, score_thr=0.05, nms=dict(type="nms", iou_threshold=0.5), max_per_img=10))
+        nms_pre=100, score_thr=0.05, nms=dict(type=nms, iou_threshold=0.5), max_per_img=10))
 """
 NAME = "siblings_of_mmdet.configs.fcos.fcos_r18"
 SWAPPED = f"""
@@ -99,6 +104,7 @@ def test_a_module_is_a_name_of_a_config(package: Path) -> None:
     assert run("swap", NAME, "--backbone", "resnet50", "--no-pretrained", "-o", path) == 0
     written = Config.fromfile(path)
     assert written.model == by_name.model
+    assert written.default_scope == "mmdet"
     with MODELS.switch_scope_and_registry("mmdet") as registry, torch.device("meta"):
         maps = registry.build(written.model.backbone)(torch.zeros(1, 3, 64, 64))
         assert [one.shape[1] for one in registry.build(written.model.neck)(maps)] == [8] * 5
@@ -121,6 +127,28 @@ def test_types_may_be_classes() -> None:
     assert model["backbone"] == dict(type=ResNet, depth=18)
     with MODELS.switch_scope_and_registry("mmdet") as registry, torch.device("meta"):
         assert isinstance(registry.build(cfg.model), FCOS)
+
+
+def test_the_names_of_classes_are_found_again() -> None:
+    """Also where a function has the name of its file, and where a name is looked up in no registry."""
+    from mmcv.ops import DeformConv2dPack, RoIAlign, nms
+    from mmcv.ops.carafe import CARAFEPack
+    from mmdet.models.losses import SmoothL1Loss
+    from torch.nn import BatchNorm2d
+
+    given: dict[type, str] = {
+        SmoothL1Loss: "mmdet.SmoothL1Loss",
+        CARAFEPack: "mmengine.carafe",
+        DeformConv2dPack: "mmcv.ops.deform_conv.DeformConv2dPack",
+        BatchNorm2d: "torch.nn.modules.batchnorm.BatchNorm2d",
+    }
+    for one, name in given.items():
+        assert with_names([{"type": one}]) == [{"type": name}]
+        assert with_names({"type": f"{one.__module__}.{one.__name__}"}) == {"type": name}
+        assert MODELS.get(name) is one
+    assert [with_names(one) for one in (RoIAlign, nms)] == ["RoIAlign", "nms"]
+    for name in ("no_such_package.some.Thing", "mmdet.models.losses.Thing", "mmdet.ResNet", "nms"):
+        assert with_names({"type": name}) == {"type": name}
 
 
 def test_swap_inside_such_a_config_trains(package: Path, capsys: pytest.CaptureFixture[str]) -> None:

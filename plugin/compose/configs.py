@@ -16,6 +16,7 @@ from mmengine.config import Config, DictAction
 from .. import kept
 from ..data.dataset import Task
 from ..errors import InputError, nearest
+from .class_names import with_names
 
 TASK_OF: dict[str, Task] = {"mmdet": "detection", "mmseg": "segmentation"}
 SCOPE_OF = {task: package for package, task in TASK_OF.items()}
@@ -133,10 +134,14 @@ def load_config(name: str) -> Config:
             )
         raise InputError(f"Config {path} cannot be read: {what}{hint}") from error
     if Config._is_lazy_import(str(path)):
-        cfg = Config(cfg.to_dict(), filename=str(path))  # classes become dotted names, as in text configs
+        cfg = Config(with_names(cfg.to_dict()), filename=str(path))
     scope = SCOPE_OF[task_of(cfg, name)]
     if {scope, "mmcv"} & set(lacking):
         raise InputError(f"Config {path} needs {scope} and mmcv.{hint}")
+    if not cfg.get("default_scope"):
+        cfg.default_scope = (
+            scope  # mmdet's own configs with read_base say None, since their types are classes
+        )
     return cfg
 
 
@@ -235,18 +240,9 @@ def resolved(cfg: Config) -> dict[str, Any]:
     if task_of(cfg) == "segmentation" and (test := next(pipelines(content, "test"), None)):
         content["test_pipeline"] = test
     for _, node in walk(content):
-        if node.get("_scope_") == cfg.get("default_scope"):
+        if "_scope_" in node and node["_scope_"] == cfg.get("default_scope"):
             del node["_scope_"]
     return content
-
-
-def with_names(node: Any) -> Any:
-    """A copy of ``node`` with classes as dotted names, as text configs have them."""
-    if isinstance(node, type):
-        return f"{node.__module__}.{node.__qualname__}"
-    if isinstance(node, dict):
-        return {key: with_names(value) for key, value in node.items()}
-    return type(node)(map(with_names, node)) if isinstance(node, (list, tuple)) else node
 
 
 def kind(node: Any) -> str:

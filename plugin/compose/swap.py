@@ -9,7 +9,8 @@ from typing import Any
 from mmengine.config import Config
 
 from ..feature_nets.specs import get_spec
-from .configs import SCOPE_OF, kind, load_config, task_of, with_names
+from .class_names import with_names
+from .configs import SCOPE_OF, kind, load_config, task_of
 from .exchange import exchange
 from .optimizers import optimizer_for, state_batch
 from .pairing import Replacing
