@@ -129,6 +129,7 @@ def test_bad_options(words: list[str], expected: str, message, shapes: Path, mon
     for name in ("WORLD_SIZE", "LOCAL_RANK"):
         monkeypatch.delenv(name, raising=False)
     assert expected in message("train", DETECTOR, "--data", shapes, *words)
+    assert not Path("work_dirs").exists(), "refused before anything is made"
 
 
 def test_what_is_not_given(message) -> None:
@@ -147,6 +148,7 @@ def test_a_folder_that_is_no_data_set(message, tmp_path: Path) -> None:
     assert "is not recognised as a data set for detection" in message(
         "train", DETECTOR, "--data", tmp_path, "--work-dir", tmp_path / "work"
     )
+    assert not (tmp_path / "work").exists()
 
 
 # -- the work dir ---------------------------------------------------------------------------------
@@ -157,6 +159,9 @@ def test_a_work_dir_below_a_file(message, shapes: Path, tmp_path: Path) -> None:
     said = message("train", DETECTOR, "--data", shapes, "--work-dir", tmp_path / "file" / "work")
     assert "--work-dir" in said
     assert "cannot be written" in said
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    said = message("train", DETECTOR, "--data", shapes, "--work-dir", tmp_path / "link")
+    assert "cannot be written: No such file or directory" in said
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -201,6 +206,7 @@ def test_bad_checkpoints(command: str, message, shapes: Path, tmp_path: Path) ->
         return message(command, DETECTOR, path, *rest, "--device", "cpu")
 
     assert "no checkpoint file" in said(tmp_path / "gone.pth")
+    assert command == "test" or not Path("predictions").exists()
     (tmp_path / "cut.pth").write_bytes(b"PK\x03\x04")
     assert "damaged" in said(tmp_path / "cut.pth")
     torch.save({"state_dict": {"backbone.conv1.weight": torch.zeros(3)}}, tmp_path / "other.pth")

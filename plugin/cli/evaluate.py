@@ -54,7 +54,7 @@ def evaluate_command(
     from ..compose.fit import Settings, fit_for_test
     from ..engine.devices import choose_device, start_processes, stop_processes
     from ..engine.evaluate import evaluate
-    from ..engine.work_dir import prepare_work_dir
+    from ..engine.work_dir import check_work_dir
     from .console import new_console, reading, shortest
 
     cfg = load_config(config)
@@ -62,7 +62,7 @@ def evaluate_command(
     start_processes(cfg, launcher, kind_of_device)
     console = new_console()
     folder = work_dir or Path("work_dirs") / f"{Path(cfg.filename).stem}_test"
-    folder = prepare_work_dir(folder.expanduser().absolute())
+    folder = check_work_dir(folder.expanduser().absolute())
     settings = Settings(
         data=data,
         batch_size=batch_size,

@@ -57,7 +57,7 @@ def predict_command(
     from ..engine.layout import fold_norms
     from ..engine.load import load_predictor
     from ..engine.predict import JSON_NAME, Output, check_outputs, images_of_split, predict
-    from ..engine.work_dir import prepare_work_dir
+    from ..engine.work_dir import check_work_dir, prepare_work_dir
     from .console import new_console, reading, shortest
 
     of_split = parse_split(split) or data is not None or test is not None
@@ -67,8 +67,8 @@ def predict_command(
     cfg = load_config(config)
     console = new_console()
     chosen = choose_device(device)
+    folder = check_work_dir(out.expanduser().absolute(), "--out")
     if of_split:
-        folder = prepare_work_dir(out.expanduser().absolute(), "--out")
         settings = Settings(
             data, img_scale=img_scale, options=cfg_options or [], test=test, split=parse_split(split)
         )
@@ -79,10 +79,10 @@ def predict_command(
         apply_options(cfg, parse_options(cfg_options or []))
         if img_scale is not None:
             set_scale(cfg, parse_scale(img_scale))
-        folder = prepare_work_dir(out.expanduser().absolute(), "--out")
     predictor = load_predictor(cfg, checkpoint, chosen, score_thr)
     fold_norms(predictor.model)  # nobody trains or saves it
     check_outputs(predictor, save_json=save_json, save_masks=save_masks)
+    prepare_work_dir(folder, "--out")
     output = Output(folder, CocoResults(cfg, predictor.classes) if save_json else None, save_masks)
     problems = []
     entries = predict(predictor, files, output)

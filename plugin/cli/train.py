@@ -227,7 +227,7 @@ def run(
     from ..engine.devices import choose_device, start_processes, stop_processes
     from ..engine.precision import choose_precision, use_precision
     from ..engine.train import find_resume, train
-    from ..engine.work_dir import check_unused, prepare_work_dir
+    from ..engine.work_dir import check_unused, check_work_dir
 
     cfg = load_config(config)
     kind_of_device = choose_device(device)
@@ -236,7 +236,7 @@ def run(
     console = new_console()
     stem = Path(cfg.filename).stem
     folder = work_dir or Path(cfg.get("work_dir") or Path("work_dirs") / stem)
-    folder = prepare_work_dir(folder.expanduser().absolute())
+    folder = check_work_dir(folder.expanduser().absolute())
     checkpoint = find_resume(folder, resume)
     check_unused(folder, checkpoint)
     together = f", {processes} processes" if processes > 1 else ""

@@ -138,10 +138,8 @@ def load_config(name: str) -> Config:
     scope = SCOPE_OF[task_of(cfg, name)]
     if {scope, "mmcv"} & set(lacking):
         raise InputError(f"Config {path} needs {scope} and mmcv.{hint}")
-    if not cfg.get("default_scope"):
-        cfg.default_scope = (
-            scope  # mmdet's own configs with read_base say None, since their types are classes
-        )
+    if not cfg.get("default_scope"):  # mmdet's own with read_base say None, since their types are classes
+        cfg.default_scope = scope
     return cfg
 
 

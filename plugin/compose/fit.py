@@ -52,6 +52,7 @@ def fit(
     if not cfg.get("train_dataloader") or not cfg.get("train_cfg") or not cfg.get("optim_wrapper"):
         raise InputError("The config has no training parts (train_dataloader, train_cfg, optim_wrapper).")
     options = parse_options(settings.options)
+    scale = _checked(settings)
     base, rate = schedule.base_batch(cfg), schedule.rate(cfg)  # before those among the options
     apply_options(cfg, options)
     check_places(cfg, options)
@@ -61,10 +62,9 @@ def fit(
     if not settings.pretrained:
         notes.append(drop_pretrained(cfg))
     steps = 0
-    if settings.img_scale is not None:
-        set_scale(cfg, parse_scale(settings.img_scale))
+    if scale is not None:
+        set_scale(cfg, scale)
     if settings.batch_size is not None:
-        schedule.check_batch_size(settings.batch_size)
         cfg.train_dataloader.batch_size = settings.batch_size
     fixed = "optim_wrapper.optimizer.lr" in options
     notes.append(schedule.set_lr(cfg, settings.lr, base, world_size, fixed=fixed))
@@ -88,6 +88,12 @@ def fit(
     check_one_meaning(cfg)
     tidy(cfg)
     return notes
+
+
+def _checked(settings: Settings) -> tuple[int, int] | None:
+    """The image scale, after a look at all numbers: what cannot be used is refused before data is read."""
+    schedule.check_numbers(settings)
+    return None if settings.img_scale is None else parse_scale(settings.img_scale)
 
 
 def _set_extras(cfg: Config, settings: Settings) -> list[str]:
@@ -120,6 +126,7 @@ def fit_for_test(
         InputError: a setting or the data cannot be used.
     """
     options = parse_options(settings.options)
+    scale = _checked(settings)
     apply_options(cfg, options)
     check_places(cfg, options, training=False)
     if settings.data is None and settings.split == "val":
@@ -132,10 +139,9 @@ def fit_for_test(
     notes, _ = use_data(cfg, of_the_config(cfg, settings), cache_dir, progress, trains=False)
     if settings.workers is not None:
         extras.set_workers(cfg, settings.workers)
-    if settings.img_scale is not None:
-        set_scale(cfg, parse_scale(settings.img_scale))
+    if scale is not None:
+        set_scale(cfg, scale)
     if settings.batch_size is not None and cfg.get("test_dataloader"):
-        schedule.check_batch_size(settings.batch_size)
         cfg.test_dataloader.batch_size = settings.batch_size
     apply_options(cfg, options)
     tidy(cfg)

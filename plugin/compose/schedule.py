@@ -13,17 +13,24 @@ from mmengine.config import Config
 from ..errors import InputError
 from .configs import is_epoch_based, kind
 from .phases import stretch_marks
+from .settings import Settings
 from .warmup import is_warmup, schedulers, stretch_warmup
 
 _EVALUATIONS = 20  # at most, where the length is set by --epochs
 
 
-def check_batch_size(batch_size: int) -> None:
-    """Raises:
-    InputError: ``batch_size`` < 1.
+def check_numbers(settings: Settings) -> None:
+    """Check what needs no data, before any is read.
+
+    Raises:
+        InputError: batch size or epochs < 1, or a learning rate <= 0.
     """
-    if batch_size < 1:
-        raise InputError(f"--batch-size {batch_size}: at least 1 image is needed in a batch.")
+    if settings.batch_size is not None and settings.batch_size < 1:
+        raise InputError(f"--batch-size {settings.batch_size}: at least 1 image is needed in a batch.")
+    if settings.lr is not None and not settings.lr > 0:
+        raise InputError(f"--lr {settings.lr}: a learning rate must be above 0.")
+    if settings.epochs is not None and settings.epochs < 1:
+        raise InputError(f"--epochs {settings.epochs}: at least 1 epoch is needed.")
 
 
 @dataclass(frozen=True)
@@ -65,10 +72,8 @@ def set_lr(cfg: Config, lr: float | None, base: BaseBatch, world_size: int, *, f
         One sentence that says what was done.
 
     Raises:
-        InputError: ``lr`` <= 0, or given where the config has none.
+        InputError: ``lr`` is given where the config has none.
     """
-    if lr is not None and not lr > 0:
-        raise InputError(f"--lr {lr}: a learning rate must be above 0.")
     optimizer = cfg.optim_wrapper.get("optimizer") or {}
     if "lr" not in optimizer:
         if lr is not None:
@@ -113,12 +118,7 @@ def set_epochs(cfg: Config, epochs: int, steps: int) -> None:
 
     In iteration-based configs an epoch is ``steps`` iterations. A warm-up in iterations stays as it is
     (see :func:`.warmup.limit_warmup`).
-
-    Raises:
-        InputError: ``epochs`` < 1.
     """
-    if epochs < 1:
-        raise InputError(f"--epochs {epochs}: at least 1 epoch is needed.")
     loop = cfg.train_cfg
     unit = 1 if is_epoch_based(cfg) else steps
     key = "max_epochs" if is_epoch_based(cfg) else "max_iters"

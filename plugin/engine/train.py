@@ -78,7 +78,7 @@ def train(cfg: Config, work_dir: Path, *, resume: Path | None = None, console: C
 
     Args:
         cfg: resolved config (see :func:`mmbackbones.compose.fit.fit`).
-        work_dir: an existing folder.
+        work_dir: a folder; made, if it is not there, when the model is built.
         resume: checkpoint to continue from.
         console: for progress.
 

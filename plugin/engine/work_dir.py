@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -41,19 +42,34 @@ def _next(folder: Path) -> Path:
     return path
 
 
+def check_work_dir(path: Path, option: str = "--work-dir") -> Path:
+    """Check that the folder can be written to, or be made; it is not made yet, since much may be refused.
+
+    Raises:
+        InputError: no right or no space to write.
+    """
+    there = next(folder for folder in (path, *path.absolute().parents) if os.path.lexists(folder))
+    try:
+        with tempfile.TemporaryFile(dir=there) as probe:  # of its own: all processes do this at once
+            probe.write(b"\0" * 4096)
+            probe.flush()
+    except OSError as error:
+        raise _cannot_be_written(path, option, error) from error
+    return path
+
+
 def prepare_work_dir(path: Path, option: str = "--work-dir") -> Path:
-    """Make the folder and check that it can be written to.
+    """Make the folder, and check that it can be written to.
 
     Raises:
         InputError: no right or no space to write.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path) as probe:  # of its own: all processes do this at once
-            probe.write(b"\0" * 4096)
-            probe.flush()
     except OSError as error:
-        raise InputError(
-            f"{option} {path} cannot be written: {error.strerror or error}. Choose another folder."
-        ) from error
-    return path
+        raise _cannot_be_written(path, option, error) from error
+    return check_work_dir(path, option)
+
+
+def _cannot_be_written(path: Path, option: str, error: OSError) -> InputError:
+    return InputError(f"{option} {path} cannot be written: {error.strerror or error}. Choose another folder.")
