@@ -94,7 +94,7 @@ def test_a_checkpoint_of_another_network(
     layer = {"regnet3": "conv1.weight (32x3x3x3)", "wider3": "layer3.1.linear_conv.conv.weight (16x96)"}[file]
     assert f"only the file has {layer} and " in said
     assert "mobilenetv2_035 and the network of the file differ: the file lacks " in said
-    assert "Is it a file of this backbone?" in said or "Name that backbone in the config" in said
+    assert "Name the backbone that the file is of" in said or "Name that backbone in the config" in said
     assert not list(tmp_path.rglob("*.pth"))
 
 

@@ -132,7 +132,7 @@ def test_mmdet_reads_what_was_trained_here(tmp_path: Path) -> None:
         ),
         (
             ["--backbone", "resnet18", "--to", "openmmlab", "--like", "mmdet.RegNet"],
-            "none is known for resnet18: reg",
+            "there are regnetx_.*, not resnet18. Take --like mmdet.ResNet or ",
         ),
         (
             ["--backbone", "resnet18", "--to", "openmmlab", "--like", "{deeper}"],

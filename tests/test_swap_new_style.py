@@ -112,6 +112,9 @@ def test_a_module_is_a_name_of_a_config(package: Path) -> None:
         load_config(f"{NAME}8")
     with pytest.raises(InputError, match="There is no config file or name 'no_such_package.configs.x'"):
         load_config("no_such_package.configs.x")
+    said = r"not in its wheel. Clone it and give the file, or take one of mmdet::detr/detr_r50_8xb2-150e_coco"
+    with pytest.raises(InputError, match=said):
+        load_config("mmdet.configs.detr.detr_r50_8xb2_150e_coco")
 
 
 def test_types_may_be_classes() -> None:

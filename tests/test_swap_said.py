@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
+from torch import Tensor, nn
 
 import mmbackbones
 from mmbackbones.cli import main
@@ -70,6 +71,24 @@ def test_a_model_without_a_row_is_left_to_swap(capsys: pytest.CaptureFixture[str
     with pytest.raises(SystemExit):
         main(["config", "--model", "dino", "--backbone", "resnet18"])
     assert "mmbackbones swap CONFIG --backbone NAME" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_neck_without_in_channels_is_not_changed_and_that_is_said() -> None:
+    from mmdet.registry import MODELS
+
+    @MODELS.register_module()
+    class NeckOfWidths(nn.Module):
+        def __init__(self, widths: list[int]) -> None:
+            super().__init__()
+            self.convs = nn.ModuleList(nn.Conv2d(width, 256, 1) for width in widths)
+
+        def forward(self, maps: list[Tensor]) -> tuple[Tensor, ...]:
+            return tuple(conv(one) for conv, one in zip(self.convs, maps, strict=True))
+
+    cfg = load_config(FASTER)
+    cfg.model.neck = dict(type="NeckOfWidths", widths=[256, 512, 1024, 2048])
+    with pytest.raises(InputError, match="No in_channels of NeckOfWidths has the old maps' .* give it that"):
+        mmbackbones.swap(cfg, "resnet18")
 
 
 def test_groups_that_a_neck_would_take_are_named() -> None:

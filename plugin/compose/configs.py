@@ -83,6 +83,12 @@ def find_config(name: str) -> Path:
         if short == full.rpartition("/")[2]:
             return folder / f"{full}.py"
     packages = [package] if "::" in name else ["mmbackbones", *TASK_OF]
+    if (upstream := re.fullmatch(r"(mmdet|mmseg)\.configs\.(?:\w+\.)*(\w+)", name)) is not None:
+        near = _near(upstream[2], [upstream[1]]) or [f"{upstream[1]}::<name>"]
+        raise InputError(
+            f"There is no config '{name}': {upstream[1]}.configs is in its repository, not in its wheel. "
+            f"Clone it and give the file, or take one of {', '.join(near)}."
+        )
     near = _near(short, packages)
     hint = f"Nearest names: {', '.join(near)}." if near else f"Known names: {', '.join(known[:5])} ..."
     raise InputError(f"There is no config file or name '{name}'. {hint}")

@@ -193,9 +193,15 @@ def _fit(
         necks[number] = fit_neck(one, Widths(_widths(old), _widths(new)))
         if necks[number] != one:
             notes.append(f"neck {kind(one)}: {_changes(one, necks[number])}.")
-        old, new = _vectors(made_of(one, scope, old), old), _vectors(_made(necks[number], scope, new), new)
+        old, new = (
+            _vectors(made_of(one, scope, old), old),
+            _vectors(_made(necks[number], one, scope, new), new),
+        )
         if [shape[2:] for shape in old] != [shape[2:] for shape in new]:
-            raise InputError(f"{kind(one)} makes maps {new} of the new backbone's, of the base's {old}.")
+            raise InputError(
+                f"{kind(one)} makes maps {new} of the new backbone's, of the base's {old}. Take a neck whose "
+                f"maps have the sizes of those that it reads."
+            )
     if not same:
         check_consumer(part, necks, given, _widths(old))
     necks = [*supplied.necks, *necks]
@@ -209,8 +215,8 @@ def _fit(
     notes += fit_rates(part, levels[-1].stride, supplied.strides[-1])
 
 
-def _made(neck: Node, scope: str, shapes: Sequence[Shape]) -> tuple[Shape, ...]:
-    """What the fitted neck makes of the new maps.
+def _made(neck: Node, before: Node, scope: str, shapes: Sequence[Shape]) -> tuple[Shape, ...]:
+    """What the fitted neck, not so ``before``, makes of the new maps.
 
     Raises:
         InputError: it does not take them; the message names the groups of its norms with which it would.
@@ -219,6 +225,11 @@ def _made(neck: Node, scope: str, shapes: Sequence[Shape]) -> tuple[Shape, ...]:
         return made_of(neck, scope, shapes)
     except InputError as error:
         step = f"Take a backbone of other widths, or write another {kind(neck)} into the config"
+        if neck == before:
+            step = (
+                f"No in_channels of {kind(neck)} has the old maps' channels, so nothing was changed in it: "
+                f"give it that argument, or put a neck with one before it"
+            )
         for groups in (16, 8, 4, 2, 1):
             fitted = copy.deepcopy(neck)
             norms = [node for _, node in walk(fitted) if node.get("num_groups", 0) > groups]

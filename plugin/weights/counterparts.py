@@ -40,7 +40,9 @@ def counterpart(name: str, kind: str | None = None) -> Counterpart:
         if row.name == name:
             return row
     names = ", ".join(sorted({row.name for row in rows}))
+    others = " or ".join(sorted({row.theirs for row in every_counterpart() if row.name == name}))
+    step = f"Take --like {others}. For" if others else "For"
     raise InputError(
-        f"Of {kind or 'the classes that were compared'} none is known for {name}: {names}. For other sizes "
+        f"Of {kind or 'the classes that were compared'} there are {names}, not {name}. {step} other sizes "
         f"name a file of OpenMMLab's network of that size: --like FILE."
     )

@@ -24,6 +24,7 @@ from .layers import NO_WEIGHT
 from .openmmlab import Renamed, apart
 from .strangers import OTHERS
 
+_NEXT = "Name the backbone that the file is of, or take a file of this one."
 #: The least share of the names, of the network's and of the file's, that must match.
 LEAST_MATCH = 0.75
 #: What upstreams call the layers that only a classifier has.
@@ -184,22 +185,19 @@ def load_into(
         fresh=tuple(name for name in absent if name.startswith(added)),
     )
     if wrong:
-        raise InputError(
-            f"{what} does not fit: {reason}Shapes differ: {some(sorted(wrong))}. "
-            f"Is it a file of this backbone?"
-        )
+        raise InputError(f"{what} does not fit: {reason}Shapes differ: {some(sorted(wrong))}. {_NEXT}")
     share = len(matched) / max(1, len(matched) + max(len(missing), len(unexpected)))
     if share < LEAST_MATCH:
         more = [name for name in given if name in unexpected]
         reason = reason or f"The network and that of the file differ: {apart(missing, more)}. "
         raise InputError(
             f"{what} does not fit: {reason}Of the names {share:.0%} match, at least {LEAST_MATCH:.0%} must "
-            f"({report}). Is it a file of this backbone?"
+            f"({report}). {_NEXT}"
         )
     if f"{first}.weight" in missing:
         raise InputError(
             f"{what} does not fit: it has no {first}.weight, the first convolution, so what follows would "
-            f"read noise ({report}). Is it a file of this backbone?"
+            f"read noise ({report}). {_NEXT}"
         )
     _check_stages(missing, stages or {}, what)
     _check_depth(report, what)
