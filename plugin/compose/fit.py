@@ -78,8 +78,6 @@ def fit(
         notes += [*warmup.limit_warmup(cfg, steps), *phases.keep_phases(cfg, steps)]
         schedule.set_log_interval(cfg, steps)
     if settings.seed is not None:
-        if not 0 <= settings.seed < 2**32:  # numpy's
-            raise InputError(f"--seed {settings.seed}: a seed is a whole number from 0 to {2**32 - 1}.")
         cfg.randomness = {"seed": settings.seed}
     notes += _set_extras(cfg, settings)
     apply_options(cfg, options)

@@ -23,7 +23,7 @@ def check_numbers(settings: Settings) -> None:
     """Check what needs no data, before any is read.
 
     Raises:
-        InputError: batch size or epochs < 1, or a learning rate <= 0.
+        InputError: batch size or epochs < 1, a learning rate <= 0, or a seed that numpy does not take.
     """
     if settings.batch_size is not None and settings.batch_size < 1:
         raise InputError(f"--batch-size {settings.batch_size}: at least 1 image is needed in a batch.")
@@ -31,6 +31,8 @@ def check_numbers(settings: Settings) -> None:
         raise InputError(f"--lr {settings.lr}: a learning rate must be above 0.")
     if settings.epochs is not None and settings.epochs < 1:
         raise InputError(f"--epochs {settings.epochs}: at least 1 epoch is needed.")
+    if settings.seed is not None and not 0 <= settings.seed < 2**32:
+        raise InputError(f"--seed {settings.seed}: a seed is a whole number from 0 to {2**32 - 1}.")
 
 
 @dataclass(frozen=True)
