@@ -83,6 +83,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.xdist_group(name_of(item) or item.module.__name__))
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist's own tells the scheduler, which then reads the groups
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Let the collector pass over what imports have left, hundreds of thousands of objects."""
     gc.freeze()
