@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError, need
-from ..sources.exporting import need_onnx_exporter
+from ..sources.exporting import need_onnx_exporter, padding_in_whole_numbers
 from .graph import ExportNet
 
 INPUT, SIDES = "image", "sides"
@@ -49,7 +49,7 @@ def write_onnx(
         shapes = ({2: _free(net.multiple, "height"), 3: _free(net.multiple, "width")}, None)
         shapes = shapes[: len(net.inputs)]
         free = _no_thought_of_one()
-    with torch.no_grad(), warnings.catch_warnings(), free:
+    with torch.no_grad(), warnings.catch_warnings(), free, padding_in_whole_numbers():
         warnings.simplefilter("ignore")  # torch's exporter warns of its own parts
         program = torch.onnx.export(
             net.eval(),
