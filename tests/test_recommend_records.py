@@ -251,7 +251,8 @@ def regrets(board: Board, others: list[Board], most: float) -> Iterator[tuple[st
     standings = {name: board.standings[name] for name in within(board, most)}
     best = max(standings.values())
     for way, choose in CHOOSERS.items():
-        yield way, best - standings[choose(board, others, most)]
+        if (chosen := choose(board, others, most)) in standings:
+            yield way, best - standings[chosen]
     yield "random", best - float(np.mean(list(standings.values())))
 
 
@@ -281,9 +282,13 @@ def test_on_simulated_boards_the_first_choice_has_the_least_regret(most: float) 
     assert every["advised"] < 0.8 * min(every[way] for way in ("resnet50", "random", "largest")), every
 
 
-def test_on_recorded_boards_the_first_choice_has_the_least_regret() -> None:
+def test_on_recorded_boards_the_first_choice_has_little_regret() -> None:
+    """Under limits from none to 3 M parameters; resnet50, where it is within, is the best of both boards."""
     found = recorded()
     if len(found) < 2:
         pytest.skip("fewer than two boards of three nets or more are shipped: one is chosen by others")
-    mean = mean_regret([found], np.inf)
-    assert mean["advised"] < min(mean[way] for way in ("resnet50", "random", "largest")), mean
+    limits = (np.inf, 30e6, 20e6, 10e6, 5e6, 3e6)
+    means = [mean_regret([found], most) for most in limits]
+    mean = {way: np.mean([one[way] for one in means]) for way in ("advised", "largest", "random")}
+    assert mean["advised"] < 0.5 * min(mean["largest"], mean["random"]), mean
+    assert means[0]["advised"] <= means[0]["resnet50"], means[0]
