@@ -22,7 +22,7 @@ from mmbackbones.leaderboard.records import RECORD, read_records
 from mmbackbones.leaderboard.replay import board_of
 from mmbackbones.leaderboard.scores import SCORES
 from mmbackbones.leaderboard.standings import Results, Row, results_of
-from mmbackbones.leaderboard.tables import conditions, figure, verdict
+from mmbackbones.leaderboard.tables import all_of, conditions, figure, verdict
 from mmbackbones.leaderboard_page.page import write_page
 
 HERE = Path(__file__).parent
@@ -80,7 +80,7 @@ def section(folder: Path) -> list[str]:
     shared = conditions(results)
     what = f"{shared['model']}, {shared['epochs']} epochs of {shared['image_size']} in batches of"
     torch = dict.fromkeys(record.versions["torch"] for record in records.values())
-    machine = f"{_all(shared['device'])}, threads: {_all(shared['threads'])}, torch {_all([*torch])}"
+    machine = f"{all_of(shared['device'])}, threads: {all_of(shared['threads'])}, torch {all_of([*torch])}"
     links = f"[spec](leaderboard/{folder.name}.yaml), [page](leaderboard/{folder.name}.html)"
     best, ties, cheap = verdict(results.rows, folder.name)
     parts = [
@@ -93,11 +93,6 @@ def section(folder: Path) -> list[str]:
     if runs := compared(records.values()):
         parts += [f"The probes' forecasts: {'; '.join(told(runs))}.\n"]
     return parts
-
-
-def _all(value: Any) -> str:
-    """What the runs of a board were alike in, or all that it was."""
-    return " and ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def nets(results: Results) -> str:

@@ -148,7 +148,8 @@ def conditions(results: Results) -> dict[str, Any]:
     return found
 
 
-def _all(value: Any) -> str:
+def all_of(value: Any) -> str:
+    """A value of :func:`conditions` as people read it."""
     return " and ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
@@ -157,7 +158,7 @@ def _page(lines: Sequence[str], values: Sequence[Mapping[str, Any]], results: Re
     filled = filled_columns(values)
     if values:
         parts.append(_markdown(filled, [[one[name] for name in filled] for one in values]))
-        shared = "; ".join(f"{name}: {_all(value)}" for name, value in conditions(results).items() if value)
+        shared = "; ".join(f"{name}: {all_of(value)}" for name, value in conditions(results).items() if value)
         parts.append(f"Conditions: {shared}.\n")
     head = ["backbone", "trial", "seed", "cause", "message", "next_step"]
     for title, records in (("Failed", results.failed), ("Left out", results.refused)):
