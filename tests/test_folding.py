@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_training
 import torch
+from mmengine.model import is_model_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from own_cases import registered  # noqa: F401
+from rich.console import Console
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 import mmbackbones
+from mmbackbones.engine.devices import start_processes
+from mmbackbones.engine.evaluate import evaluate
 from mmbackbones.engine.layout import fold_norms
+from mmbackbones.engine.runner import Runner
 from mmbackbones.surgery import folding
 from mmbackbones.surgery.folding import folded
 from mmbackbones.surgery.norms import FrozenBatchNorm2d
@@ -113,3 +120,38 @@ def test_a_model_is_folded_whole() -> None:
         torch.testing.assert_close(model["head"](model["backbone"](x)), plain, rtol=1e-3, atol=1e-3)
     assert norms(model["backbone"]) == []
     assert norms(model["head"]) == [convs[1].bn, convs[2].bn]
+
+
+@pytest.mark.parametrize("launcher", ["none", "pytorch"])
+def test_a_test_folds_norms_of_one_and_of_several_processes(
+    launcher: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a launcher the model is in a wrapper; the figures are those of the plain model."""
+    cfg = tiny_training.config(tmp_path, custom_hooks=[], default_scope="mmdet")
+    cfg.update(test_dataloader=cfg.train_dataloader, test_cfg=dict(type="TestLoop"))
+    cfg.test_evaluator = dict(type="DumpResults", out_file_path=str(tmp_path / "results.pkl"))
+    net = trained(MODELS.build(cfg.model))
+    torch.save({"state_dict": net.state_dict()}, tmp_path / "net.pth")
+    seen: list[tuple[bool, nn.Module]] = []
+
+    def note(runner: Runner) -> dict[str, float]:
+        seen.append((is_model_wrapper(runner.model), runner.network))
+        return {"accuracy": 1.0}
+
+    monkeypatch.setattr(Runner, "test", note)
+    for name, value in dict(WORLD_SIZE=1, LOCAL_RANK=0, OMP_NUM_THREADS=1, MKL_NUM_THREADS=1).items():
+        monkeypatch.setenv(name, str(value))  # mmengine would set the last two for good
+    torch.distributed.init_process_group("gloo", f"file://{tmp_path}/meet", rank=0, world_size=1)
+    try:
+        start_processes(cfg, launcher, "cpu")
+        evaluate(cfg, tmp_path / "net.pth", tmp_path, console=Console(quiet=True))
+    finally:
+        torch.distributed.destroy_process_group()
+    [(wrapped, network)] = seen
+    assert wrapped == (launcher == "pytorch")
+    assert norms(net)
+    assert norms(network) == []
+    image = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        for plain, fold in zip(net.backbone(image), network.backbone(image), strict=True):
+            torch.testing.assert_close(fold, plain, rtol=1e-3, atol=1e-3)

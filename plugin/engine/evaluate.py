@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmengine.config import Config
-from mmengine.model import is_model_wrapper
 from rich.console import Console
 
 from ..compose.configs import task_of
@@ -45,8 +44,7 @@ def evaluate(
         InputError: the config has no test parts, its data is missing, or the checkpoint does not fit.
     """
     runner = runner_for_test(cfg, checkpoint, work_dir)
-    if not is_model_wrapper(runner.model):
-        fold_norms(runner.model)
+    fold_norms(runner.network)  # of several processes too: mmengine tests what their wrapper holds
     progress = ProgressHook(console)
     runner.register_hook(progress)
     try:
