@@ -117,7 +117,7 @@ def test_other_one_channel_labels(labelled, look_at_labels, mode):
         picture.putpalette([0, 0, 0, 200, 10, 10])
     for path in (labelled / "labels").rglob("*.png"):
         (picture.convert("1") if mode == "1" else picture).save(path)
-        assert Image.open(path).mode == mode
+        assert Image.open(path).mode in (mode, mode.partition(";")[0])  # Pillow 10.1 reads I;16 as I
     assert look_at_labels(labelled).classes == ("class_0", "class_1")
 
 

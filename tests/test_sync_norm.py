@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from warm import in_processes
 
+from mmbackbones.engine.devices import stop_processes
 from mmbackbones.errors import InputError
 from mmbackbones.surgery.norms import LocalSyncBatchNorm, convert_norms
 
@@ -35,7 +36,7 @@ def process(rank: int, folder: Path) -> None:
     torch.distributed.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=len(SIZES))
     x, weights = (whole.split(SIZES)[rank] for whole in batch())
     torch.save(trained(LocalSyncBatchNorm(4), x, weights), folder / f"{rank}.pth")
-    torch.distributed.destroy_process_group()
+    stop_processes()
 
 
 def test_two_processes_on_cpus_do_what_one_does_with_both_batches(tmp_path: Path) -> None:

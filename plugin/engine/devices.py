@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 import torch
 from mmengine.config import Config
@@ -91,6 +92,11 @@ def start_processes(cfg: Config, launcher: str, device: str) -> int:
 
 
 def stop_processes() -> None:
-    """Leave the group of processes, if there is one."""
+    """Leave the group of processes, if there is one.
+
+    Its destructor holds Python's lock while it waits for its thread, which needs that lock to let go of the
+    last collective's tensors: torch 2.4 was seen to hang there for ever. A moment's sleep lends it the lock.
+    """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
+        time.sleep(0.1)
         torch.distributed.destroy_process_group()
