@@ -39,6 +39,7 @@ TITLES = {
     "mask2former": "Mask2Former",
     "bisenet": "BiSeNet",
     "swiftnet": "SwiftNet",
+    "swiftnet-s8": "SwiftNet, maps to stride 8",
     "linear": "linear head",
 }
 
@@ -249,6 +250,12 @@ _ROWS = (
         "realtime",
         "segmentation/swiftnet_{}_1xb14-40k_cityscapes-768x768",
         "mobilenetv2 shufflenetv2 resnet18",
+    ),
+    (
+        "segmentation",
+        "realtime",
+        "segmentation/swiftnet-s8_{}_1xb14-40k_cityscapes-768x768",
+        "shufflenetv2",
     ),
     ("finetune detection", "hundreds", _TUNED + "hundreds-24e_coco", "swin-tiny"),
     ("finetune detection", "thousands", _TUNED + "thousands-24e_coco", "vgg16 densenet121"),

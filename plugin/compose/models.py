@@ -171,6 +171,12 @@ MODELS: dict[str, Model] = {
     ),
     "unetpp": Model("segmentation", "_base_/unetpp_cityscapes", strides=(2, *PYRAMID)),
     "swiftnet": Model("segmentation", "_base_/swiftnet_cityscapes", backbone_type=_before_activation),
+    "swiftnet-s8": Model(
+        "segmentation",
+        "_base_/swiftnet-s8_cityscapes",
+        strides=(8, 16, 32),
+        backbone_type=_before_activation,
+    ),
     "bisenet": Model(
         "segmentation",
         "mmseg::bisenetv1/bisenetv1_r18-d32_4xb4-160k_cityscapes-1024x1024",
