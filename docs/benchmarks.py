@@ -30,11 +30,24 @@ TITLES = {
     "peers": "Backbones against OpenMMLab's own classes, times faster",
     "detectors": "Whole models against the stock config",
     "segmentation": "Real-time segmentors, frames per second",
+    "limits": "Part of the processor's arithmetic",
+    "scaling": "Time and memory of a training step, as something grows",
+    "data": "Reading an image",
+    "start": "From the command to the first training step",
 }
 _ABOUT = {
     "peers": "Inference has batch norms folded, as `test` and `predict` do; all against the class in fp32.",
-    "detectors": "Training is a step of losses and gradients, inference one image from pixels to the result.",
-    "segmentation": "One image, from its normalised pixels to labels.",
+    "detectors": "Training is a step of losses and gradients, inference one image from pixels to the result. "
+    "The stock model's RoIAlign is torchvision's, compiled as mmcv's own is.",
+    "segmentation": "One image, from its normalised pixels to labels. In torch, ours have the memory format "
+    "and the folded norms that the commands give them.",
+    "limits": "Operations of convolutions and products in a second, against those of a product of two "
+    "matrices of 3072x3072 in the same turns.",
+    "scaling": "Faster R-CNN R50, stock to ours, and in brackets ours / stock; each measurement is a process "
+    "of its own. Memory is what the process grew by once the models were built.",
+    "data": "A JPEG file to pixels that fit into 1333x800, with one thread. Grey levels: how far the picture "
+    "is from OpenCV's, which is what the pipelines have.",
+    "start": "Faster R-CNN R50 on a few drawn images; each is a new process.",
 }
 
 
@@ -64,6 +77,14 @@ def rows_of(table: str, rows: Sequence[dict[str, Any]]) -> list[list[str]]:
     """Head and rows of a table."""
     if table == "segmentation":
         return [list(rows[0]), *(list(row.values()) for row in rows)]
+    if table == "scaling":
+        from mmbackbones.bench.scaling import HEAD as SCALING
+        from mmbackbones.bench.scaling import cells
+
+        return [list(SCALING), *cells(rows)]
+    if table in ("limits", "data", "start"):
+        columns = list(rows[-1])
+        return [columns, *([_plain(row.get(name, "")) for name in columns] for row in rows)]
     if table == "peers":
         columns = [name for name in rows[0] if name not in ("net", "peer", "device")]
         head = ["net", "class of", "device", *columns]
@@ -78,6 +99,11 @@ def rows_of(table: str, rows: Sequence[dict[str, Any]]) -> list[list[str]]:
         cells += [f"{row['stock, ms']:.1f}", f"{row['ours, ms']:.1f}", ratio(row["ours, times faster"])]
         body.append([*cells, f"{row['ours, bf16, ms']:.1f}", ratio(row["ours, bf16, times faster"])])
     return [[*head, "bf16, ms", "times faster"], *body]
+
+
+def _plain(value: Any) -> str:
+    """A figure with two digits behind the point, or a word."""
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
 def pick(row: dict[str, Any], columns: Iterable[str]) -> list[Any]:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from mmbackbones.bench import detectors
 
 pytest.importorskip("mmdet", reason="the extra mmbackbones[mm] is not installed")
+RoIAlign = pytest.importorskip("mmcv.ops", reason="the extra mmbackbones[mm] is not installed").RoIAlign
 
 
 @pytest.mark.parametrize("name", detectors.MODELS)
@@ -22,6 +23,10 @@ def test_both_sides_are_the_same_model(name: str) -> None:
         stock, ours = detectors.models(name, "meta")
     for net in (stock, ours):
         net.train()
+    roi_aligns = [[one for one in net.modules() if isinstance(one, RoIAlign)] for net in (stock, ours)]
+    assert {one.use_torchvision for one in roi_aligns[0]} <= {True}  # the compiled one that users have
+    assert {one.use_torchvision for one in roi_aligns[1]} <= {False}
+    assert (len(roi_aligns[0]), len(roi_aligns[1])) == ((4, 4) if name == "Faster R-CNN R50" else (0, 0))
     for trained in (True, False):  # stages are frozen alike
         params = [
             [one.numel() for one in net.parameters() if one.requires_grad is trained] for net in (stock, ours)

@@ -2,8 +2,9 @@
 
 A step of training is preprocessing, losses and backward of a batch; inference is ``test_step`` of one image,
 from the loaded image to boxes or labels. Both sides have the same neck and heads and, without mmcv's compiled
-operators, the same operators; sides take turns as in :mod:`.peers`. Weights and images are random, with a few
-boxes each, so inference has near to no detections to merge.
+operators, the same operators but one: the stock model's RoIAlign is torchvision's, compiled as mmcv's own is.
+Sides take turns as in :mod:`.peers`. Weights and images are random, with a few boxes each, so inference has
+near to no detections to merge.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def models(name: str, device: str) -> tuple[nn.Module, nn.Module]:
     from mmengine.registry import MODELS as REGISTRY
     from mmengine.registry import init_default_scope
 
-    from ..compose.configs import load_config
+    from ..compose.configs import kind, load_config, walk
     from ..compose.swap import swap
 
     config, backbone, _ = MODELS[name]
@@ -60,6 +61,9 @@ def models(name: str, device: str) -> tuple[nn.Module, nn.Module]:
     for cfg in (stock, ours):
         cfg.model.backbone.init_cfg = None
         cfg.model.pop("pretrained", None)
+        for _, node in walk(cfg.model if cfg is stock else {}):
+            if kind(node) == "RoIAlign":
+                node["use_torchvision"] = True  # mmcv's own word for it
         net = revert_sync_batchnorm(REGISTRY.build(cfg.model)).to(device)
         net.eval()
         built.append(net)
@@ -99,7 +103,8 @@ def batch_of(name: str, count: int, scale: float) -> dict[str, Any]:
     return {"inputs": images, "data_samples": samples}
 
 
-def _train(net: Any, batch: dict[str, Any], device: str, bf16: bool) -> None:
+def train(net: Any, batch: dict[str, Any], device: str, bf16: bool) -> None:
+    """A step: preprocessing, losses, gradients."""
     with torch.autocast(device, torch.bfloat16) if bf16 else nullcontext():
         data = net.data_preprocessor(batch, True)
         total, _ = net.parse_losses(net(**data, mode="loss"))
@@ -116,7 +121,7 @@ def measure(name: str, device: str, count: int, scale: float, turns: int) -> lis
     """A row for training and one for inference: milliseconds of both sides, and ratios in each turn."""
     stock, ours = models(name, device)
     rows = []
-    for what, step, images in (("training", _train, count), ("inference", _test, 1)):
+    for what, step, images in (("training", train, count), ("inference", _test, 1)):
         batch = batch_of(name, images, scale)
         for net in (stock, ours):
             net.train(what == "training")

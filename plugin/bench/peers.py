@@ -69,7 +69,7 @@ def peer(name: str) -> nn.Module:
     return net
 
 
-def _step(net: Any, image: Tensor, training: bool, bf16: bool) -> None:
+def step(net: Any, image: Tensor, training: bool, bf16: bool) -> None:
     """One pass, or one training step."""
     with torch.set_grad_enabled(training):
         with torch.autocast(image.device.type, torch.bfloat16) if bf16 else nullcontext():
@@ -96,13 +96,13 @@ def ratios(
         own = ours if training else folded(ours, image.shape[1])
         what = "training" if training else "inference"
         calls: dict[str, Callable[[], None]] = {
-            "theirs": partial(_step, theirs, image, training, False),
-            what: partial(_step, own, image, training, False),
-            f"{what}, bf16": partial(_step, own, image, training, True),
+            "theirs": partial(step, theirs, image, training, False),
+            what: partial(step, own, image, training, False),
+            f"{what}, bf16": partial(step, own, image, training, True),
         }
         if compiled:
             program = torch.compile(own, dynamic=True)
-            calls[f"{what}, bf16 compiled"] = partial(_step, program, image, training, True)
+            calls[f"{what}, bf16 compiled"] = partial(step, program, image, training, True)
         first, *others = (seconds := in_turn(calls, turns))
         for column in others:
             found[column] = [a / b for a, b in zip(seconds[first], seconds[column], strict=True)]

@@ -4,9 +4,11 @@ Timed is one image at a time, from the normalised image ``(1, 3, H, W)``, which 
 already, to the label of every pixel ``(1, H, W)``: backbone, decode head, logits brought to the image's
 size, argmax. Reading, resizing and normalising the image are not in it; auxiliary heads do not run.
 
-The nets take turns on each backend (a turn runs each once), and the median of the turns counts, so
-that a busy moment of the machine hits all of them; ``--busy`` takes one thread and its processor time,
-which other work changes least. Weights are random: they do not change the time.
+In torch, nets with a backbone of this package have the memory format and the folded norms that its
+commands give them; mmseg's run as its tools run them. The nets take turns on each backend (a turn runs
+each once), and the median of the turns counts, so that a busy moment of the machine hits all of them;
+``--busy`` takes one thread and its processor time, which other work changes least. Weights are random:
+they do not change the time.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ import torch
 import typer
 from torch import Tensor, nn
 
+from ..backbone import Backbone
+from ..engine.layout import fold_norms, use_faster_format
 from ..engine.timing import in_turn, print_table
 from ..errors import InputError
 from .machine import devices, machine, write_figures
@@ -38,6 +42,7 @@ OURS = tuple(
         "swiftnet_mobilenetv2_1xb14-40k_cityscapes-768x768",
         "swiftnet_shufflenetv2_1xb14-40k_cityscapes-768x768",
         "swiftnet_resnet18_1xb14-40k_cityscapes-768x768",
+        "swiftnet-s8_shufflenetv2_1xb14-40k_cityscapes-768x768",
     )
 )
 THEIRS = (
@@ -93,8 +98,11 @@ def costs(net: LabelMap, size: tuple[int, int]) -> list[str]:
 
 
 def torch_call(net: LabelMap, image: Tensor, device: str = "cpu", amp: bool = False) -> Call:
-    """One run of the net by torch, in half precision with ``amp``."""
+    """One run of the net by torch, in half precision with ``amp``; one of ours as the commands run it."""
     net, image = copy.deepcopy(net).to(device), image.to(device)
+    if any(isinstance(part, Backbone) for part in net.modules()):
+        use_faster_format(net, device)
+        fold_norms(net)
 
     def call() -> Tensor:
         with torch.inference_mode(), torch.autocast(device, torch.float16, enabled=amp):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,6 +16,14 @@ class Table(str, Enum):
     peers = "peers"
     detectors = "detectors"
     segmentation = "segmentation"
+    limits = "limits"
+    scaling = "scaling"
+    data = "data"
+    start = "start"
+
+
+#: Those that take no --device: what they measure is the processor's.
+_ON_CPU = (Table.overhead, Table.data, Table.start)
 
 
 def bench_command(
@@ -23,7 +31,9 @@ def bench_command(
         list[Table] | None,
         typer.Argument(
             help="overhead (what the package costs, and what its operators save), peers (backbones against "
-            "OpenMMLab's classes), detectors (whole models), segmentation (frames per second); default: all."
+            "OpenMMLab's classes), detectors (whole models), segmentation (frames per second), limits (part "
+            "of the processor's arithmetic), scaling (time and memory of a training step), data (reading "
+            "images), start (to the first step); default: all."
         ),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Few turns on small images.")] = False,
@@ -44,7 +54,7 @@ def bench_command(
         out.mkdir(parents=True, exist_ok=True)
     for one in table or list(Table):
         main = import_module(f"mmbackbones.bench.{one.value}").main
-        if one is Table.overhead:
-            main(quick=quick)
-            continue
-        main(quick=quick, device=device, out=out and out / f"{one.value}.json")
+        given: dict[str, Any] = {} if one in _ON_CPU else {"device": device}
+        if one is not Table.overhead:
+            given["out"] = out and out / f"{one.value}.json"
+        main(quick=quick, **given)
