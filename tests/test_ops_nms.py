@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torchvision.ops import nms as stock_nms
 
-import mmbackbones  # noqa: F401 (offers mmcv._ext)
+from mmbackbones.ops.nms import apart, nms
 
 mmcv_ops = pytest.importorskip("mmcv.ops", reason="the extra mmbackbones[mm] is not installed")
 
@@ -44,6 +48,40 @@ def test_nms(offset: int, as_array: bool, device: str) -> None:
     assert inds.tolist() == kept
     assert len(kept) < 100
     np.testing.assert_allclose(torch.as_tensor(dets).cpu()[:, 4], scores[kept])
+
+
+def _levels(count: int) -> Tensor:
+    """Boxes of 80 classes, each moved to a place of its own, as ``batched_nms`` gives them."""
+    boxes, _ = scattered_boxes(count)
+    return boxes + torch.randint(0, 80, (count, 1)) * 101.0
+
+
+def _strange(count: int) -> Tensor:
+    """Among them empty ones, turned round, not finite, and neighbours that touch."""
+    boxes = _levels(count)
+    boxes[0:9, 2] = boxes[0:9, 0]
+    boxes[10:19, 2] -= 90
+    boxes[20, 2], boxes[21, 0], boxes[22] = torch.nan, torch.nan, torch.inf
+    boxes[30, 0] = boxes[:, 2].nan_to_num(0, 0).max()
+    return boxes
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.5, 0.7, -0.1])
+@pytest.mark.parametrize("make", [_levels, _strange, lambda count: scattered_boxes(count)[0]])
+def test_boxes_that_are_apart_are_compared_apart(make: Callable[[int], Tensor], threshold: float) -> None:
+    """With the result of comparing all with all, ties in their order too."""
+    boxes, scores = make(2000), torch.rand(2000).mul(20).round() / 20
+    assert torch.equal(nms(boxes, scores, threshold, 0), stock_nms(boxes, scores, threshold))
+
+
+def test_groups_of_boxes_meet_no_other() -> None:
+    boxes = _levels(3000)
+    parts = apart(boxes)
+    assert len(parts) > 5
+    assert min(map(len, parts[:-1])) >= 256
+    assert torch.equal(torch.cat(parts).sort().values, torch.arange(3000))
+    for one, two in pairwise(parts):
+        assert boxes[one, 2].max() < boxes[two, 0].min()
 
 
 def test_nms_of_nothing_and_of_half() -> None:

@@ -10,12 +10,15 @@ from torchvision.ops import nms as stock_nms
 from .precision import wide
 
 NAIVE, LINEAR, GAUSSIAN = range(3)
+_TOGETHER = 256  # boxes
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
     """Indices of the boxes that stay, by falling score.
 
-    A box goes if its IoU with a kept box of higher score is above ``iou_threshold``.
+    A box goes if its IoU with a kept box of higher score is above ``iou_threshold``. On the CPU torchvision
+    compares each box with each, so boxes that a gap parts, as ``batched_nms`` parts classes and levels, are
+    compared apart: the result is the same.
 
     Args:
         boxes: ``(N, 4)``, x1 y1 x2 y2.
@@ -25,7 +28,31 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
     boxes = wide(boxes)
     if offset:
         boxes = boxes + boxes.new_tensor([0, 0, offset, offset])
-    return stock_nms(boxes, wide(scores), iou_threshold)
+    scores = wide(scores)
+    if boxes.is_cuda or iou_threshold < 0:  # below 0 a box suppresses those that it does not meet
+        return stock_nms(boxes, scores, iou_threshold)
+    kept = [part[stock_nms(boxes[part], scores[part], iou_threshold)] for part in apart(boxes)]
+    if len(kept) == 1:
+        return kept[0]
+    together = torch.cat(kept).sort().values
+    return together[scores[together].sort(descending=True, stable=True).indices]
+
+
+def apart(boxes: Tensor) -> list[Tensor]:
+    """Indices of groups of boxes, rising in each, such that no box meets one of another group.
+
+    Groups of fewer than :data:`_TOGETHER` boxes are joined: a call takes as long as comparing those.
+    """
+    if len(boxes) < 2 * _TOGETHER:
+        return [torch.arange(len(boxes))]
+    left, order = boxes[:, 0].sort()
+    gaps = (left[1:] > boxes[order, 2].cummax(0).values[:-1]).nonzero()[:, 0] + 1
+    cuts = [0]
+    for gap in gaps.tolist():
+        if gap - cuts[-1] >= _TOGETHER:
+            cuts.append(gap)
+    sizes = [after - before for before, after in zip(cuts, [*cuts[1:], len(boxes)], strict=True)]
+    return [part.sort().values for part in order.split(sizes)]
 
 
 def softnms(
