@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 
 import typer
 
-from ..errors import InputError, naming_extras
 from .bench import bench_command
 from .catalog_commands import info_command, list_command
 from .check import check_command
@@ -18,6 +15,7 @@ from .convert import convert_command
 from .data import data_command
 from .demo import demo_command
 from .doctor import doctor_command
+from .ending import ending
 from .evaluate import evaluate_command
 from .export import export_command
 from .freeze_report import freeze_report_command
@@ -62,21 +60,5 @@ for _name, _command in COMMANDS.items():
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line; bad input ends with a message and status 2, Ctrl-C with status 130."""
-    # torch's threads spin while they wait for each other, which on a machine with other work to do
-    # made a training step five times slower than sleeping does. Read when torch is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    warnings.filterwarnings("ignore", message="pkg_resources is deprecated")  # mmengine imports it
-    warnings.filterwarnings("ignore", module=r"mm(engine|cv|det|seg)\.")  # about their own old spellings
-    # The same of Python 3.12 and newer while it compiles their files, which it calls by their paths.
-    warnings.filterwarnings("ignore", category=SyntaxWarning, module=r".*[/\\]mm(engine|cv|det|seg)[/\\]")
-    try:
-        with naming_extras():
-            app(args=normalise(sys.argv[1:] if argv is None else argv))
-    except InputError as error:
-        from rich.console import Console
-        from rich.text import Text
-
-        Console(stderr=True, soft_wrap=True).print(Text(f"Error: {error}", style="red"))
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    with ending():
+        app(args=normalise(sys.argv[1:] if argv is None else argv))

@@ -23,11 +23,13 @@ from .options import (
     ImgScale,
     Launcher,
     Lr,
+    Processes,
     Test,
     Val,
     Workers,
     parse_classes,
 )
+from .together import call_together
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -75,6 +77,7 @@ def train_command(
         ),
     ] = None,
     device: Device = None,
+    processes: Processes = 1,
     launcher: Launcher = "none",
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
     pretrained: Annotated[
@@ -119,11 +122,13 @@ def train_command(
 
     Fine-tune by amount of data: mmbackbones train --recipe auto --task detection --data my_coco
 
-    Two processes: torchrun --nproc-per-node 2 -m mmbackbones.cli train CONFIG --data DIR --launcher pytorch
+    Several GPUs, or a CPU's cores: mmbackbones train CONFIG --data DIR --processes 2
     """
     from ..compose.extras import parse_logs
     from ..compose.fit import Settings
 
+    if processes > 1 and launcher != "none":
+        raise InputError(f"--processes {processes} starts them itself; leave --launcher {launcher} out.")
     logs = parse_logs(log)
     config, cache, notes = choose_config(config, recipe, task, backbone, data, work_dir, ignore_label or [])
     settings = Settings(
@@ -147,16 +152,19 @@ def train_command(
         save_every=save_every,
         log=logs,
     )
-    run(
+    given = {} if launcher == "none" else {"launcher": launcher}
+    call_together(
+        processes,
+        run,
         config,
         settings,
         work_dir,
         resume=resume,
         amp=amp,
         device=device,
-        launcher=launcher,
         cache_dir=cache,
         notes=notes,
+        **given,
     )
 
 

@@ -85,7 +85,13 @@ def start_processes(cfg: Config, launcher: str, device: str) -> int:
             if kind(node) in ("SyncBN", "MMSyncBN"):
                 node["type"] = "BN"
     else:
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        own, count = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        if own >= count:
+            raise InputError(
+                f"There is a process for GPU {own}, and torch sees {count}: start {count} processes, or add "
+                f"--device cpu."
+            )
+        torch.cuda.set_device(own)
     if not torch.distributed.is_initialized():
         torch.distributed.init_process_group("gloo" if device == "cpu" else "nccl")
     return torch.distributed.get_world_size()
