@@ -28,7 +28,7 @@ from ..weights.loading import FOR_THE_USER, some, warn_user
 from .checks import check_channels, check_heads, check_label_bits, check_sync_bn
 from .compiling import compile_parts
 from .label_checks import LabelCheckHook
-from .layout import join_norms, use_faster_format
+from .layout import join_norms, take_fused_steps, use_faster_format
 from .plain_weights import save_plain
 from .single import refuse_single_values, without_single
 from .strides import watch_strides
@@ -122,6 +122,12 @@ class Runner(_Runner):
         """As mmengine's, in the faster memory format: a wrapper lays its own copies out as the weights."""
         use_faster_format(model, get_device())
         return super().wrap_model(model_wrapper_cfg, model)
+
+    def build_optim_wrapper(self, optim_wrapper: Any) -> Any:
+        """As mmengine's, with steps in one pass where torch has them."""
+        built = super().build_optim_wrapper(optim_wrapper)
+        take_fused_steps(built)
+        return built
 
     def _maybe_compile(self, target: str) -> None:
         """``compile`` of the config: mmengine would compile ``target``, a whole step, for each size anew."""
