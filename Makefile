@@ -34,7 +34,7 @@ test: install
 # What has passed with the same code is left out; FRESH=1 starts over, ARGS="-k resnet" takes a part.
 SWEPT := alignment catalog contract_export contract_freezing contract_maps contract_training equal_upstream finetune_layer_decay frozen_fraction pairs
 # What takes all configs and pairs, not one of each kind, in place of names.
-WHOLE := alignment_open_set base_names bench bench_tables boards_page cli_stops compose configs equal_detectors export export_heads filling finetune_recipes_training heads_detection_parts heads_segmentation heads_segmentation_export house leaderboard_executors leaderboard_measure leaderboard_training ops_families own_pairs siblings_tools site together torchvision_models whole_way
+WHOLE := alignment_open_set base_names bench bench_tables boards_page cli_stops compose configs demo equal_detectors export export_heads filling finetune_recipes_training heads_detection_parts heads_segmentation heads_segmentation_export house leaderboard_executors leaderboard_measure leaderboard_training ops_families own_pairs siblings_tools site together torchvision_models whole_way
 sweep: export MMBACKBONES_SWEEP = 1
 sweep: export MMBACKBONES_SWEEP_FILE = build/sweep.jsonl
 sweep: install

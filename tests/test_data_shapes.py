@@ -29,6 +29,7 @@ def digest(root: Path) -> dict[str, str]:
 def test_same_seed_same_bytes(root, tmp_path):
     again = write_shapes(tmp_path / "again", train=12, val=4, seed=3)
     assert digest(again) == digest(root)
+    assert digest(write_shapes(tmp_path / "two", train=12, val=4, seed=3, processes=2)) == digest(root)
     other = write_shapes(tmp_path / "other", train=12, val=4, seed=4)
     assert digest(other)["images/train/train_00000.jpg"] != digest(root)["images/train/train_00000.jpg"]
 

@@ -150,19 +150,28 @@ def paint(rng: Rng, picture: Array, shape: Shape) -> Array:
     behind = picture[shape.mask].mean(axis=0) if shape.mask.any() else picture.mean(axis=(0, 1))
     base = _contrasting(rng, behind)
     fill = FILLS[rng.integers(len(FILLS))](rng, (width, height)) * rng.uniform(0.06, 0.16)
-    y, x = np.mgrid[:height, :width].astype(np.float32)
+    where = _around(shape.cover)  # what the shape covers; the rest of the picture stays
+    y, x = (part[where] for part in np.mgrid[:height, :width].astype(np.float32))
     direction = rng.uniform(0, 2 * np.pi)
     slope = (
         (x - shape.centre[0]) * np.cos(direction) + (y - shape.centre[1]) * np.sin(direction)
     ) / shape.radius
-    light = slope * rng.uniform(0.05, 0.2) + fill
+    light = slope * rng.uniform(0.05, 0.2) + fill[where]
     skin = np.clip(base + light[..., None].astype(np.float32), 0, 1)
     if rng.uniform() < 0.5:
         thick = max(1.0, 0.06 * shape.radius)
         inner = cv2.GaussianBlur(shape.cover, (0, 0), thick)
-        rim = np.clip(2.2 * (1 - inner), 0, 1)[..., None] * rng.uniform(0.3, 0.7)
+        rim = np.clip(2.2 * (1 - inner[where]), 0, 1)[..., None] * rng.uniform(0.3, 0.7)
         skin = skin * (1 - rim) + rim * (base * rng.choice([0.3, 0.5]))
-    return _blend(_shadow(rng, picture, shape), skin, shape.cover)
+    painted = _shadow(rng, picture, shape).astype(np.float32)
+    painted[where] = _blend(painted[where], skin, shape.cover[where])
+    return painted
+
+
+def _around(cover: Array) -> tuple[slice, slice]:
+    """Rows and columns from the first to the last pixel that is covered."""
+    rows, columns = (np.flatnonzero(cover.any(axis)) for axis in (1, 0))
+    return tuple(slice(found[0], found[-1] + 1) if len(found) else slice(0) for found in (rows, columns))
 
 
 def _contrasting(rng: Rng, behind: Array) -> Array:

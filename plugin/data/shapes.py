@@ -8,10 +8,14 @@ of each pixel, 0 being the background.
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +44,7 @@ def write_shapes(
     size: tuple[int, int] = (192, 192),
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
+    processes: int = 1,
 ) -> Path:
     """Write the data set into the folder ``root`` and return ``root``.
 
@@ -53,6 +58,8 @@ def write_shapes(
         size: image width and height in pixels.
         seed: seed of all that is random.
         progress: called with (images written, images in all) after each image.
+        processes: that draw; of more than one each imports the program's main module, as
+            :mod:`multiprocessing` does.
 
     Raises:
         InputError: a number is out of range, ``root`` holds something else, or cannot be written.
@@ -68,7 +75,7 @@ def write_shapes(
         root.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=f".{root.name}.", dir=root.parent))
         try:
-            _write_all(part, settings, progress)
+            _write_all(part, settings, progress, processes)
             part.chmod(0o755)  # mkdtemp gives 0o700
             _move(part, root, settings)
         finally:
@@ -117,33 +124,62 @@ def _move(part: Path, root: Path, settings: dict[str, Any]) -> None:
             raise
 
 
-def _write_all(root: Path, settings: dict[str, Any], progress: Callable[[int, int], None] | None) -> None:
-    size, counts = tuple(settings["size"]), (settings["train"], settings["val"])
-    done = 0
-    for which, (split, count) in enumerate(zip(("train", "val"), counts, strict=True)):
+def _write_all(
+    root: Path, settings: dict[str, Any], progress: Callable[[int, int], None] | None, processes: int
+) -> None:
+    counts = dict(train=settings["train"], val=settings["val"])
+    for split in counts:
         (root / "images" / split).mkdir(parents=True)
         (root / "labels" / split).mkdir(parents=True)
+    tasks = [
+        (root, settings["seed"], which, split, index, tuple(settings["size"]))
+        for which, (split, count) in enumerate(counts.items())
+        for index in range(count)
+    ]
+    drawn: dict[str, list[list[dict[str, Any]]]] = {split: [] for split in counts}
+    with _pool(processes) as pool:
+        for done, (task, found) in enumerate(zip(tasks, pool(_write_one, tasks), strict=True), start=1):
+            drawn[task[3]].append(found)
+            if progress:
+                progress(done, len(tasks))
+    categories = [dict(id=k, name=name, supercategory="shape") for k, name in enumerate(CLASSES, start=1)]
+    for split, of_images in drawn.items():
         images: list[dict[str, Any]] = []
         annotations: list[dict[str, Any]] = []
-        for index in range(count):
-            picture, shapes = draw(np.random.default_rng([settings["seed"], which, index]), size)
-            owner = visible(shapes, size)
-            stem = f"{split}_{index:05d}"
-            _save(root / "images" / split / f"{stem}.jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
-            labels = np.array([0, *(shape.label + 1 for shape in shapes)], np.uint8)
-            _save(root / "labels" / split / f"{stem}.png", labels[owner])
-            name = f"{split}/{stem}.jpg"
-            images.append(dict(id=index + 1, file_name=name, width=size[0], height=size[1]))
-            for number, shape in enumerate(shapes, start=1):
-                annotation = _annotate(owner == number, shape.label)
-                annotations.append(dict(id=len(annotations) + 1, image_id=index + 1, **annotation))
-            done += 1
-            if progress:
-                progress(done, sum(counts))
-        categories = [dict(id=k, name=name, supercategory="shape") for k, name in enumerate(CLASSES, start=1)]
+        for number, of_image in enumerate(of_images, start=1):
+            name = f"{split}/{_stem(split, number - 1)}.jpg"
+            width, height = settings["size"]
+            images.append(dict(id=number, file_name=name, width=width, height=height))
+            for one in of_image:
+                annotations.append(dict(id=len(annotations) + 1, image_id=number, **one))
         coco = dict(info=settings, images=images, annotations=annotations, categories=categories)
         (root / f"{split}.json").write_text(json.dumps(coco))
     (root / "classes.txt").write_text("\n".join(["background", *CLASSES]) + "\n")
+
+
+@contextmanager
+def _pool(processes: int) -> Iterator[Callable[..., Iterator[Any]]]:
+    """``map``, or the same in several processes."""
+    if processes == 1:
+        yield map
+        return
+    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as executor:
+        yield partial(executor.map, chunksize=8)
+
+
+def _stem(split: str, index: int) -> str:
+    return f"{split}_{index:05d}"
+
+
+def _write_one(task: tuple[Path, int, int, str, int, tuple[int, int]]) -> list[dict[str, Any]]:
+    """Draw and write one image with its labels; returns its annotations, without their numbers."""
+    root, seed, which, split, index, size = task
+    picture, shapes = draw(np.random.default_rng([seed, which, index]), size)
+    owner, stem = visible(shapes, size), _stem(split, index)
+    _save(root / "images" / split / f"{stem}.jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
+    labels = np.array([0, *(shape.label + 1 for shape in shapes)], np.uint8)
+    _save(root / "labels" / split / f"{stem}.png", labels[owner])
+    return [_annotate(owner == number, shape.label) for number, shape in enumerate(shapes, start=1)]
 
 
 def _save(path: Path, picture: Array, options: list[int] | None = None) -> None:
