@@ -16,8 +16,8 @@ CONFIG = "detection/faster-rcnn_mobilenetv3-large-scratch_fpn_1xb8-8e_coco-160x1
 TRAIN, VAL = 800, 120  # images
 SIZE = (160, 160)  # pixels
 EPOCHS = 6  # three minutes on two cores are the limit, the drawing and the evaluations included
-BATCH, LR = 8, 3e-3  # images of a step, of all processes
-#: For a training of 600 steps: a short warm-up, and an optimiser that forgets soon. For its time: fewer
+BATCH, LR = 6, 3e-3  # images of a step, of all processes
+#: For a training of 800 steps: a short warm-up, and an optimiser that forgets soon. For its time: fewer
 #: proposals to compare with each other, and two evaluations.
 OPTIONS = [
     "param_scheduler.0.end=40",
