@@ -46,7 +46,7 @@ _ABOUT = {
     "scaling": "Faster R-CNN R50, stock to ours, and in brackets ours / stock; each measurement is a process "
     "of its own. Memory is what the process grew by once the models were built.",
     "data": "A JPEG file to pixels that fit into 1333x800, with one thread. Grey levels: how far the picture "
-    "is from OpenCV's, which is what the pipelines have.",
+    "is from OpenCV's, which is what the pipelines have; no other way within 2 levels is faster.",
     "start": "Faster R-CNN R50 on a few drawn images; each is a new process.",
 }
 
@@ -70,7 +70,8 @@ def conditions(content: dict[str, Any]) -> str:
     words = [content["machine"], f"torch {content['torch']}"]
     words += [f"{content['batch']} images of {size}x{size}"] if "batch" in content else []
     words += [f"images of {size}"] if size and "batch" not in content else []
-    return f"{'; '.join(words)}; {content['turns']} turns:"
+    turns = content["turns"]
+    return f"{'; '.join(words)}; {turns} {'turn' if turns == 1 else 'turns'}:"
 
 
 def rows_of(table: str, rows: Sequence[dict[str, Any]]) -> list[list[str]]:

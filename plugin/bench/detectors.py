@@ -21,7 +21,7 @@ import torch
 import typer
 from torch import nn
 
-from ..engine.layout import fold_norms, use_faster_format
+from ..engine.layout import fold_norms, join_norms, use_faster_format
 from ..engine.timing import in_turn, print_table
 from .machine import devices, machine, write_figures
 from .peers import figures, shown
@@ -119,13 +119,15 @@ def _test(net: Any, batch: dict[str, Any], device: str, bf16: bool) -> None:
 
 def measure(name: str, device: str, count: int, scale: float, turns: int) -> list[dict[str, Any]]:
     """A row for training and one for inference: milliseconds of both sides, and ratios in each turn."""
-    stock, ours = models(name, device)
     rows = []
     for what, step, images in (("training", train, count), ("inference", _test, 1)):
+        stock, ours = models(name, device)
         batch = batch_of(name, images, scale)
-        for net in (stock, ours):
-            net.train(what == "training")
-        if what == "inference":
+        if what == "training":
+            join_norms(ours)
+            for net in (stock, ours):
+                net.train()
+        else:
             fold_norms(ours)
         calls: dict[str, Callable[[], None]] = {
             "stock": partial(step, stock, batch, device, False),

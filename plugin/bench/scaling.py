@@ -54,6 +54,7 @@ HEAD = ("what grows", "step", "stock to ours, ms", "stock to ours, MiB")
 def one(side: str, case: Case, device: str, steps: int) -> dict[str, float]:
     """Median milliseconds of ``steps`` steps after the first, and MiB at most; in this process."""
     from ..engine.cost import PeakMemory
+    from ..engine.layout import join_norms
     from ..engine.timing import each_call
     from . import detectors
 
@@ -62,6 +63,8 @@ def one(side: str, case: Case, device: str, steps: int) -> dict[str, float]:
         torch.set_num_threads(case.threads)
     name = "Faster R-CNN R50"
     net: Any = detectors.models(name, device)[SIDES.index(side)]
+    if side == "ours":
+        join_norms(net)
     net.train()
     net.roi_head.bbox_sampler.num = case.boxes
     batch = detectors.batch_of(name, case.images, case.scale)
