@@ -100,6 +100,21 @@ def test_two_processes_train(shapes: Path, tmp_path: Path) -> None:
     assert load_config(str(work / "config.py")).train_cfg.max_epochs == 1
 
 
+def test_two_processes_that_are_stopped_go_on_as_two(shapes: Path, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    words: list[object] = ["train", DETECTOR, "--data", shapes, "--work-dir", work, *SMALL, "--epochs", 500]
+    words += ["--launcher", "pytorch", "--cfg-options", "train_cfg.val_interval=10000"]
+    group = dict(WORLD_SIZE=2, MASTER_ADDR="127.0.0.1", MASTER_PORT=free_port())
+    both = [
+        Command(words, tmp_path / f"{rank}.txt", RANK=rank, LOCAL_RANK=rank, **group) for rank in range(2)
+    ]
+    wait_for(lambda: '"loss"' in scalars(work), both[0])
+    for command in both:
+        os.killpg(command.process.pid, signal.SIGTERM)
+    output = "".join(command.end(143) for command in both)
+    assert output.count(f"mmbackbones train {work}/config.py --work-dir {work} --resume --processes 2") == 1
+
+
 @swept("torchrun and two cold processes take half a minute")
 def test_torchrun_that_is_stopped_leaves_a_checkpoint(shapes: Path, tmp_path: Path) -> None:
     """SIGTERM goes to torchrun alone, as `docker stop` sends it; torchrun passes it on."""
@@ -122,6 +137,6 @@ def test_torchrun_that_is_stopped_leaves_a_checkpoint(shapes: Path, tmp_path: Pa
     output = process.communicate(timeout=300)[0]
     assert process.returncode != 0
     assert "2 processes" in output
-    assert f"--work-dir {work} --resume" in output
+    assert f"--work-dir {work} --resume --processes 2" in output
     assert (work / "last_checkpoint").read_text() == str(work / "interrupted.pth")
     assert read_checkpoint(work / "interrupted.pth")["meta"]["iter"] > 0

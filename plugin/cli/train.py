@@ -259,7 +259,7 @@ def run(
     try:
         results = train(cfg, folder, resume=checkpoint, console=console)
     except KeyboardInterrupt as stop:
-        _say_how_to_resume(console, folder)
+        _say_how_to_resume(console, folder, f" --processes {processes}" if processes > 1 else "")
         raise typer.Exit(128 + getattr(stop, "signum", signal.SIGINT)) from None
     finally:
         stop_processes()
@@ -271,9 +271,9 @@ def run(
     return results
 
 
-def _say_how_to_resume(console: Console, folder: Path) -> None:
+def _say_how_to_resume(console: Console, folder: Path, more: str) -> None:
     if (folder / "last_checkpoint").is_file():
         command = f"mmbackbones train {shortest(folder / 'config.py')} --work-dir {shortest(folder)} --resume"
-        console.print(f"Stopped. Go on with: {command}", soft_wrap=True, highlight=False)
+        console.print(f"Stopped. Go on with: {command}{more}", soft_wrap=True, highlight=False)
     else:
         console.print("Stopped before there was anything to save.")
