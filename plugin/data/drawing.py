@@ -171,7 +171,9 @@ def paint(rng: Rng, picture: Array, shape: Shape) -> Array:
 def _around(cover: Array) -> tuple[slice, slice]:
     """Rows and columns from the first to the last pixel that is covered."""
     rows, columns = (np.flatnonzero(cover.any(axis)) for axis in (1, 0))
-    return tuple(slice(found[0], found[-1] + 1) if len(found) else slice(0) for found in (rows, columns))
+    if not len(rows):
+        return slice(0), slice(0)
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def _contrasting(rng: Rng, behind: Array) -> Array:
