@@ -13,6 +13,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmbackbones.bench import scaling
+from mmbackbones.bench.machine import table_of
+
 HERE = Path(__file__).parent
 FIGURES, PAGE = HERE / "benchmarks", HERE / "benchmarks.md"
 HEAD = """\
@@ -76,16 +79,11 @@ def conditions(content: dict[str, Any]) -> str:
 
 def rows_of(table: str, rows: Sequence[dict[str, Any]]) -> list[list[str]]:
     """Head and rows of a table."""
-    if table == "segmentation":
-        return [list(rows[0]), *(list(row.values()) for row in rows)]
     if table == "scaling":
-        from mmbackbones.bench.scaling import HEAD as SCALING
-        from mmbackbones.bench.scaling import cells
-
-        return [list(SCALING), *cells(rows)]
-    if table in ("limits", "data", "start"):
-        columns = list(rows[-1])
-        return [columns, *([_plain(row.get(name, "")) for name in columns] for row in rows)]
+        return [list(scaling.HEAD), *scaling.cells(rows)]
+    if table in ("segmentation", "limits", "data", "start"):
+        head, body = table_of(rows)
+        return [head, *body]
     if table == "peers":
         columns = [name for name in rows[0] if name not in ("net", "peer", "device")]
         head = ["net", "class of", "device", *columns]
@@ -100,11 +98,6 @@ def rows_of(table: str, rows: Sequence[dict[str, Any]]) -> list[list[str]]:
         cells += [f"{row['stock, ms']:.1f}", f"{row['ours, ms']:.1f}", ratio(row["ours, times faster"])]
         body.append([*cells, f"{row['ours, bf16, ms']:.1f}", ratio(row["ours, bf16, times faster"])])
     return [[*head, "bf16, ms", "times faster"], *body]
-
-
-def _plain(value: Any) -> str:
-    """A figure with two digits behind the point, or a word."""
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
 def pick(row: dict[str, Any], columns: Iterable[str]) -> list[Any]:

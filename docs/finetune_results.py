@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
-import os
 import random
 import resource
 import statistics
 import time
 from pathlib import Path
 from typing import Any
+
+from one_by_one import unless_there
 
 CONFIG = "detection/faster-rcnn_mobilenetv3-large-scratch_fpn_1xb8-8e_coco-160x160"
 SCALE = "192x144"
@@ -167,25 +167,16 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--work-dir", type=Path, required=True)
     given = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = "1"
     given.work_dir.mkdir(parents=True, exist_ok=True)
     weights = given.work_dir / "backbone.pth"
     save_backbone(given.weights, weights)
-    spawn = multiprocessing.get_context("spawn")
     for seed in SEEDS:
         for count in EPOCHS:
             data = subset(given.data, count, given.work_dir / f"data{count}")
             for method in METHODS:
                 result = given.work_dir / f"{method}-{count}-{seed}.json"
-                if result.is_file():
-                    continue
                 folder = given.work_dir / result.stem
-                one = spawn.Process(target=run, args=(method, count, seed, data, weights, folder, result))
-                one.start()
-                one.join()
-                if one.exitcode:
-                    raise SystemExit(f"{result.stem} failed with exit code {one.exitcode}")
-                print(result.stem, result.read_text(), flush=True)  # noqa: T201
+                unless_there(result, run, method, count, seed, data, weights, folder)
     print(table(given.work_dir))  # noqa: T201
 
 

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
-import os
 import statistics
 from pathlib import Path
 from typing import Any
+
+from one_by_one import unless_there
+
+from mmbackbones.bench.segmentation import short_name
 
 FRAME = "segmentation/swiftnet_resnet18-scratch_1xb8-8k_cityscapes-360x480"
 MODELS = (
@@ -67,22 +69,15 @@ def run(name: str, seed: int, data: Path, work_dir: Path, result: Path) -> None:
     result.write_text(json.dumps(done.metrics))
 
 
-def stem(name: str) -> str:
-    """What stands in a config's name before GPUs, schedule and data set."""
-    from mmbackbones.bench.segmentation import _short
-
-    return _short(name)
-
-
 def table(names: tuple[str, ...], work_dir: Path) -> str:
     """The measured runs as a table in Markdown."""
     lines = ["| net | mIoU | seeds |", "| --- | ---: | --- |"]
     for name in names:
-        files = [work_dir / f"{stem(name)}-{seed}.json" for seed in SEEDS]
+        files = [work_dir / f"{short_name(name)}-{seed}.json" for seed in SEEDS]
         found = [json.loads(file.read_text())["mIoU"] for file in files if file.is_file()]
         if found:
             each = ", ".join(f"{value:.1f}" for value in found)
-            lines.append(f"| {stem(name)} | {statistics.mean(found):.1f} | {each} |")
+            lines.append(f"| {short_name(name)} | {statistics.mean(found):.1f} | {each} |")
     return "\n".join(lines)
 
 
@@ -93,23 +88,12 @@ def main() -> None:
     parser.add_argument("--work-dir", type=Path, required=True)
     parser.add_argument("--model", action="append", help="configs in place of those above")
     given = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = "1"
     given.work_dir.mkdir(parents=True, exist_ok=True)
     names = tuple(given.model or MODELS)
-    spawn = multiprocessing.get_context("spawn")
     for seed in SEEDS:
         for name in names:
-            result = given.work_dir / f"{stem(name)}-{seed}.json"
-            if result.is_file():
-                continue
-            one = spawn.Process(
-                target=run, args=(name, seed, given.data, given.work_dir / result.stem, result)
-            )
-            one.start()
-            one.join()
-            if one.exitcode:
-                raise SystemExit(f"{result.stem} failed with exit code {one.exitcode}")
-            print(result.stem, result.read_text(), flush=True)  # noqa: T201
+            result = given.work_dir / f"{short_name(name)}-{seed}.json"
+            unless_there(result, run, name, seed, given.data, given.work_dir / result.stem)
     print(table(names, given.work_dir))  # noqa: T201
 
 

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 from cases import swept
 from cli_trainings import DETECTOR, IMAGES, SEGMENTER, SMALL
-from warm import Command, free_port
+from warm import Command
 
+from mmbackbones.cli.together import free_port
 from mmbackbones.compose.configs import load_config
 from mmbackbones.weights.files import read_checkpoint
 
@@ -82,16 +83,17 @@ def wait_for(condition: Callable[[], bool], command: Command, seconds: float = 3
 # -- several processes ----------------------------------------------------------------------------
 
 
-def test_two_processes_train(shapes: Path, tmp_path: Path) -> None:
-    """With the variables that torchrun gives."""
-    work = tmp_path / "work"
-    words = ["train", DETECTOR, "--data", shapes, "--work-dir", work]
-    words += [*SMALL, "--epochs", "1", "--launcher", "pytorch"]
+def two_processes(words: list[object], folder: Path) -> list[Command]:
+    """Both of a training, with the variables that torchrun gives."""
     group = dict(WORLD_SIZE=2, MASTER_ADDR="127.0.0.1", MASTER_PORT=free_port())
-    both = [
-        Command(words, tmp_path / f"{rank}.txt", RANK=rank, LOCAL_RANK=rank, **group) for rank in range(2)
-    ]
-    output = "".join(command.end(0) for command in both)
+    words = [*words, "--launcher", "pytorch"]
+    return [Command(words, folder / f"{rank}.txt", RANK=rank, LOCAL_RANK=rank, **group) for rank in range(2)]
+
+
+def test_two_processes_train(shapes: Path, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    words = ["train", DETECTOR, "--data", shapes, "--work-dir", work, *SMALL, "--epochs", "1"]
+    output = "".join(command.end(0) for command in two_processes(words, tmp_path))
     assert "2 processes" in output
     assert re.search(r"learning rate \S+ of the config, batch 8\b", output)  # 2 x 4 images
     assert output.count("predictions.png") == 1
@@ -103,11 +105,8 @@ def test_two_processes_train(shapes: Path, tmp_path: Path) -> None:
 def test_two_processes_that_are_stopped_go_on_as_two(shapes: Path, tmp_path: Path) -> None:
     work = tmp_path / "work"
     words: list[object] = ["train", DETECTOR, "--data", shapes, "--work-dir", work, *SMALL, "--epochs", 500]
-    words += ["--launcher", "pytorch", "--cfg-options", "train_cfg.val_interval=10000"]
-    group = dict(WORLD_SIZE=2, MASTER_ADDR="127.0.0.1", MASTER_PORT=free_port())
-    both = [
-        Command(words, tmp_path / f"{rank}.txt", RANK=rank, LOCAL_RANK=rank, **group) for rank in range(2)
-    ]
+    words += ["--cfg-options", "train_cfg.val_interval=10000"]
+    both = two_processes(words, tmp_path)
     wait_for(lambda: '"loss"' in scalars(work), both[0])
     for command in both:
         os.killpg(command.process.pid, signal.SIGTERM)

@@ -17,8 +17,9 @@ from mmengine.registry import HOOKS
 from recipe_cases import GRADUAL, SHIPPED, read
 from rich.console import Console
 from torch import nn
-from warm import free_port, in_processes
+from warm import in_processes
 
+from mmbackbones.cli.together import free_port
 from mmbackbones.compose.configs import pipelines, walk
 from mmbackbones.compose.fit import Settings, fit
 from mmbackbones.engine.devices import start_processes, stop_processes

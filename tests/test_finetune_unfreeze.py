@@ -10,10 +10,11 @@ import tiny_training as tiny
 import torch
 from mmengine.registry import OPTIMIZERS
 from tiny_training import Recorder, config
-from warm import free_port, in_processes
+from warm import in_processes
 
 import mmbackbones
 from mmbackbones import InputError
+from mmbackbones.cli.together import free_port
 
 
 @pytest.fixture(scope="module")

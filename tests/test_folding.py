@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 import mmbackbones
-from mmbackbones.engine.devices import start_processes
+from mmbackbones.engine.devices import start_processes, stop_processes
 from mmbackbones.engine.evaluate import evaluate
 from mmbackbones.engine.layout import fold_norms
 from mmbackbones.engine.runner import Runner
@@ -146,7 +146,7 @@ def test_a_test_folds_norms_of_one_and_of_several_processes(
         start_processes(cfg, launcher, "cpu")
         evaluate(cfg, tmp_path / "net.pth", tmp_path, console=Console(quiet=True))
     finally:
-        torch.distributed.destroy_process_group()
+        stop_processes()
     [(wrapped, network)] = seen
     assert wrapped == (launcher == "pytorch")
     assert norms(net)

@@ -10,7 +10,6 @@ import multiprocessing
 import os
 import runpy
 import signal
-import socket
 import sys
 from collections.abc import Callable
 from multiprocessing.context import ForkServerProcess
@@ -82,13 +81,6 @@ def _command(words: list[str], output: str, variables: dict[str, str]) -> None:
         runpy.run_path(words[0], run_name="__main__")
     else:
         main(words)
-
-
-def free_port() -> int:
-    """A port of this machine where processes can meet."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def in_processes(function: Callable[..., None], *args: Any, count: int = 2) -> None:

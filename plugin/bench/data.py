@@ -21,7 +21,7 @@ import torch
 import typer
 
 from ..engine.timing import in_turn, print_table
-from .machine import machine, write_figures
+from .machine import machine, table_of, write_figures
 
 FITS = (1333, 800)  # longer and shorter side, pixels
 SIZES = ((640, 480), (1280, 960), (2560, 1920))  # widths and heights of files made from those given
@@ -133,8 +133,7 @@ def main(
         cv2.setNumThreads(threads[0])
         torch.set_num_threads(threads[1])
     title = f"A JPEG file to pixels that fit into {FITS[0]}x{FITS[1]}: {machine()}"
-    cells = [[f"{v:.1f}" if isinstance(v, float) else str(v) for v in row.values()] for row in rows]
-    print_table(title, list(rows[0]), cells)
+    print_table(title, *table_of(rows, digits=1))
 
 
 if __name__ == "__main__":

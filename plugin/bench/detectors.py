@@ -58,12 +58,12 @@ def models(name: str, device: str) -> tuple[nn.Module, nn.Module]:
     for key in ("frozen_stages", "norm_eval"):  # which nobody asks for with random weights
         if key in stock.model.backbone:
             ours.model.backbone[key] = stock.model.backbone[key]
+    for _, node in walk(stock.model):
+        if kind(node) == "RoIAlign":
+            node["use_torchvision"] = True  # mmcv's own word for it
     for cfg in (stock, ours):
         cfg.model.backbone.init_cfg = None
         cfg.model.pop("pretrained", None)
-        for _, node in walk(cfg.model if cfg is stock else {}):
-            if kind(node) == "RoIAlign":
-                node["use_torchvision"] = True  # mmcv's own word for it
         net = revert_sync_batchnorm(REGISTRY.build(cfg.model)).to(device)
         net.eval()
         built.append(net)

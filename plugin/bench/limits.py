@@ -22,7 +22,7 @@ from ..engine.timing import in_turn, print_table
 from ..feature_nets.specs import get_spec
 from ..surgery.folding import folded
 from ..tracing.cost import cost
-from .machine import devices, machine, write_figures
+from .machine import devices, machine, table_of, write_figures
 from .peers import step
 
 SIDE = 3072  # of the matrices
@@ -75,9 +75,8 @@ def main(
     found: list[dict[str, Any]] = []
     for where in devices(device):
         rows = [row for name in names for row in measure(name, where, size, batch, turns)]
-        cells = [[f"{v:.2f}" if isinstance(v, float) else str(v) for v in row.values()] for row in rows]
         what = f"{batch} images of {size}x{size}, product of {SIDE}x{SIDE} matrices"
-        print_table(f"GFLOP/s on {where}, {what}: {machine()}", list(rows[0]), cells)
+        print_table(f"GFLOP/s on {where}, {what}: {machine()}", *table_of(rows))
         found += rows
         write_figures(out, found, size=size, batch=batch, turns=turns)
 

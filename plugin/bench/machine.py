@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,16 @@ def devices(asked: str | None) -> list[str]:
     if len(there) == 1:
         typer.echo("No GPU here: not measured on one.")
     return there
+
+
+def table_of(rows: Sequence[Mapping[str, Any]], digits: int = 2) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of a table: the last row's names, and of each row what it has under them."""
+    head = list(rows[-1])
+    return head, [[_shown(row.get(name, ""), digits) for name in head] for row in rows]
+
+
+def _shown(value: Any, digits: int) -> str:
+    return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
 
 
 def write_figures(out: Path | None, rows: Sequence[Any], **about: Any) -> None:

@@ -159,7 +159,7 @@ def rows(
     """
     nets = {name: label_map(name) for name in names}
     image = torch.randn(1, 3, *size)
-    table = [[_short(name), *costs(net, size)] for name, net in nets.items()]
+    table = [[short_name(name), *costs(net, size)] for name, net in nets.items()]
     for column, make in backends(types).items():
         clock = time.process_time if busy and column.startswith("CPU") else time.perf_counter
         seconds = in_turn({name: make(net, image) for name, net in nets.items()}, turns, clock)
@@ -168,7 +168,7 @@ def rows(
     return table
 
 
-def _short(name: str) -> str:
+def short_name(name: str) -> str:
     """What stands in a config's name before GPUs, schedule and data set."""
     return re.split(r"_\d+xb", Path(name.rpartition("::")[2]).stem)[0]
 

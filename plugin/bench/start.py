@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from ..engine.timing import print_table
-from .machine import machine, write_figures
+from .machine import machine, table_of, write_figures
 
 CONFIG = "mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco"
 WAYS = ("tools/train.py of mmdet", "mmbackbones train")
@@ -101,8 +101,7 @@ def main(
     rows: list[dict[str, Any]] = [{"command": way, "seconds": median(seconds[way])} for way in WAYS]
     rows[1]["of the other's"] = median(ratios)
     write_figures(out, rows, turns=turns)
-    cells = [[f"{v:.2f}" if isinstance(v, float) else str(v) for v in row.values()] for row in rows]
-    print_table(f"To the first step: {machine()}", list(rows[1]), [[*cells[0], ""], cells[1]])
+    print_table(f"To the first step: {machine()}", *table_of(rows))
 
 
 if __name__ == "__main__":

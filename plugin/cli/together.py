@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,9 +30,9 @@ def cores() -> int:
 
 
 def call_together(count: int, call: Callable[..., object], *args: Any, **kwargs: Any) -> None:
-    """``call(*args, launcher="pytorch", **kwargs)`` in ``count`` processes.
+    """``call(*args, **kwargs)`` in ``count`` processes, told ``launcher="pytorch"``.
 
-    Of one alone it is ``call(*args, **kwargs)`` in this one. The cores are shared out among them. Only the
+    Of one alone it is called in this one, as it is. The cores are shared out among them. Only the
     first is heard. Ctrl-C and SIGTERM are passed on once, and when one fails the others are ended.
 
     Args:
@@ -47,8 +46,8 @@ def call_together(count: int, call: Callable[..., object], *args: Any, **kwargs:
         call(*args, **kwargs)
         return
     spawn = multiprocessing.get_context("spawn")
-    threads = str(max(1, cores() // count))
-    shared = dict(WORLD_SIZE=str(count), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(_free_port()))
+    shared = dict(WORLD_SIZE=str(count), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free_port()))
+    shared["OMP_NUM_THREADS"] = str(max(1, cores() // count))  # read when a member imports torch
     with TemporaryDirectory(prefix="mmbackbones-") as folder:
         members = []
         for rank in range(count):
@@ -56,9 +55,8 @@ def call_together(count: int, call: Callable[..., object], *args: Any, **kwargs:
             quiet = str(Path(folder) / f"{rank}.txt") if rank else ""
             members.append(spawn.Process(target=_member, args=(variables, quiet, call, args, kwargs)))
         with _passing_on(members):
-            with _environment(OMP_NUM_THREADS=threads):  # read when torch is imported
-                for member in members:
-                    member.start()
+            for member in members:
+                member.start()
             first = _end_of_all(members)
         if first is not None and first.exitcode:
             if first is not members[0]:
@@ -100,21 +98,8 @@ def _passing_on(members: Sequence[SpawnProcess]) -> Iterator[None]:
             signal.signal(signum, handler)
 
 
-@contextmanager
-def _environment(**variables: str) -> Iterator[None]:
-    before = {key: os.environ.get(key) for key in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for key, value in before.items():
-            if value is None:
-                del os.environ[key]
-            else:
-                os.environ[key] = value
-
-
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine where processes can meet."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
@@ -135,5 +120,4 @@ def _member(
         for channel in (1, 2):
             os.dup2(file, channel)
     with ending():
-        call(*args, launcher="pytorch", **kwargs)
-    sys.stdout.flush()
+        call(*args, **kwargs | {"launcher": "pytorch"})

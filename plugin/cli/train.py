@@ -152,7 +152,6 @@ def train_command(
         save_every=save_every,
         log=logs,
     )
-    given = {} if launcher == "none" else {"launcher": launcher}
     call_together(
         processes,
         run,
@@ -162,9 +161,9 @@ def train_command(
         resume=resume,
         amp=amp,
         device=device,
+        launcher=launcher,
         cache_dir=cache,
         notes=notes,
-        **given,
     )
 
 

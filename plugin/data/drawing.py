@@ -151,7 +151,7 @@ def paint(rng: Rng, picture: Array, shape: Shape) -> Array:
     base = _contrasting(rng, behind)
     fill = FILLS[rng.integers(len(FILLS))](rng, (width, height)) * rng.uniform(0.06, 0.16)
     where = _around(shape.cover)  # what the shape covers; the rest of the picture stays
-    y, x = (part[where] for part in np.mgrid[:height, :width].astype(np.float32))
+    y, x = np.mgrid[where].astype(np.float32)
     direction = rng.uniform(0, 2 * np.pi)
     slope = (
         (x - shape.centre[0]) * np.cos(direction) + (y - shape.centre[1]) * np.sin(direction)
@@ -163,7 +163,7 @@ def paint(rng: Rng, picture: Array, shape: Shape) -> Array:
         inner = cv2.GaussianBlur(shape.cover, (0, 0), thick)
         rim = np.clip(2.2 * (1 - inner[where]), 0, 1)[..., None] * rng.uniform(0.3, 0.7)
         skin = skin * (1 - rim) + rim * (base * rng.choice([0.3, 0.5]))
-    painted = _shadow(rng, picture, shape).astype(np.float32)
+    painted = _shadow(rng, picture, shape).astype(np.float32, copy=False)
     painted[where] = _blend(painted[where], skin, shape.cover[where])
     return painted
 

@@ -127,33 +127,25 @@ def _move(part: Path, root: Path, settings: dict[str, Any]) -> None:
 def _write_all(
     root: Path, settings: dict[str, Any], progress: Callable[[int, int], None] | None, processes: int
 ) -> None:
-    counts = dict(train=settings["train"], val=settings["val"])
-    for split in counts:
-        (root / "images" / split).mkdir(parents=True)
-        (root / "labels" / split).mkdir(parents=True)
-    tasks = [
-        (root, settings["seed"], which, split, index, tuple(settings["size"]))
-        for which, (split, count) in enumerate(counts.items())
-        for index in range(count)
-    ]
-    drawn: dict[str, list[list[dict[str, Any]]]] = {split: [] for split in counts}
-    with _pool(processes) as pool:
-        for done, (task, found) in enumerate(zip(tasks, pool(_write_one, tasks), strict=True), start=1):
-            drawn[task[3]].append(found)
-            if progress:
-                progress(done, len(tasks))
+    size, counts = tuple(settings["size"]), (settings["train"], settings["val"])
     categories = [dict(id=k, name=name, supercategory="shape") for k, name in enumerate(CLASSES, start=1)]
-    for split, of_images in drawn.items():
-        images: list[dict[str, Any]] = []
-        annotations: list[dict[str, Any]] = []
-        for number, of_image in enumerate(of_images, start=1):
-            name = f"{split}/{_stem(split, number - 1)}.jpg"
-            width, height = settings["size"]
-            images.append(dict(id=number, file_name=name, width=width, height=height))
-            for one in of_image:
-                annotations.append(dict(id=len(annotations) + 1, image_id=number, **one))
-        coco = dict(info=settings, images=images, annotations=annotations, categories=categories)
-        (root / f"{split}.json").write_text(json.dumps(coco))
+    done = 0
+    with _pool(processes) as pool:
+        for which, (split, count) in enumerate(zip(("train", "val"), counts, strict=True)):
+            (root / "images" / split).mkdir(parents=True)
+            (root / "labels" / split).mkdir(parents=True)
+            images: list[dict[str, Any]] = []
+            annotations: list[dict[str, Any]] = []
+            draw_one = partial(_write_one, root, split, [settings["seed"], which], size)
+            for number, (name, found) in enumerate(pool(draw_one, range(count)), start=1):
+                images.append(dict(id=number, file_name=name, width=size[0], height=size[1]))
+                for one in found:
+                    annotations.append(dict(id=len(annotations) + 1, image_id=number, **one))
+                done += 1
+                if progress:
+                    progress(done, sum(counts))
+            coco = dict(info=settings, images=images, annotations=annotations, categories=categories)
+            (root / f"{split}.json").write_text(json.dumps(coco))
     (root / "classes.txt").write_text("\n".join(["background", *CLASSES]) + "\n")
 
 
@@ -167,19 +159,17 @@ def _pool(processes: int) -> Iterator[Callable[..., Iterator[Any]]]:
         yield partial(executor.map, chunksize=8)
 
 
-def _stem(split: str, index: int) -> str:
-    return f"{split}_{index:05d}"
-
-
-def _write_one(task: tuple[Path, int, int, str, int, tuple[int, int]]) -> list[dict[str, Any]]:
-    """Draw and write one image with its labels; returns its annotations, without their numbers."""
-    root, seed, which, split, index, size = task
-    picture, shapes = draw(np.random.default_rng([seed, which, index]), size)
-    owner, stem = visible(shapes, size), _stem(split, index)
-    _save(root / "images" / split / f"{stem}.jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
+def _write_one(
+    root: Path, split: str, seed: list[int], size: tuple[int, int], index: int
+) -> tuple[str, list[dict[str, Any]]]:
+    """Draw and write one image with its labels; returns its name and annotations, these without numbers."""
+    picture, shapes = draw(np.random.default_rng([*seed, index]), size)
+    owner, name = visible(shapes, size), f"{split}/{split}_{index:05d}"
+    _save(root / "images" / f"{name}.jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
     labels = np.array([0, *(shape.label + 1 for shape in shapes)], np.uint8)
-    _save(root / "labels" / split / f"{stem}.png", labels[owner])
-    return [_annotate(owner == number, shape.label) for number, shape in enumerate(shapes, start=1)]
+    _save(root / "labels" / f"{name}.png", labels[owner])
+    found = [_annotate(owner == number, shape.label) for number, shape in enumerate(shapes, start=1)]
+    return f"{name}.jpg", found
 
 
 def _save(path: Path, picture: Array, options: list[int] | None = None) -> None:

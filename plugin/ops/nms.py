@@ -29,7 +29,8 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
     if offset:
         boxes = boxes + boxes.new_tensor([0, 0, offset, offset])
     scores = wide(scores)
-    if boxes.is_cuda or iou_threshold < 0:  # below 0 a box suppresses those that it does not meet
+    few = len(boxes) < 2 * _TOGETHER
+    if few or boxes.is_cuda or iou_threshold < 0:  # below 0 a box suppresses those that it does not meet
         return stock_nms(boxes, scores, iou_threshold)
     kept = [part[stock_nms(boxes[part], scores[part], iou_threshold)] for part in apart(boxes)]
     if len(kept) == 1:
@@ -43,8 +44,6 @@ def apart(boxes: Tensor) -> list[Tensor]:
 
     Groups of fewer than :data:`_TOGETHER` boxes are joined: a call takes as long as comparing those.
     """
-    if len(boxes) < 2 * _TOGETHER:
-        return [torch.arange(len(boxes))]
     left, order = boxes[:, 0].sort()
     gaps = (left[1:] > boxes[order, 2].cummax(0).values[:-1]).nonzero()[:, 0] + 1
     cuts = [0]
