@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -78,7 +80,7 @@ model = swap(model, "timm:resnet10t", pretrained=False, frozen_stages=0)
 
 
 @pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A package with such configs on the path, as mmdet's sources have them in ``mmdet.configs``."""
     folder = tmp_path / "siblings_of_mmdet"
     (folder / "configs/fcos").mkdir(parents=True)
@@ -86,7 +88,9 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "configs/runtime.py").write_text(RUNTIME)
     (folder / "configs/fcos/fcos_r18.py").write_text(FCOS)
     monkeypatch.syspath_prepend(str(tmp_path))
-    return tmp_path
+    yield tmp_path
+    for name in [name for name in sys.modules if name.split(".")[0] == folder.name]:
+        del sys.modules[name]  # whose files are gone
 
 
 def run(*words: object) -> int:

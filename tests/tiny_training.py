@@ -118,7 +118,7 @@ def config(work_dir: Path, **changes: Any) -> Config:
         randomness=dict(seed=0),
         log_level="WARNING",
         work_dir=str(work_dir),
-        experiment_name=work_dir.name,
+        experiment_name=str(work_dir),  # runs of one name and second would share a visualizer, and its folder
     )
     cfg = Config(base, format_python_code=False)  # for each checkpoint, and nobody reads it
     cfg.merge_from_dict(changes)
