@@ -34,6 +34,7 @@ TITLES = {
     "detectors": "Whole models against the stock config",
     "segmentation": "Real-time segmentors, frames per second",
     "limits": "Part of the processor's arithmetic",
+    "depthwise": "Depthwise convolutions that learn",
     "scaling": "Time and memory of a training step, as something grows",
     "data": "Reading an image",
     "start": "From the command to the first training step",
@@ -46,6 +47,9 @@ _ABOUT = {
     "and the folded norms that the commands give them.",
     "limits": "Operations of convolutions and products in a second, against those of a product of two "
     "matrices of 3072x3072 in the same turns.",
+    "depthwise": "Forward pass and all gradients of one convolution, with torch's gradients to ours, "
+    "which `train` takes: those of the weights where a kernel has four columns and more, in bf16 those of "
+    "the input too where it strides.",
     "scaling": "Faster R-CNN R50, stock to ours, and in brackets ours / stock; each measurement is a process "
     "of its own. Memory is what the process grew by once the models were built.",
     "data": "A JPEG file to pixels that fit into 1333x800, with one thread. Grey levels: how far the picture "
@@ -81,7 +85,7 @@ def rows_of(table: str, rows: Sequence[dict[str, Any]]) -> list[list[str]]:
     """Head and rows of a table."""
     if table == "scaling":
         return [list(scaling.HEAD), *scaling.cells(rows)]
-    if table in ("segmentation", "limits", "data", "start"):
+    if table in ("segmentation", "limits", "depthwise", "data", "start"):
         head, body = table_of(rows)
         return [head, *body]
     if table == "peers":

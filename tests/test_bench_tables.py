@@ -1,4 +1,4 @@
-"""The smaller benches: limits, scaling, data, start. Each makes its table and its JSON."""
+"""The smaller benches: limits, depthwise, scaling, data, start. Each makes its table and its JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import typer
 from cases import swept
 from typer.testing import CliRunner
 
-from mmbackbones.bench import data, limits, scaling, start
+from mmbackbones.bench import data, depthwise, limits, scaling, start
 
 
 def run(main: Callable[..., Any], *words: str) -> Any:
@@ -38,6 +38,17 @@ def test_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert row["part"] == pytest.approx(row["GFLOP/s"] / row["product, GFLOP/s"])
     assert rows[0]["product, GFLOP/s"] == rows[2]["product, GFLOP/s"] != rows[1]["product, GFLOP/s"]
     assert "mobilenetv1_025" in done.output
+
+
+def test_depthwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(depthwise, "LAYERS", [("a net", 8, 5, 2, (2, 9, 11))])
+    out = tmp_path / "depthwise.json"
+    done = run(depthwise.main, "--quick", "--out", str(out))
+    assert done.exit_code == 0, done.output
+    (row,) = json.loads(out.read_text())["rows"]
+    assert row["layer"] == "a net: 5x5, stride 2, of 2x8x9x11"
+    assert row["fp32, times faster"] > 0 < row["bf16, times faster"]
+    assert row["layer"] in done.output
 
 
 def test_ways_to_read_an_image(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_the_command_runs_the_tables_that_are_asked_for(
     assert [name for name, _ in ran] == [one.value for one in Table]
     assert dict(ran) == {
         **dict.fromkeys((one.value for one in Table), {"quick": False, "device": None, "out": None}),
-        **dict.fromkeys(("data", "start"), {"quick": False, "out": None}),
+        **dict.fromkeys(("depthwise", "data", "start"), {"quick": False, "out": None}),
         "overhead": {"quick": False},
     }
 

@@ -23,6 +23,7 @@ from torch import nn
 
 from ..engine.layout import fold_norms, join_norms, use_faster_format
 from ..engine.timing import in_turn, print_table
+from ..surgery.depthwise import take_quick_gradients
 from .machine import devices, machine, write_figures
 from .peers import figures, shown
 
@@ -68,6 +69,7 @@ def models(name: str, device: str) -> tuple[nn.Module, nn.Module]:
         net.eval()
         built.append(net)
     use_faster_format(built[1], device)
+    take_quick_gradients(built[1])
     return built[0], built[1]
 
 

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from ..backbone import build
 from ..engine.timing import in_turn, print_table
+from ..surgery.depthwise import take_quick_gradients
 from ..surgery.folding import folded
 from .machine import devices, machine, write_figures
 
@@ -88,6 +89,7 @@ def ratios(
     these, which compiles, is not counted.
     """
     ours = build(name, memory_format="auto", **ASKED.get(name, {})).to(image.device)
+    take_quick_gradients(ours)
     theirs = theirs.to(image.device)
     found: dict[str, list[float]] = {}
     for training in (False, True):

@@ -17,13 +17,14 @@ class Table(str, Enum):
     detectors = "detectors"
     segmentation = "segmentation"
     limits = "limits"
+    depthwise = "depthwise"
     scaling = "scaling"
     data = "data"
     start = "start"
 
 
 #: Those that take no --device: what they measure is the processor's.
-_ON_CPU = (Table.overhead, Table.data, Table.start)
+_ON_CPU = (Table.overhead, Table.depthwise, Table.data, Table.start)
 
 
 def bench_command(
@@ -32,8 +33,8 @@ def bench_command(
         typer.Argument(
             help="overhead (what the package costs, and what its operators save), peers (backbones against "
             "OpenMMLab's classes), detectors (whole models), segmentation (frames per second), limits (part "
-            "of the processor's arithmetic), scaling (time and memory of a training step), data (reading "
-            "images), start (to the first step); default: all."
+            "of the processor's arithmetic), depthwise (gradients of such convolutions), scaling (time and "
+            "memory of a training step), data (reading images), start (to the first step); default: all."
         ),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Few turns on small images.")] = False,

@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader
 from ..compose.building import building
 from ..compose.configs import kind, task_of
 from ..errors import InputError
+from ..surgery.depthwise import take_quick_gradients
 from ..weights.checkpoints import by_our_names, check_fits, differences
 from ..weights.files import read_checkpoint, read_for_mmengine, state_dict_of
 from ..weights.loading import FOR_THE_USER, some, warn_user
@@ -135,9 +136,10 @@ class Runner(_Runner):
             warn_user(why_not)
 
     def build_train_loop(self, loop: Any) -> Any:
-        """As mmengine's; batch norms get no batch of a single image if it can be helped, and constant ones no
-        pass of their own, which a compiler would spare too."""
+        """As mmengine's. Batch norms get no batch of a single image if it can be helped, and constant ones no
+        pass of their own, which a compiler would spare too; depthwise convolutions get quick gradients."""
         given = self._train_dataloader
+        take_quick_gradients(self.network)
         if not self.cfg.get("compile"):
             join_norms(self.network)
         if isinstance(loop, dict) and isinstance(given, dict):
