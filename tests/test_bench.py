@@ -77,9 +77,9 @@ def test_processor_time_leaves_out_what_others_do() -> None:
 @pytest.mark.usefixtures("exporter")
 def test_frames_per_second_of_each_net_on_each_backend() -> None:
     pytest.importorskip("onnxruntime", reason="onnxruntime comes with the extra dev")
-    ((name, *figures),) = bench_segmentation.rows([OURS], (64, 96), 1, busy=True)
+    ((name, *figures),) = bench_segmentation.rows([OURS], (64, 96), 1, busy=True, int8=True)
     assert name == "bisenet_resnet18"
-    assert len(figures) == 2 + len(bench_segmentation.backends(["cpu"])) == 4
+    assert len(figures) == 2 + len(bench_segmentation.backends(["cpu"], int8=True)) == 5
     assert all(math.isfinite(float(value)) and float(value) > 0 for value in figures)
 
 

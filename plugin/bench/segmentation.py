@@ -7,8 +7,8 @@ size, argmax. Reading, resizing and normalising the image are not in it; auxilia
 In torch, nets with a backbone of this package have the memory format and the folded norms that its
 commands give them; mmseg's run as its tools run them. The nets take turns on each backend (a turn runs
 each once), and the median of the turns counts, so that a busy moment of the machine hits all of them;
-``--busy`` takes one thread and its processor time, which other work changes least. Weights are random:
-they do not change the time.
+``--busy`` takes one thread and its processor time, which other work changes least. ``--int8`` adds the
+ONNX file in 8 bits, as `mmbackbones export --int8` makes it. Weights are random: they do not change the time.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import re
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -112,28 +113,34 @@ def torch_call(net: LabelMap, image: Tensor, device: str = "cpu", amp: bool = Fa
     return call
 
 
-def onnxruntime_call(net: LabelMap, image: Tensor) -> Call:
+def onnxruntime_call(net: LabelMap, image: Tensor, int8: bool = False) -> Call:
     """One run of the net's ONNX file, made for the image's size, with as many threads as torch has."""
     import onnxruntime
 
+    from ..export.onnx_file import INPUT, quantise
     from ..sources.exporting import need_onnx_exporter
 
     need_onnx_exporter()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     with TemporaryDirectory() as folder, torch.no_grad():
-        path = str(Path(folder) / "net.onnx")
-        torch.onnx.export(net, (image,), path, dynamo=True, verbose=False)
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    feed = {session.get_inputs()[0].name: image.numpy()}
-    return lambda: session.run(None, feed)[0]
+        path, small = Path(folder) / "net.onnx", Path(folder) / "int8.onnx"
+        more: dict[str, Any] = dict(input_names=[INPUT], external_data=False, dynamo=True, verbose=False)
+        torch.onnx.export(net, (image,), str(path), **more)
+        if int8:
+            quantise(path, small, [image])
+        file = str(small if int8 else path)
+        session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    return lambda: session.run(None, {INPUT: image.numpy()})[0]
 
 
-def backends(types: Sequence[str]) -> dict[str, Callable[[LabelMap, Tensor], Call]]:
+def backends(types: Sequence[str], int8: bool = False) -> dict[str, Callable[[LabelMap, Tensor], Call]]:
     """What the nets run on, of some types of device: column of the table -> what makes a run of a net."""
     found: dict[str, Callable[[LabelMap, Tensor], Call]] = {}
     if "cpu" in types:
         found |= {"CPU torch": torch_call, "CPU onnxruntime": onnxruntime_call}
+        if int8:
+            found["CPU onnxruntime, INT8"] = partial(onnxruntime_call, int8=True)
     if "cuda" in types:
         torch.backends.cudnn.benchmark = True
         found["GPU torch"] = lambda net, image: torch_call(net, image, "cuda")
@@ -147,6 +154,7 @@ def rows(
     turns: int,
     busy: bool = False,
     types: Sequence[str] = ("cpu",),
+    int8: bool = False,
 ) -> list[list[str]]:
     """For each config: its name, the :func:`costs`, and frames per second on each of :func:`backends`.
 
@@ -156,11 +164,12 @@ def rows(
         turns: measured runs of each net on each backend.
         busy: on the CPU count this process's processor time.
         types: of devices.
+        int8: also the ONNX files in 8 bits.
     """
     nets = {name: label_map(name) for name in names}
     image = torch.randn(1, 3, *size)
     table = [[short_name(name), *costs(net, size)] for name, net in nets.items()]
-    for column, make in backends(types).items():
+    for column, make in backends(types, int8).items():
         clock = time.process_time if busy and column.startswith("CPU") else time.perf_counter
         seconds = in_turn({name: make(net, image) for name, net in nets.items()}, turns, clock)
         for row, found in zip(table, seconds.values(), strict=True):
@@ -182,6 +191,9 @@ def main(
         bool, typer.Option("--busy", help="Other work on the machine: one thread, its processor time.")
     ] = False,
     net: Annotated[list[str] | None, typer.Option(help="Configs of segmentors to compare.")] = None,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Also their ONNX files in 8 bits, on the CPU.")
+    ] = False,
     device: Annotated[str | None, typer.Option(help="cpu or cuda; default: all that are here.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the figures as JSON.")] = None,
 ) -> None:
@@ -200,10 +212,10 @@ def main(
     types = devices(device)
     try:
         wide, high = parse_scale(size, "--size")
-        table = rows(net or (*OURS, *THEIRS), (high, wide), turns, busy, types)
+        table = rows(net or (*OURS, *THEIRS), (high, wide), turns, busy, types, int8)
     except InputError as error:
         raise typer.BadParameter(str(error)) from error
-    head = ["net", "params, M", "GMACs", *(f"{name}, FPS" for name in backends(types))]
+    head = ["net", "params, M", "GMACs", *(f"{name}, FPS" for name in backends(types, int8))]
     title = f"Image to labels, one image of {wide}x{high}: {machine()}"
     print_table(title + (", processor time" if busy else ""), head, table)
     write_figures(out, [dict(zip(head, row, strict=True)) for row in table], size=size, turns=turns)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -120,7 +121,7 @@ def quantise(path: Path, out: Path, images: Iterable[Tensor]) -> None:
             image = next(self.images, None)
             return None if image is None else {INPUT: image.numpy()} | sides(image)
 
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, _without_notes():
         ready = Path(folder) / "ready.onnx"
         quant_pre_process(str(path), str(ready), skip_symbolic_shape=True)
         q.quantize_static(
@@ -134,6 +135,22 @@ def quantise(path: Path, out: Path, images: Iterable[Tensor]) -> None:
             weight_type=q.QuantType.QInt8,
             nodes_to_exclude=_behind_convolutions(onnx.load(str(ready)).graph),
         )
+
+
+@contextmanager
+def _without_notes() -> Iterator[None]:
+    """Drop what onnxruntime notes on the root logger of each norm without a convolution before it: that its
+    weights are a vector, of which it takes one range."""
+
+    def others(record: logging.LogRecord) -> bool:
+        return "out-of-range for weight" not in record.getMessage()
+
+    root = logging.getLogger()
+    root.addFilter(others)
+    try:
+        yield
+    finally:
+        root.removeFilter(others)
 
 
 def _behind_convolutions(graph: Any) -> list[str]:
