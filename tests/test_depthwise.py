@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 import tiny_training as tiny
 import torch
+from functorch.compile import make_boxed_func
 from torch import Tensor, nn
+from torch._dynamo.backends.common import aot_autograd
 from torch.utils.checkpoint import checkpoint
 
 import mmbackbones
@@ -201,22 +203,61 @@ def test_a_net_learns_the_same(name: str, arguments: dict[str, Any]) -> None:
             )
 
 
-def test_it_is_saved_checkpointed_and_compiled() -> None:
+def test_it_is_saved_and_checkpointed() -> None:
     plain = conv(5, 1, 2, 1)
     quick = quick_copy(plain)
     assert [*quick.state_dict()] == [*plain.state_dict()]
     x = torch.randn(2, 6, 12, 12)
     expected = gradients(plain, x)
-    program = torch.compile(quick, backend="eager", fullgraph=True)
-    calls = {"checkpoint": lambda x: checkpoint(quick, x, use_reentrant=False), "program": program}
-    for call in calls.values():
-        quick.zero_grad()
-        for found, one in zip(gradients(quick, x, call), expected, strict=True):
-            torch.testing.assert_close(found, one, rtol=1e-4, atol=1e-6)
+    for found, one in zip(
+        gradients(quick, x, lambda x: checkpoint(quick, x, use_reentrant=False)), expected, strict=True
+    ):
+        torch.testing.assert_close(found, one, rtol=1e-4, atol=1e-6)
     again = pickle.loads(pickle.dumps(quick))
     again.weight.data.zero_()
     assert is_quick(again(x))
     assert not torch.equal(again(x), quick(x))
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_a_program_has_quick_gradients_too(bf16: bool) -> None:
+    plain = conv(5, 2, 2, 1)
+    quick = quick_copy(plain)
+    backward: list[str] = []
+
+    def note(program: Any, _: Any) -> Any:
+        backward.extend(str(node.target) for node in program.graph.nodes)
+        return make_boxed_func(program)
+
+    backend = aot_autograd(fw_compiler=lambda program, _: make_boxed_func(program), bw_compiler=note)
+    program = torch.compile(quick, backend=backend, fullgraph=True, dynamic=True)
+    for size in ((12, 15), (20, 17)):
+        x = torch.randn(2, 6, *size)
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            pairs = zip(gradients(quick, x, program), gradients(plain, x), strict=True)
+        for found, one in pairs:
+            close = 0.02 if bf16 else 1e-5
+            torch.testing.assert_close(found, one, rtol=0, atol=close * float(one.abs().max()))
+        for module in (quick, plain):
+            module.zero_grad()
+    assert "mmbackbones.depthwise_weight_gradient.default" in backward
+    assert bf16 == ("mmbackbones.depthwise_input_gradient.default" in backward)
+    assert bf16 != ("aten.convolution_backward.default" in backward)  # of the input
+
+
+@pytest.mark.parametrize("places", PLACES.values(), ids=[*PLACES])
+def test_operators_are_as_they_say(places: Any) -> None:
+    """What a compiler is told of them without a run: shapes, types and order in memory."""
+    plain = conv(*places)
+    rest = (plain.stride, plain.padding, plain.dilation)
+    for dtype in (torch.float32, torch.bfloat16):
+        x = torch.randn(2, 6, 30, 41, dtype=dtype)
+        grad = torch.randn_like(plain.to(dtype)(x))
+        torch.library.opcheck(depthwise.weight_gradient, (x, grad, [*plain.kernel_size], *map(list, rest)))
+        if places != PLACES["padded beyond its reach"]:
+            size = [*x.shape[2:]]
+            weight = plain.weight.detach()
+            torch.library.opcheck(depthwise.input_gradient, (grad, weight, size, *map(list, rest)))
 
 
 def test_folded_for_evaluation_it_has_the_same_maps() -> None:

@@ -13,6 +13,7 @@ its cells, by the kernel turned around. oneDNN's own is slow in bfloat16, by a f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,9 +30,9 @@ Pair = tuple[int, int]
 def take_quick_gradients(model: nn.Module) -> int:
     """Let the depthwise convolutions of ``model`` that are wide or stride take quick gradients, in place.
 
-    They are taken where a weight on a CPU learns, and not in compiled programs; all else is torch's. Values
-    are torch's within rounding; under autocast those of wide kernels are summed over the images in float32,
-    where torch's are not. A gradient of the gradient (``create_graph``) is an error.
+    They are taken where a weight on a CPU learns, in compiled programs too; all else is torch's. Values are
+    torch's within rounding; under autocast those of wide kernels are summed over the images in float32, where
+    torch's are not. A gradient of the gradient (``create_graph``) is an error.
 
     Returns:
         How many convolutions.
@@ -64,8 +65,8 @@ class QuickConvolution:
 
     def __call__(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # noqa: A002 (torch's)
         places = (self.stride, self.padding, self.dilation)
-        learns = torch.is_grad_enabled() and weight.requires_grad and not torch.compiler.is_compiling()
-        if learns and input.device.type == "cpu" and input.dim() == 4 and len(input):
+        learns = torch.is_grad_enabled() and weight.requires_grad
+        if learns and input.device.type == "cpu" and input.dim() == 4 and input.shape[0]:
             output: Tensor = _Depthwise.apply(input, weight, bias, *places)
             return output
         return F.conv2d(input, weight, bias, *places, groups=len(weight))
@@ -115,8 +116,23 @@ def _can_turn(weight: Tensor, stride: Pair, padding: Pair, dilation: Pair) -> bo
     )
 
 
+# Operators of their own, which a compiler calls and does not look into: kernels of a map's size confuse it.
+# torch 2.4 reads no schema from annotations that are text.
+_PLACES = "SymInt[] stride, SymInt[] padding, SymInt[] dilation"
+
+
+@torch.library.custom_op(
+    "mmbackbones::depthwise_input_gradient",
+    mutates_args=(),
+    schema=f"(Tensor grad, Tensor weight, SymInt[] size, {_PLACES}) -> Tensor",
+)
 def input_gradient(
-    grad: Tensor, weight: Tensor, size: tuple[int, ...], stride: Pair, padding: Pair, dilation: Pair
+    grad: Tensor,
+    weight: Tensor,
+    size: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
 ) -> Tensor:
     """Gradient of a depthwise convolution's input, ``(N, C, *size)``.
 
@@ -135,13 +151,23 @@ def input_gradient(
     return F.conv2d(between, weight.flip(2, 3), None, 1, rest, dilation, groups=len(weight))
 
 
+@input_gradient.register_fake
+def _(grad: Tensor, weight: Tensor, size: Sequence[int], *places: Any) -> Tensor:
+    return grad.new_empty((grad.shape[0], *size, grad.shape[1])).permute(0, 3, 1, 2)
+
+
+@torch.library.custom_op(
+    "mmbackbones::depthwise_weight_gradient",
+    mutates_args=(),
+    schema=f"(Tensor input, Tensor grad, SymInt[] kernel, {_PLACES}) -> Tensor",
+)
 def weight_gradient(
     input: Tensor,  # noqa: A002
     grad: Tensor,
-    kernel: tuple[int, ...],
-    stride: Pair,
-    padding: Pair,
-    dilation: Pair,
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
 ) -> Tensor:
     """Gradient of a depthwise convolution's weights, ``(C, 1, *kernel)`` in float32, summed over the images.
 
@@ -162,3 +188,10 @@ def weight_gradient(
         )
         total += sums[0, :, None, :high, :wide]
     return total
+
+
+@weight_gradient.register_fake
+def _(input: Tensor, grad: Tensor, kernel: Sequence[int], *places: Any) -> Tensor:  # noqa: A002
+    return input.new_empty(
+        (input.shape[1], 1, *kernel), dtype=torch.promote_types(input.dtype, torch.float32)
+    )
