@@ -77,6 +77,40 @@ def test_without_a_compiler_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     assert model.head._compiled_call_impl is None
 
 
+@needs_newer_torch
+def test_a_part_that_cannot_be_compiled_runs_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As inductor fails on single nets; the other parts keep their programs, and training goes on."""
+    said: list[str] = []
+    monkeypatch.setattr(compiling, "warn_user", said.append)
+    model, image = Detector(), torch.randn(3, 3, 64, 96)
+    plain = model.backbone(image)
+    counter = CompileCounter()
+    calls: list[int] = []
+
+    def fails(program: Any, inputs: Any) -> Any:
+        calls.append(1)
+        if len(calls) > 1:
+            return counter(program, inputs)
+        raise TypeError("cannot determine truth value\nof Relational")
+
+    assert compile_parts(model, dict(backend=fails)) == ""
+    for _ in range(2):
+        sum(fmap.mean() for fmap in model(image)).backward()
+    (words,) = said
+    assert "cannot compile the backbone, which runs uncompiled" in words
+    assert "cannot determine truth value" in words
+    assert "of Relational" not in words
+    assert model.backbone._compiled_call_impl is None
+    assert model.neck._compiled_call_impl is not None
+    assert counter.frame_count >= 1
+    assert all(p.grad is not None for p in model.parameters())
+    torch.testing.assert_close(model.backbone(image), plain)
+    with pytest.raises(
+        RuntimeError, match=r"channels|size"
+    ):  # an error of the net's own is no failure to compile
+        model.neck([fmap[:, :4] for fmap in plain])
+
+
 def test_a_runner_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
     monkeypatch.setattr(

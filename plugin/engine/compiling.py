@@ -12,6 +12,7 @@ from packaging.version import Version
 from torch import nn
 
 from ..errors import InputError
+from ..weights.loading import warn_user
 
 #: Names under which a C++ compiler is looked for where ``CXX`` names none, in torch's order.
 _COMPILERS = ("c++", "g++", "clang++")
@@ -24,7 +25,8 @@ def compile_parts(model: nn.Module, asked: Any) -> str:
     """Compile backbones and necks of a model, in place; returns why not, or ''.
 
     Sizes are symbols, so that images of other sizes need no other program. Heads are left out: they read
-    values (boxes, numbers of objects), at each of which a program would end.
+    values (boxes, numbers of objects), at each of which a program would end. A part that torch's compiler
+    fails on, which shows in its first pass, runs uncompiled, and the user is told.
 
     Args:
         model: Of mmdet or mmseg; names and weights stay as they are.
@@ -54,7 +56,35 @@ def compile_parts(model: nn.Module, asked: Any) -> str:
     for name, part in model.named_modules():
         if name.rpartition(".")[2] in _PARTS:
             part.compile(**options)
+            part._compiled_call_impl = _OrPlain(name, part, part._compiled_call_impl)
     return ""
+
+
+class _OrPlain:
+    """The program of a module; where torch's compiler fails on it, as inductor does on ConvNeXt with sizes
+    that are symbols, the module itself from there on, and the user hears of it once."""
+
+    def __init__(self, name: str, module: nn.Module, program: Any) -> None:
+        self.name, self.module, self.program = name, module, program
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        from torch._dynamo.exc import TorchDynamoException
+
+        try:
+            return self.program(*args, **kwargs)
+        except TorchDynamoException as error:
+            self.module._compiled_call_impl = None
+            warn_user(
+                f"compile: torch {torch.__version__} cannot compile the {self.name}, which runs uncompiled: "
+                f"{_first_lines(error)}. Take compile out of the config, or give it arguments of torch.compile "
+                f"in a dict, as dict(dynamic=False) for images of one size."
+            )
+        return self.module(*args, **kwargs)
+
+
+def _first_lines(error: Exception) -> str:
+    """Who failed at what: the first two lines of the compiler's error, 200 characters at most."""
+    return " ".join(str(error).split("\n")[:2]).strip()[:200]
 
 
 def compiler() -> str | None:
