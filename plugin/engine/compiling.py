@@ -75,9 +75,9 @@ class _OrPlain:
         except TorchDynamoException as error:
             self.module._compiled_call_impl = None
             warn_user(
-                f"compile: torch {torch.__version__} cannot compile the {self.name}, which runs uncompiled: "
-                f"{_first_lines(error)}. Take compile out of the config, or give it arguments of torch.compile "
-                f"in a dict, as dict(dynamic=False) for images of one size."
+                f"compile: torch {torch.__version__} cannot compile the {self.name}, so it runs uncompiled: "
+                f"{_first_lines(error)}. Take compile out of the config, or give it a dict of arguments for "
+                f"torch.compile, as dict(dynamic=False) where images have one size."
             )
         return self.module(*args, **kwargs)
 
