@@ -162,6 +162,17 @@ def test_it_is_left_to_torch_where_no_weight_learns() -> None:
     assert not is_quick(quick(x))
 
 
+@pytest.mark.parametrize("order", [torch.contiguous_format, LAST])
+@pytest.mark.parametrize("bf16", [False, True])
+def test_gradients_lie_in_memory_as_their_weights(order: torch.memory_format, bf16: bool) -> None:
+    """Else several processes that train warn of them, and copy."""
+    for places in (PLACES["MobileNetV3's"], STRIDED["three by three"]):
+        quick = quick_copy(conv(*places).to(memory_format=order))
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            quick(torch.randn(2, 6, 12, 12).to(memory_format=order)).float().sum().backward()
+        assert quick.weight.grad.stride() == quick.weight.stride()
+
+
 def test_only_the_gradients_asked_for_are_made() -> None:
     quick = quick_copy(conv(5, 1, 2, 1))
     x = torch.randn(2, 6, 9, 9)

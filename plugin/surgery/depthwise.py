@@ -104,7 +104,9 @@ class _Depthwise(torch.autograd.Function):
         if asked[0] and turned:
             found[0] = input_gradient(grad, weight, input.shape[2:], *ctx.places)
         if asked[1] and wide:
-            found[1] = weight_gradient(input, grad, weight.shape[2:], *ctx.places)
+            made = weight_gradient(input, grad, weight.shape[2:], *ctx.places)
+            # Lies in memory as the weight: several processes add up in that order, and warn of others.
+            found[1] = torch.empty_like(weight, dtype=made.dtype).copy_(made)
         if asked[2] and wide:  # asked for it, oneDNN would make the weights' too
             found[2] = grad.sum((0, 2, 3), dtype=torch.promote_types(grad.dtype, torch.float32))
         return *found, None, None, None
