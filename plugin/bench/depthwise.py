@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ..engine.timing import in_turn, print_table
 from ..surgery.depthwise import take_quick_gradients
+from .limits import TYPES
 from .machine import machine, table_of, write_figures
 
 #: Net; channels, kernel, stride; images, height, width of the input.
@@ -33,7 +34,6 @@ LAYERS: tuple[tuple[str, int, int, int, tuple[int, int, int]], ...] = (
     ("ConvNeXt-T, stage 2", 192, 7, 1, (1, 100, 168)),
     ("RepLKNet, stage 3", 512, 27, 1, (2, 14, 14)),
 )
-_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def _step(conv: nn.Module, image: Tensor, grad: Tensor) -> None:
@@ -44,7 +44,7 @@ def measure(layer: tuple[str, int, int, int, tuple[int, int, int]], turns: int) 
     """A row: milliseconds with torch's gradients and the quick, and their ratio, in each precision."""
     name, channels, kernel, stride, (images, high, wide) = layer
     calls: dict[str, Callable[[], object]] = {}
-    for word, dtype in _TYPES.items():
+    for word, dtype in TYPES.items():
         conv = nn.Conv2d(channels, channels, kernel, stride, kernel // 2, groups=channels)
         conv = conv.to(dtype=dtype).to(memory_format=torch.channels_last)
         quick = deepcopy(conv)
@@ -57,7 +57,7 @@ def measure(layer: tuple[str, int, int, int, tuple[int, int, int]], turns: int) 
     seconds = in_turn(calls, turns)
     shape = f"{images}x{channels}x{high}x{wide}"
     row: dict[str, Any] = {"layer": f"{name}: {kernel}x{kernel}, stride {stride}, of {shape}"}
-    for word in _TYPES:
+    for word in TYPES:
         both = [seconds[f"{side}, {word}"] for side in ("torch", "quick")]
         before, after = (1e3 * median(found) for found in both)
         times = median(a / b for a, b in zip(*both, strict=True))

@@ -26,7 +26,7 @@ from .machine import devices, machine, table_of, write_figures
 from .peers import step
 
 SIDE = 3072  # of the matrices
-_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def measure(name: str, device: str, size: int, batch: int, turns: int) -> list[dict[str, Any]]:
@@ -35,17 +35,17 @@ def measure(name: str, device: str, size: int, batch: int, turns: int) -> list[d
     ops = 2e-9 * batch * cost(build(name), 3, (size, size)).madds
     image = torch.rand(batch, 3, size, size, device=device)
     calls: dict[str, Callable[[], object]] = {}
-    for word, dtype in _TYPES.items():
+    for word, dtype in TYPES.items():
         matrix = torch.rand(SIDE, SIDE, device=device, dtype=dtype)
         calls[f"product, {word}"] = partial(torch.mm, matrix, matrix)
     for what, runs in (("inference", folded(net.eval(), 3)), ("training", build(name, memory_format="auto"))):
         runs = runs.to(device).train(what == "training")
-        for word in _TYPES:
+        for word in TYPES:
             calls[f"{what}, {word}"] = partial(step, runs, image, what == "training", word == "bf16")
     seconds = in_turn(calls, turns, warm_up=2)
     rows = []
     for what, times in (("inference", 1), ("training", 3)):
-        for word in _TYPES:
+        for word in TYPES:
             reached = times * ops / median(seconds[f"{what}, {word}"])
             limit = 2e-9 * SIDE**3 / median(seconds[f"product, {word}"])
             row = {"net": name, "what": what, "device": device, "precision": word}

@@ -108,8 +108,13 @@ class _Depthwise(torch.autograd.Function):
             # Lies in memory as the weight: several processes add up in that order, and warn of others.
             found[1] = torch.empty_like(weight, dtype=made.dtype).copy_(made)
         if asked[2] and wide:  # asked for it, oneDNN would make the weights' too
-            found[2] = grad.sum((0, 2, 3), dtype=torch.promote_types(grad.dtype, torch.float32))
+            found[2] = grad.sum((0, 2, 3), dtype=_sums(grad))
         return *found, None, None, None
+
+
+def _sums(values: Tensor) -> torch.dtype:
+    """Type in which ``values`` are summed up: float32 and wider."""
+    return torch.promote_types(values.dtype, torch.float32)
 
 
 def _can_turn(weight: Tensor, stride: Pair, padding: Pair, dilation: Pair) -> bool:
@@ -180,9 +185,7 @@ def weight_gradient(
         stride, padding, dilation: of the convolution.
     """
     high, wide = kernel
-    total = input.new_zeros(
-        (input.shape[1], 1, high, wide), dtype=torch.promote_types(input.dtype, torch.float32)
-    )
+    total = input.new_zeros((input.shape[1], 1, high, wide), dtype=_sums(input))
     for image, its_grad in zip(input.split(1), grad.split(1), strict=True):
         # Where a stride leaves rows of the input over there are more sums than cells of the kernel.
         sums = F.conv2d(
@@ -194,6 +197,4 @@ def weight_gradient(
 
 @weight_gradient.register_fake
 def _(input: Tensor, grad: Tensor, kernel: Sequence[int], *places: Any) -> Tensor:  # noqa: A002
-    return input.new_empty(
-        (input.shape[1], 1, *kernel), dtype=torch.promote_types(input.dtype, torch.float32)
-    )
+    return input.new_empty((input.shape[1], 1, *kernel), dtype=_sums(input))
