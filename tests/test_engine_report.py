@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import platform
 import time
 import weakref
 from pathlib import Path
@@ -18,7 +19,7 @@ from warm import in_processes
 
 import mmbackbones.registry  # noqa: F401 the scope
 from mmbackbones.engine import cost
-from mmbackbones.engine.cost import CostHook, resident
+from mmbackbones.engine.cost import CostHook, PeakMemory, resident
 from mmbackbones.engine.report import class_figures, read_history
 from mmbackbones.engine.runner import Runner
 
@@ -134,6 +135,30 @@ def hold_100_mib(rank: int, folder: Path) -> None:
 def test_the_memory_of_this_process(tmp_path: Path) -> None:
     in_processes(hold_100_mib, tmp_path, count=1)
     assert 90 < float((tmp_path / "grown.txt").read_text()) < 150
+
+
+def take_200_mib_twice(rank: int, folder: Path) -> None:
+    def take() -> list[bytearray]:
+        return [bytearray(2**14) for _ in range(200 * 2**6)]
+
+    held = take()
+    end = held.pop()  # it lies behind the others, so that the C library keeps their memory
+    del held
+    kept = resident()
+    memory = PeakMemory(cuda=False)
+    held = take()
+    memory.stop()
+    (folder / "figures.txt").write_text(f"{kept - memory._before} {memory.so_far()}")
+    assert end
+    assert held
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is asked to give memory back")
+def test_memory_kept_from_before_hides_nothing(tmp_path: Path) -> None:
+    in_processes(take_200_mib_twice, tmp_path, count=1)
+    kept, peak = map(float, (tmp_path / "figures.txt").read_text().split())
+    assert kept > 190
+    assert 190 < peak < 260
 
 
 def test_two_trainings_in_one_process_share_neither_log_nor_memory(tmp_path: Path) -> None:

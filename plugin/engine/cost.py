@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import sys
 import threading
 import time
 from collections import deque
@@ -148,7 +150,7 @@ class PeakMemory:
         if cuda:
             torch.cuda.reset_peak_memory_stats()
         else:
-            gc.collect()  # what was left over would be given back in the training, and hide as much of it
+            _give_back()
             self._before = resident()
             self.peak = 0.0
             self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -173,6 +175,18 @@ class PeakMemory:
         elif self._thread is not None:
             self._stopped.set()
             self._thread.join()
+
+
+def _give_back() -> None:
+    """Give free memory back to the system: a training would take it again, and as much of it would not show.
+
+    So it was for the memory that glibc keeps of a model built before: 130 MiB for one side of a comparison,
+    75 for the other.
+    """
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:  # musl has none
+        trim(0)
 
 
 def resident() -> float:
