@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -10,21 +9,19 @@ from contextlib import contextmanager
 
 import typer
 
+from ..engine.own_process import own_process
 from ..errors import InputError, naming_extras
 
 
 @contextmanager
 def ending() -> Iterator[None]:
     """Bad input ends the process with a message and status 2, Ctrl-C with status 130."""
-    # torch's threads spin while they wait for each other, which on a machine with other work to do
-    # made a training step five times slower than sleeping does. Read when torch is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated")  # mmengine imports it
     warnings.filterwarnings("ignore", module=r"mm(engine|cv|det|seg)\.")  # about their own old spellings
     # The same of Python 3.12 and newer while it compiles their files, which it calls by their paths.
     warnings.filterwarnings("ignore", category=SyntaxWarning, module=r".*[/\\]mm(engine|cv|det|seg)[/\\]")
     try:
-        with naming_extras():
+        with own_process(), naming_extras():
             yield
     except InputError as error:
         from rich.console import Console

@@ -13,7 +13,6 @@ import copy
 import errno
 import json
 import math
-import os
 import shutil
 import signal
 import sys
@@ -22,6 +21,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from ..engine.own_process import own_process
 from ..errors import InputError
 from .jobs import Outcome, write_outcome
 from .latency import RUNS
@@ -48,10 +48,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--onnx", action="store_true")
     asked = parser.parse_args(argv)
     die_with(asked.parent)
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command has it; read when torch is imported
     work = asked.folder / "train"
     try:
-        with hold(asked.folder, _PATIENCE):  # an earlier one may be dying with its node
+        with own_process(), hold(asked.folder, _PATIENCE):  # an earlier one may be dying with its node
             if (asked.folder / RUNS).is_file():
                 outcome = time_runs(asked.folder, asked.device)
             else:
