@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import subprocess
+import sys
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,3 +78,22 @@ def test_threads_that_wait_sleep(given: str | None, used: str, monkeypatch: pyte
         del os.environ["OMP_WAIT_POLICY"]
     with ending():
         assert os.environ["OMP_WAIT_POLICY"] == used
+
+
+OLD_SPELLINGS = """
+from mmbackbones.cli.ending import ending
+with ending():
+    import warnings
+    import torch
+    warnings.filterwarnings("ignore", message="The distutils package")  # shown for a main program alone
+    import distutils.errors
+    import setuptools
+    torch.meshgrid(torch.zeros(2), torch.zeros(3))
+    warnings.warn("of something else")
+"""
+
+
+def test_the_console_shows_no_warning_that_others_cause_in_each_other() -> None:
+    done = subprocess.run([sys.executable, "-c", OLD_SPELLINGS], capture_output=True, text=True, check=True)
+    assert done.stderr.count("Warning") == 1
+    assert "UserWarning: of something else" in done.stderr
