@@ -24,9 +24,14 @@ SHAPES = dict(train=8, val=2)
 
 def train(capsys: pytest.CaptureFixture[str], code: int, *words: object) -> str:
     """Train in this process; returns what is shown."""
+    return command(capsys, code, "train", *words, *SMALL)
+
+
+def command(capsys: pytest.CaptureFixture[str], code: int, *words: object) -> str:
+    """Run it in this process; returns what is shown."""
     capsys.readouterr()
     with pytest.raises(SystemExit) as end:
-        main(["train", *map(str, words), *SMALL])
+        main([*map(str, words)])
     shown = "".join(capsys.readouterr())
     assert end.value.code == code, shown
     return " ".join(shown.split())
@@ -52,6 +57,13 @@ def test_one_training_in_a_folder(shapes: Path, tmp_path: Path, capsys: pytest.C
     assert "The training failed: nothing was found in any validation image" in shown
     assert shown.index("metrics.json") < shown.index("The training failed"), "said last"
     assert "by class" not in shown
+    assert all(f"epoch {epoch}/2: nothing was found in any validation image" in shown for epoch in (1, 2))
+    assert shown.count("nothing was found") == 3, "no epoch is evaluated twice"
+    assert "ERROR" not in shown, "mmdet's own words"
+    shown = command(capsys, 1, "test", first / "config.py", first / "last.pth", "--work-dir", tmp_path / "t")
+    assert "The test failed: nothing was found in any image" in shown
+    assert "metric" not in shown.partition("figures")[0]
+    assert "ERROR" not in shown
 
     shutil.copytree(first, second)
     train(capsys, 1, *words, "--work-dir", second, *blind, "--resume", second / "epoch_1.pth")

@@ -16,6 +16,7 @@ from rich.console import Console
 from tiny_training import config
 
 from mmbackbones.engine.hooks import ProgressHook
+from mmbackbones.engine.own_process import cores
 from mmbackbones.engine.report import main_figures
 from mmbackbones.engine.runner import Runner
 from mmbackbones.engine.stops import StopHook
@@ -112,3 +113,20 @@ def test_runs_of_one_second_share_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     assert first.message_hub is not second.message_hub
     assert first.logger is not second.logger
     assert list((tmp_path / "mmseg").rglob("vis_data/config.py"))
+
+
+def test_more_workers_than_cores_are_said(tmp_path: Path) -> None:
+    def shown_with(workers: int) -> str:
+        cfg = config(tmp_path / str(workers), **{"train_cfg.max_epochs": 1, "custom_hooks": []})
+        cfg.train_dataloader.num_workers = workers
+        runner, console = Runner.from_cfg(cfg), Console(record=True, width=200, file=io.StringIO())
+        runner.register_hook(ProgressHook(console))
+        runner.train()
+        return console.export_text()
+
+    many = cores() + 1
+    said = (
+        f"{many} processes load the data, and {cores()} cores are here: --workers {cores()} takes less memory"
+    )
+    assert said in shown_with(many)
+    assert "processes load the data" not in shown_with(0)

@@ -89,6 +89,7 @@ with ending():
     import distutils.errors
     import setuptools
     torch.meshgrid(torch.zeros(2), torch.zeros(3))
+    torch.utils.data.DataLoader([0], num_workers=9999)
     warnings.warn("of something else")
 """
 

@@ -18,7 +18,8 @@ from together_calls import fail, note, until_stopped
 from warm import Command
 
 from mmbackbones.cli import main
-from mmbackbones.cli.together import call_together, cores
+from mmbackbones.cli.together import call_together
+from mmbackbones.engine.own_process import cores
 
 #: For the fixture ``shapes``.
 SHAPES = IMAGES

@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
+from ..engine.own_process import cores
 from ..errors import need
 from .options import Device
-from .together import call_together, cores
+from .together import call_together
 
 CONFIG = "detection/faster-rcnn_mobilenetv3-large-scratch_fpn_1xb8-8e_coco-160x160"
 TRAIN, VAL = 800, 120  # images

@@ -20,6 +20,7 @@ _OTHERS = (
     "Distutils was imported before Setuptools",
     "Setuptools is replacing distutils",
     "torch.meshgrid: in an upcoming release",
+    "This DataLoader will create",  # which a training says in fewer words
 )
 
 

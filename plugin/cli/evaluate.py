@@ -86,5 +86,12 @@ def evaluate_command(
     for name, value in metrics.items():
         if name not in ("data_time", "time"):
             table.add_row(name, f"{value:.4f}")
-    console.print(table)
+    if table.row_count:
+        console.print(table)
     console.print(f"figures  {shortest(path)}", soft_wrap=True, highlight=False)
+    if not table.row_count:
+        said = (
+            "The test failed: nothing was found in any image, so there are no figures. Train for longer, or "
+        )
+        console.print(f"{said}check that checkpoint and data belong together.", style="red", soft_wrap=True)
+        raise typer.Exit(1)

@@ -18,15 +18,11 @@ from typing import Any
 
 import typer
 
+from ..engine.own_process import cores
 from ..leaderboard.orphans import die_with
 from .ending import ending
 
 PATIENCE = 30.0  # seconds for the others to end by themselves when one has
-
-
-def cores() -> int:
-    """Of the processor, as many as this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def call_together(count: int, call: Callable[..., object], *args: Any, **kwargs: Any) -> None:

@@ -15,6 +15,8 @@ from ..errors import InputError
 from ..registry import HOOKS
 from .report import main_figures
 
+#: What an evaluation without figures means: mmdet's of boxes gives none then, and logs an error.
+NOTHING_FOUND = "nothing was found in any validation image"
 _SCALED_STEPS = 20  # mixed precision leaves out steps until its loss scale is low enough
 
 
@@ -76,6 +78,6 @@ def failure_of(cfg: Config, figures: Mapping[str, float] | None) -> str:
             f"label of the validation images counts. Check them, and which of their values mean 'ignore'."
         )
     return (
-        "nothing was found in any validation image, so there are no figures. Train for longer (--epochs), "
-        "with another rate (--lr) or from pretrained weights, and check the boxes."
+        f"{NOTHING_FOUND}, so there are no figures. Train for longer (--epochs), with another rate (--lr) or "
+        f"from pretrained weights, and check the boxes."
     )

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from ..registry import HOOKS
+from .failures import NOTHING_FOUND
 
 _WINDOW = 20  # iterations that the shown loss is averaged over
 
@@ -34,6 +35,8 @@ class ProgressHook(Hook):
         self._tasks: dict[str, TaskID] = {}
         self._began = self._last_line = time.monotonic()
         self._first_iter = 0
+        #: Iterations done at the last evaluation; None before it.
+        self.evaluated_at: int | None = None
 
     def before_train(self, runner: Any) -> None:
         self._began = self._last_line = time.monotonic()
@@ -62,9 +65,10 @@ class ProgressHook(Hook):
 
     def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
         self._hide("evaluate")
-        if runner.rank == 0 and metrics:
+        self.evaluated_at = runner.iter
+        if runner.rank == 0:
             when = _when(runner, runner.epoch, runner.iter)
-            self.console.print(f"{when}: {_figures(metrics)}", soft_wrap=True)
+            self.console.print(f"{when}: {_figures(metrics or {}) or NOTHING_FOUND}", soft_wrap=True)
 
     def after_test_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
         self.close()

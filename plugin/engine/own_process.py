@@ -1,4 +1,4 @@
-"""What a process that is ours alone sets for itself, before it imports torch."""
+"""What a process that is ours alone has, and sets for itself before it imports torch."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+
+def cores() -> int:
+    """Of the processor, as many as this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

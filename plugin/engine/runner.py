@@ -33,11 +33,12 @@ from .layout import join_norms, take_fused_steps, use_faster_format
 from .plain_weights import save_plain
 from .single import refuse_single_values, without_single
 from .strides import watch_strides
-from .workers import guard
+from .workers import guard, note_of
 
 
 class _Console(logging.Filter):
-    """Errors, and what a load of weights left out; not mmengine's warnings of its own old spellings.
+    """Errors, and what a load of weights left out; not mmengine's warnings of its own old spellings, nor the
+    error of an evaluation that found nothing, which the commands say themselves.
 
     An object of its own: loggers live as long as the process, and would keep a runner and its model.
 
@@ -49,6 +50,8 @@ class _Console(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether ``record`` is for the console."""
+        if str(record.msg) == "The testing results of the whole dataset is empty.":
+            return False
         mismatch = self.mismatches and str(record.msg).startswith("The model and loaded state dict do not")
         return record.levelno >= logging.ERROR or mismatch or hasattr(record, FOR_THE_USER)
 
@@ -150,9 +153,12 @@ class Runner(_Runner):
                 self._train_dataloader, note = without_single(loader, self.network)
                 self.notes = (note,) if note else ()
         try:
-            return super().build_train_loop(loop)
+            built = super().build_train_loop(loop)
         finally:
             self._train_dataloader = given
+        if note := note_of(built.dataloader):
+            self.notes = (*self.notes, note)
+        return built
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         """As mmengine's, with a filter for the console."""

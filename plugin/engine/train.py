@@ -109,7 +109,7 @@ def train(cfg: Config, work_dir: Path, *, resume: Path | None = None, console: C
             runner.train()
             if runner.stopped_early:
                 console.print(f"Stopped early: {runner.stopped_early}.", highlight=False)
-            _evaluate_at_end(runner, work_dir)
+            _evaluate_at_end(runner, work_dir, progress.evaluated_at)
     except FileNotFoundError as error:
         raise InputError(
             f"A file of the data is missing: {error}. Give your own data with --data."
@@ -180,9 +180,9 @@ def write_results(runner: Runner, work_dir: Path, costs: report.Figures) -> Resu
     return Results(files, final, content["by_class"], costs, f"{unit} {last}", named, failure)
 
 
-def _evaluate_at_end(runner: Runner, work_dir: Path) -> None:
+def _evaluate_at_end(runner: Runner, work_dir: Path, evaluated_at: int | None) -> None:
     """Evaluate if the last state was not: a training resumed at its very end has nothing left to train."""
-    if runner.val_loop is None:
+    if runner.val_loop is None or evaluated_at == runner.iter:
         return
     last = runner.epoch if is_epoch_based(runner.cfg) else runner.iter
     missing = [last not in report.read_history(work_dir, runner.first_run).evaluations]

@@ -10,6 +10,18 @@ from functools import partial
 
 from torch.utils.data import DataLoader
 
+from .own_process import cores
+
+
+def note_of(loader: DataLoader) -> str:
+    """What a user should hear of the number of workers; empty where there are not too many."""
+    if loader.num_workers <= cores():
+        return ""
+    return (
+        f"{loader.num_workers} processes load the data, and {cores()} cores are here: --workers {cores()} "
+        f"takes less memory"
+    )
+
 
 def guard(loader: DataLoader) -> DataLoader:
     """Let the workers of ``loader`` live until the main process ends them; returns ``loader``.
