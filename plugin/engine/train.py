@@ -10,6 +10,7 @@ from typing import Any
 
 from mmengine import dist
 from mmengine.config import Config
+from mmengine.hooks import LoggerHook
 from mmengine.runner import find_latest_checkpoint
 from rich.console import Console
 
@@ -103,6 +104,9 @@ def train(cfg: Config, work_dir: Path, *, resume: Path | None = None, console: C
         runner.register_hook(hook)
     if not any(isinstance(hook, FreezeReportHook) for hook in runner.hooks):
         runner.register_hook(FreezeReportHook())
+    for hook in runner.hooks:
+        if isinstance(hook, LoggerHook):  # mmdet's says epoch 0 of all evaluations, where iterations count
+            hook.log_metric_by_epoch = is_epoch_based(cfg)
     stop.install()
     try:
         with library_output_to_log(), format_explained():
