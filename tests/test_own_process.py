@@ -90,6 +90,7 @@ with ending():
     import setuptools
     torch.meshgrid(torch.zeros(2), torch.zeros(3))
     torch.utils.data.DataLoader([0], num_workers=9999)
+    list(torch.utils.data.DataLoader([0], pin_memory=True))
     warnings.warn("of something else")
 """
 

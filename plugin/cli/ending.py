@@ -20,6 +20,7 @@ _OTHERS = (
     "Distutils was imported before Setuptools",
     "Setuptools is replacing distutils",
     "torch.meshgrid: in an upcoming release",
+    "'pin_memory' argument is set as true but no accelerator is found",
     "This DataLoader will create",  # which a training says in fewer words
 )
 
