@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from mmbackbones.finetune.parts import unwrapped
 from mmbackbones.weights.files import read_for_mmengine
 
 NET = "mobilenetv1_025"
+_RUNS = itertools.count()
 
 
 @MODELS.register_module()
@@ -118,7 +120,8 @@ def config(work_dir: Path, **changes: Any) -> Config:
         randomness=dict(seed=0),
         log_level="WARNING",
         work_dir=str(work_dir),
-        experiment_name=str(work_dir),  # runs of one name and second would share a visualizer, and its folder
+        # Runs of one name and second share a visualizer and its folder; a passed test's may be gone by then.
+        experiment_name=f"{work_dir.name}_{next(_RUNS)}",
     )
     cfg = Config(base, format_python_code=False)  # for each checkpoint, and nobody reads it
     cfg.merge_from_dict(changes)
