@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 import mmbackbones
 from mmbackbones.backbone import Backbone
+from mmbackbones.engine import layout
 from mmbackbones.engine.layout import format_explained, use_faster_format
 from mmbackbones.errors import InputError
 from mmbackbones.surgery.memory_format import memory_format_for
@@ -129,6 +130,48 @@ class _Standardised(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         scale = self.weight.view(len(self.weight), -1).std(1)
         return self._conv_forward(x, self.weight / scale.view(-1, 1, 1, 1), self.bias)
+
+
+class _Viewing(nn.Module):
+    """A detector whose head reads maps by view, as CenterNet's does of its heatmaps in evaluation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = mmbackbones.build("resnet18", out_strides=(8,))
+        self.head = nn.Conv2d(128, 4, 1)
+        self.calls = 0
+
+    def forward(self, x: Tensor, evaluate: bool = True) -> Tensor:
+        self.calls += 1
+        fmap = self.head(self.backbone(x)[0])
+        return fmap.view(len(fmap), -1) if evaluate else fmap
+
+
+@pytest.mark.parametrize("fold", [False, True])
+def test_a_model_goes_back_to_contiguous_maps_where_a_module_asks(
+    fold: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(layout, "warn_user", said.append)
+    model, x = _Viewing().eval(), torch.randn(2, 3, 64, 96)
+    expected = model(x)
+    use_faster_format(model, "cpu")
+    if fold:
+        layout.fold_norms(model)
+    assert not model(x, evaluate=False).is_contiguous()
+    twin = copy.deepcopy(model)
+    model.calls = 0
+    for _ in range(2):
+        torch.testing.assert_close(model(x), expected, rtol=1e-3, atol=1e-4)
+    assert model.calls == 3, "once more than asked"
+    assert conv_formats(model) == {False}
+    assert len(said) == 1
+    assert "memory_format='contiguous'" in said[0]
+    assert conv_formats(twin) == {True}, "a copy, as of the averaged weights, goes back by itself"
+    torch.testing.assert_close(twin(x), expected, rtol=1e-3, atol=1e-4)
+    assert conv_formats(twin) == {False}
+    with pytest.raises(RuntimeError, match="type"):
+        model(x.double())  # another error stays what it is
 
 
 def test_a_module_that_needs_contiguous_maps_is_explained() -> None:

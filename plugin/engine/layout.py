@@ -14,12 +14,16 @@ from ..errors import InputError
 from ..surgery.constant_norms import join_constant_norms
 from ..surgery.folding import fold_modules, folded
 from ..surgery.memory_format import lay_out, memory_format_for
+from ..weights.loading import warn_user
+
+_REFUSED = "view size is not compatible"
 
 
 def use_faster_format(model: nn.Module, device: str) -> None:
     """Lay a model of mmdet or mmseg out, in place, as is faster for all backbones in it.
 
-    A backbone that says ``memory_format`` has been laid out as it says, and decides for the model.
+    A backbone that says ``memory_format`` has been laid out as it says, and decides for the model. A model
+    with a module that takes only contiguous maps goes back to these when it meets the first, and says so.
 
     Args:
         model: With a part, or parts of parts, called ``backbone``.
@@ -30,6 +34,29 @@ def use_faster_format(model: nn.Module, device: str) -> None:
         return
     if all(memory_format_for(part, device) is torch.channels_last for part in backbones):
         lay_out(model, torch.channels_last)
+        model.forward = _OrContiguous(model)
+
+
+class _OrContiguous:
+    """The forward pass of a model in channels_last; of a contiguous one, once a module has refused a map."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model, self.forward = model, model.forward
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return self.forward(*args, **kwargs)
+        except RuntimeError as error:
+            if _REFUSED not in str(error):
+                raise
+            lay_out(self.model, torch.contiguous_format)
+            self.model.forward = self.forward
+            warn_user(
+                "A module of the model reads maps by view(), and takes them only in the order that torch "
+                "calls contiguous: the model goes on in that. memory_format='contiguous' in the backbone's "
+                "dict says so from the start."
+            )
+        return self.forward(*args, **kwargs)
 
 
 def join_norms(model: nn.Module) -> None:
@@ -75,7 +102,7 @@ def take_fused_steps(wrapper: Any) -> None:
 
 @contextmanager
 def format_explained() -> Iterator[None]:
-    """Say what to do where a module of the model takes only contiguous maps.
+    """Say what to do where a module of the model takes only contiguous maps, and gradients find out.
 
     Raises:
         InputError: in place of torch's error about ``view``.
@@ -83,7 +110,7 @@ def format_explained() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if "view size is not compatible" not in str(error):
+        if _REFUSED not in str(error):
             raise
         raise InputError(
             f"A module of the model reads maps by view(), and takes them only in the order that torch calls "
