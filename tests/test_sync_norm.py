@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from warm import in_processes
 
 from mmbackbones.engine.devices import stop_processes
@@ -63,3 +64,21 @@ def test_the_suggested_number_of_groups_fits_all_layers() -> None:
     convert_norms(net(), {"type": "GN", "num_groups": 4}, "it")
     with pytest.raises(InputError, match="num_groups=0"):
         convert_norms(net(), {"type": "GN", "num_groups": 0}, "it")
+
+
+def test_mmcvs_synchronised_norm_is_built_without_a_group(tmp_path: Path) -> None:
+    """In one process, as of a config for several: mmcv's asks for the number of processes."""
+    from mmbackbones.compose.configs import load_config
+    from mmbackbones.engine.devices import start_processes
+    from mmbackbones.engine.runner import build_runner
+
+    cfg = load_config("detection/faster-rcnn_mobilenetv3-large-scratch_fpn_1xb8-8e_coco-160x160")
+    kept = {key: cfg.model.neck[key] for key in ("in_channels", "out_channels", "num_outs")}
+    norm = dict(type="MMSyncBN", requires_grad=True)
+    cfg.model.neck = dict(type="mmdet.FPN", norm_cfg=norm, **kept)  # ours takes torch's kinds alone
+    cfg.work_dir = str(tmp_path)
+    assert start_processes(cfg, "none", "cpu") == 1
+    norms = [part for part in build_runner(cfg).network.neck.modules() if isinstance(part, _BatchNorm)]
+    assert norms
+    assert not any(isinstance(part, nn.SyncBatchNorm) for part in norms)
+    assert cfg.model.neck.norm_cfg.type == "SyncBN", "several processes that train it later share statistics"

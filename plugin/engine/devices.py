@@ -68,6 +68,9 @@ def start_processes(cfg: Config, launcher: str, device: str) -> int:
         raise InputError(f"--launcher '{launcher}' is not supported; use none or pytorch.")
     cfg.launcher = launcher
     if launcher == "none":
+        for _, node in walk(cfg.model):
+            if kind(node) == "MMSyncBN":  # mmcv's cannot be built alone; of torch's mmengine makes plain ones
+                node["type"] = "SyncBN"
         return 1
     if "WORLD_SIZE" not in os.environ or "LOCAL_RANK" not in os.environ:
         raise InputError(
