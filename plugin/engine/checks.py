@@ -1,4 +1,4 @@
-"""What would stop a segmenter in the middle of a training, said before: maps and classes that do not fit."""
+"""What would stop a model in the middle of a training, said before: maps and classes that do not fit."""
 
 from __future__ import annotations
 
@@ -11,18 +11,27 @@ from mmengine.config import Config
 from torch.nn import Identity
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..compose.configs import kind, pipelines
+from ..compose.configs import kind, pipelines, walk
 from ..errors import InputError
 
 _PARTS = ("train", "val", "test")
 
 
 def check_heads(model: Mapping[str, Any]) -> None:
-    """Check that each head of a segmenter's config picks as many maps as it knows channels of.
+    """Check that each head of a segmenter's config picks as many maps as it knows channels of, and that
+    CrowdDet's knows one class.
 
     Raises:
-        InputError: ``in_channels`` and ``in_index`` of a head contradict each other.
+        InputError: ``in_channels`` and ``in_index`` of a head contradict each other; more classes.
     """
+    for _, node in walk(model):
+        count = node.get("num_classes", 80)
+        if kind(node) == "MultiInstanceBBoxHead" and count != 1:
+            raise InputError(
+                f"CrowdDet's head (MultiInstanceBBoxHead) tells one class from the background, and is to "
+                f"tell {count}. Take another detector, or train it on one class (--classes NAME) of images "
+                f"with two objects or more."
+            )
     for where, head in _heads(model):
         channels, index = head.get("in_channels"), head.get("in_index")
         if channels is not None and index is not None and _length(channels) != _length(index):

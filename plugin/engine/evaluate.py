@@ -11,8 +11,9 @@ from ..compose.configs import task_of
 from ..errors import InputError
 from ..weights.checkpoints import load_model
 from . import report
+from .explained import errors_explained
 from .hooks import ProgressHook
-from .layout import fold_norms, format_explained
+from .layout import fold_norms
 from .runner import Runner, build_runner, library_output_to_log
 
 
@@ -48,7 +49,7 @@ def evaluate(
     progress = ProgressHook(console)
     runner.register_hook(progress)
     try:
-        with library_output_to_log(), format_explained():
+        with library_output_to_log(), errors_explained():
             metrics = report.numbers(runner.test())
     except FileNotFoundError as error:
         raise InputError(

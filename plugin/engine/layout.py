@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
 
 from ..backbone import Backbone
-from ..errors import InputError
 from ..surgery.constant_norms import join_constant_norms
 from ..surgery.folding import fold_modules, folded
 from ..surgery.memory_format import lay_out, memory_format_for
 from ..weights.loading import warn_user
-
-_REFUSED = "view size is not compatible"
+from .explained import REFUSED
 
 
 def use_faster_format(model: nn.Module, device: str) -> None:
@@ -47,7 +43,7 @@ class _OrContiguous:
         try:
             return self.forward(*args, **kwargs)
         except RuntimeError as error:
-            if _REFUSED not in str(error):
+            if REFUSED not in str(error):
                 raise
             lay_out(self.model, torch.contiguous_format)
             self.model.forward = self.forward
@@ -98,22 +94,3 @@ def take_fused_steps(wrapper: Any) -> None:
                 said = group.get("fused") is not None or group.get("foreach") is not None
                 if not (said or group.get("differentiable") or group.get("capturable")):
                     group["fused"] = True
-
-
-@contextmanager
-def format_explained() -> Iterator[None]:
-    """Say what to do where a module of the model takes only contiguous maps, and gradients find out.
-
-    Raises:
-        InputError: in place of torch's error about ``view``.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        if _REFUSED not in str(error):
-            raise
-        raise InputError(
-            f"A module of the model reads maps by view(), and takes them only in the order that torch calls "
-            f"contiguous: add --cfg-options model.backbone.memory_format=contiguous, or memory_format="
-            f"'contiguous' to the backbone's dict. torch says: {error}"
-        ) from error

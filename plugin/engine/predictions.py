@@ -18,8 +18,8 @@ from ..compose.channels import channels_read
 from ..compose.configs import kind, pipelines, task_of
 from ..errors import InputError
 from . import draw
+from .explained import errors_explained
 from .images import as_loaded, check_image, open_image
-from .layout import format_explained
 
 SCORE_THR = 0.5
 #: A file, or its pixels: see :func:`.images.as_loaded`.
@@ -173,7 +173,7 @@ class Predictor:
     def _ask(self, packed: list[dict[str, Any]], images: Sequence[Given]) -> Iterator[Prediction]:
         batch = {key: [one[key] for one in packed] for key in ("inputs", "data_samples")}
         about: dict[str, Any] = {"classes": self.classes, "palette": self.palette}
-        with format_explained():
+        with errors_explained():
             samples = self.model.test_step(batch)
         for sample, image in zip(samples, images, strict=True):
             yield Prediction(**self._arrays(sample), **about, source=image)

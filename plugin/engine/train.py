@@ -20,9 +20,9 @@ from ..finetune.freeze_report import FreezeReportHook
 from ..weights.checkpoints import read_checkpoint
 from . import report
 from .cost import CostHook
+from .explained import errors_explained
 from .failures import LossCheckHook, failure_of
 from .hooks import ProgressHook
-from .layout import format_explained
 from .plain_weights import save_plain
 from .runner import OnceFormatted, Runner, build_runner, library_output_to_log
 from .seeds import SeedHook
@@ -109,7 +109,7 @@ def train(cfg: Config, work_dir: Path, *, resume: Path | None = None, console: C
             hook.log_metric_by_epoch = is_epoch_based(cfg)
     stop.install()
     try:
-        with library_output_to_log(), format_explained():
+        with library_output_to_log(), errors_explained():
             runner.train()
             if runner.stopped_early:
                 console.print(f"Stopped early: {runner.stopped_early}.", highlight=False)
