@@ -32,7 +32,7 @@ class LossCheckHook(Hook):
     The figures are those that mmengine has read for its log, so none is fetched from a GPU again.
 
     Raises:
-        LossError: the loss, its parts, the iteration and the learning rate.
+        InputError: the loss, its parts, the iteration and the learning rate.
     """
 
     def __init__(self) -> None:
