@@ -25,6 +25,11 @@ from .options import (
     parse_split,
 )
 
+NOTHING_FOUND = (
+    "The test failed: nothing was found in any image, so there are no figures. Train for longer, or check "
+    "that checkpoint and data belong together."
+)
+
 
 def evaluate_command(
     config: Config,
@@ -86,12 +91,10 @@ def evaluate_command(
     for name, value in metrics.items():
         if name not in ("data_time", "time"):
             table.add_row(name, f"{value:.4f}")
-    if table.row_count:
+    found = table.row_count > 0
+    if found:
         console.print(table)
     console.print(f"figures  {shortest(path)}", soft_wrap=True, highlight=False)
-    if not table.row_count:
-        said = (
-            "The test failed: nothing was found in any image, so there are no figures. Train for longer, or "
-        )
-        console.print(f"{said}check that checkpoint and data belong together.", style="red", soft_wrap=True)
+    if not found:
+        console.print(NOTHING_FOUND, style="red", soft_wrap=True)
         raise typer.Exit(1)

@@ -260,6 +260,13 @@ def is_epoch_based(cfg: Config) -> bool:
     return loop.get("by_epoch", kind(loop) != "IterBasedTrainLoop")
 
 
+def retype(node: Any, kinds: Sequence[str], name: str) -> None:
+    """Let every dict inside ``node`` whose type is one of ``kinds`` have the type ``name``, in place."""
+    for _, part in list(walk(node)):
+        if kind(part) in kinds:
+            part["type"] = name
+
+
 def walk(node: Any, key: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
     """Every dict inside ``node`` with the nearest key above it, outermost first."""
     if isinstance(node, dict):

@@ -180,8 +180,7 @@ class PeakMemory:
 def _give_back() -> None:
     """Give free memory back to the system: a training would take it again, and as much of it would not show.
 
-    So it was for the memory that glibc keeps of a model built before: 130 MiB for one side of a comparison,
-    75 for the other.
+    glibc keeps what models took that were built before, of each as much as happens to lie between the rest.
     """
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None

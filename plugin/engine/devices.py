@@ -8,7 +8,7 @@ import time
 import torch
 from mmengine.config import Config
 
-from ..compose.configs import kind, walk
+from ..compose.configs import retype
 from ..errors import InputError
 
 
@@ -68,9 +68,8 @@ def start_processes(cfg: Config, launcher: str, device: str) -> int:
         raise InputError(f"--launcher '{launcher}' is not supported; use none or pytorch.")
     cfg.launcher = launcher
     if launcher == "none":
-        for _, node in walk(cfg.model):
-            if kind(node) == "MMSyncBN":  # mmcv's cannot be built alone; of torch's mmengine makes plain ones
-                node["type"] = "SyncBN"
+        # mmcv's cannot be built alone; of torch's mmengine makes plain ones.
+        retype(cfg.model, ["MMSyncBN"], "SyncBN")
         return 1
     if "WORLD_SIZE" not in os.environ or "LOCAL_RANK" not in os.environ:
         raise InputError(
@@ -84,9 +83,7 @@ def start_processes(cfg: Config, launcher: str, device: str) -> int:
             "find_unused_parameters": cfg.get("find_unused_parameters", False),
             "broadcast_buffers": False,
         }
-        for _, node in walk(cfg.model):
-            if kind(node) in ("SyncBN", "MMSyncBN"):
-                node["type"] = "BN"
+        retype(cfg.model, ["SyncBN", "MMSyncBN"], "BN")
     else:
         own, count = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
         if own >= count:

@@ -9,12 +9,14 @@ from ..errors import InputError
 
 #: How torch refuses a view of a map that is laid out in channels_last.
 REFUSED = "view size is not compatible"
+VIEWS = (
+    "A module of the model reads maps by view(), and takes them only in the order that torch calls contiguous"
+)
 _LARGER = "Give larger ones, as --img-scale 640x640"
 #: Part of torch's error: what it means, and what to do.
 _KNOWN = {
-    REFUSED: "A module of the model reads maps by view(), and takes them only in the order that torch calls "
-    "contiguous: add --cfg-options model.backbone.memory_format=contiguous, or memory_format='contiguous' to "
-    "the backbone's dict.",
+    REFUSED: f"{VIEWS}: add --cfg-options model.backbone.memory_format=contiguous, or "
+    "memory_format='contiguous' to the backbone's dict.",
     "Kernel size can't be greater than actual input size": "The images are too small for the model: a map is "
     f"smaller than the kernel of a convolution. {_LARGER}.",
     "selected index k out of range": "The images are too small for the model, which chooses more places than "

@@ -12,7 +12,7 @@ from ..surgery.constant_norms import join_constant_norms
 from ..surgery.folding import fold_modules, folded
 from ..surgery.memory_format import lay_out, memory_format_for
 from ..weights.loading import warn_user
-from .explained import REFUSED
+from .explained import REFUSED, VIEWS
 
 
 def use_faster_format(model: nn.Module, device: str) -> None:
@@ -48,9 +48,8 @@ class _OrContiguous:
             lay_out(self.model, torch.contiguous_format)
             self.model.forward = self.forward
             warn_user(
-                "A module of the model reads maps by view(), and takes them only in the order that torch "
-                "calls contiguous: the model goes on in that. memory_format='contiguous' in the backbone's "
-                "dict says so from the start."
+                f"{VIEWS}: the model goes on in that. memory_format='contiguous' in the backbone's dict says "
+                f"so from the start."
             )
         return self.forward(*args, **kwargs)
 

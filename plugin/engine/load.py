@@ -9,7 +9,7 @@ import torch
 from mmengine.config import Config
 
 from ..compose.building import building
-from ..compose.configs import kind, load_config, walk
+from ..compose.configs import load_config, retype
 from ..errors import InputError
 from ..weights.checkpoints import load_model
 from ..weights.files import read_for_mmengine
@@ -109,9 +109,7 @@ def load_trained(cfg: Config, checkpoint: Path) -> tuple[Any, dict[str, Any]]:
     read_for_mmengine()
     init_default_scope(cfg.default_scope)
     model_cfg = without_weights(cfg.model)  # the checkpoint has all weights
-    for _, node in walk(model_cfg):
-        if kind(node) in ("SyncBN", "MMSyncBN"):
-            node["type"] = "BN"
+    retype(model_cfg, ["SyncBN", "MMSyncBN"], "BN")
     with building():
         model = MODELS.build(model_cfg)
     meta = load_model(model, checkpoint).get("dataset_meta") or {}

@@ -15,12 +15,10 @@ from .own_process import cores
 
 def note_of(loader: DataLoader) -> str:
     """What a user should hear of the number of workers; empty where there are not too many."""
-    if loader.num_workers <= cores():
+    many, here = loader.num_workers, cores()
+    if many <= here:
         return ""
-    return (
-        f"{loader.num_workers} processes load the data, and {cores()} cores are here: --workers {cores()} "
-        f"takes less memory"
-    )
+    return f"{many} processes load the data, and {here} cores are here: --workers {here} takes less memory"
 
 
 def guard(loader: DataLoader) -> DataLoader:
